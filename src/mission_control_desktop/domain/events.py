@@ -1,0 +1,82 @@
+"""What streams carry. An event's id is `EPOCH-SEQ`; its data is one of the records below, by type."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from mission_control_desktop.domain.approvals import Approval
+from mission_control_desktop.domain.audit import AuditEntry
+from mission_control_desktop.domain.base import Record
+from mission_control_desktop.domain.kill import KillAll
+from mission_control_desktop.domain.messages import AgentMessage
+from mission_control_desktop.domain.receipts import Receipt
+from mission_control_desktop.domain.sessions import AgentSession
+
+
+class EventType(StrEnum):
+    MESSAGE = "message"
+    DELTA = "delta"
+    SESSION = "session"
+    RECEIPT = "receipt"
+    APPROVAL = "approval"
+    KILL = "kill"
+    PROVIDER = "provider"
+    AUDIT = "audit"
+    RESET = "reset"
+
+
+class Delta(Record, frozen=True, kw_only=True):
+    """Append `text` to the message at `offset`, counted in characters (code points) of its content so far."""
+
+    message_id: str
+    offset: int
+    text: str
+
+
+class ProviderHealth(Record, frozen=True, kw_only=True):
+    """How a provider is doing: `ok`, `degraded` or `unreachable`, and why."""
+
+    provider: str
+    state: str
+    detail: str | None = None
+
+
+class Reset(Record, frozen=True, kw_only=True):
+    """Drop what you have and read history again."""
+
+    reason: str
+
+
+EventData = AgentMessage | Delta | AgentSession | Receipt | Approval | KillAll | ProviderHealth | AuditEntry | Reset
+
+DATA_TYPES: dict[EventType, type[Record]] = {
+    EventType.MESSAGE: AgentMessage,
+    EventType.DELTA: Delta,
+    EventType.SESSION: AgentSession,
+    EventType.RECEIPT: Receipt,
+    EventType.APPROVAL: Approval,
+    EventType.KILL: KillAll,
+    EventType.PROVIDER: ProviderHealth,
+    EventType.AUDIT: AuditEntry,
+    EventType.RESET: Reset,
+}
+
+
+class StreamEvent(Record, frozen=True, kw_only=True):
+    """One event as a client sees it. `event_id` is what to send as Last-Event-ID to continue after it."""
+
+    event_id: str | None
+    type: EventType
+    data: EventData
+
+
+def event_id(epoch: str, seq: int) -> str:
+    return f"{epoch}-{seq}"
+
+
+def parse_event_id(value: str) -> tuple[str, int] | None:
+    """Epoch and sequence number, or None if the text is no event id."""
+    epoch, dash, seq = value.rpartition("-")
+    if not dash or not epoch or not seq.isascii() or not seq.isdigit() or len(seq) > 18:
+        return None
+    return epoch, int(seq)

@@ -1,0 +1,155 @@
+"""What a person can see and do: the one interface that window and CLI know.
+
+Two implementations pass one contract suite: `client.http.HttpMissionControl` (HTTP + SSE) and
+`control.service.MissionControlService` bound to a person (in process).
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
+from datetime import datetime
+from typing import Any, Generic, Protocol, TypeVar
+
+import msgspec
+
+from mission_control_desktop.domain.approvals import Approval, ApprovalState
+from mission_control_desktop.domain.audit import AuditEntry, ChainReport
+from mission_control_desktop.domain.base import Record
+from mission_control_desktop.domain.events import StreamEvent
+from mission_control_desktop.domain.kill import KillAll
+from mission_control_desktop.domain.messages import AgentMessage
+from mission_control_desktop.domain.people import Me
+from mission_control_desktop.domain.profiles import LaunchProfile, ProfileView, SpawnRequest
+from mission_control_desktop.domain.receipts import Receipt
+from mission_control_desktop.domain.sessions import AgentSession, Delivery, ProcessInfo, SessionStatus
+
+T = TypeVar("T")
+
+
+class Page(msgspec.Struct, Generic[T], frozen=True, kw_only=True, rename="camel"):
+    """A part of a list; `next_cursor` continues it, None ends it."""
+
+    items: tuple[T, ...]
+    next_cursor: str | None = None
+
+
+class TreeNode(Record, frozen=True, kw_only=True):
+    session: AgentSession
+    children: tuple[TreeNode, ...] = ()
+
+
+class Health(Record, frozen=True, kw_only=True):
+    status: str
+    """`ok` or `degraded`."""
+    version: str
+    epoch: str
+    pid: int
+    detail: dict[str, Any] = msgspec.field(default_factory=dict)
+
+
+class AuditFilter(Record, frozen=True, kw_only=True):
+    user: str | None = None
+    session: str | None = None
+    provider: str | None = None
+    action: str | None = None
+    outcome: str | None = None
+    from_: datetime | None = msgspec.field(default=None, name="from")
+    to: datetime | None = None
+
+
+class MissionControl(Protocol):
+    """Every method raises the tree of `domain.errors`; session ids are control-plane ids (`PROVIDER:ID`)."""
+
+    async def health(self) -> Health: ...
+    async def me(self) -> Me: ...
+
+    async def sessions(
+        self,
+        *,
+        provider: str | None = None,
+        status: SessionStatus | None = None,
+        q: str | None = None,
+        limit: int = 100,
+        cursor: str | None = None,
+    ) -> Page[AgentSession]: ...
+    async def session(self, session_id: str) -> AgentSession: ...
+    async def tree(self) -> tuple[TreeNode, ...]: ...
+    async def messages(
+        self, session_id: str, *, limit: int = 100, before: int | None = None, after: int | None = None
+    ) -> Page[AgentMessage]:
+        """Entries in ascending `seq`. Without `after`: the newest `limit` before `before`; `next_cursor` then is the
+        `before` of the page of older ones. With `after`: the oldest `limit` after it; `next_cursor` the next `after`."""
+        ...
+
+    async def processes(self, session_id: str) -> tuple[ProcessInfo, ...]: ...
+
+    async def profiles(self) -> tuple[ProfileView, ...]: ...
+    async def put_profile(self, profile: LaunchProfile) -> ProfileView: ...
+    async def delete_profile(self, name: str) -> None: ...
+    async def spawn(self, request: SpawnRequest, *, idempotency_key: str | None = None) -> AgentSession: ...
+
+    async def inject(
+        self,
+        session_id: str,
+        content: str,
+        *,
+        delivery: Delivery | None = None,
+        pause_before_send: bool = False,
+        expected_run_id: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> Receipt: ...
+    async def pause(
+        self,
+        session_id: str,
+        *,
+        level: str | None = None,
+        reason: str | None = None,
+        expected_run_id: str | None = None,
+    ) -> AgentSession:
+        """`level`: "hold" (no prompts out, permission replies withheld) or "freeze" (and the processes stopped);
+        None is the strongest that the session's capability names."""
+        ...
+
+    async def resume(
+        self, session_id: str, *, reason: str | None = None, expected_run_id: str | None = None
+    ) -> AgentSession: ...
+    async def terminate(
+        self, session_id: str, *, reason: str | None = None, expected_run_id: str | None = None
+    ) -> AgentSession: ...
+    async def kill(self, session_id: str, *, reason: str, expected_run_id: str | None = None) -> AgentSession: ...
+    async def kill_all(
+        self,
+        *,
+        scope: str,
+        confirm: str,
+        reason: str,
+        undo_seconds: float = 0,
+        idempotency_key: str | None = None,
+    ) -> KillAll: ...
+    async def kill_state(self, kill_id: str) -> KillAll: ...
+
+    async def approvals(self, *, state: ApprovalState | None = None) -> Page[Approval]: ...
+    async def answer(self, approval_id: str, option_id: str) -> Approval: ...
+
+    async def audit(
+        self, filters: AuditFilter | None = None, *, limit: int = 100, cursor: str | None = None
+    ) -> Page[AuditEntry]:
+        """Newest first."""
+        ...
+
+    async def audit_verify(self) -> ChainReport: ...
+
+    def events(self, *, last_event_id: str | None = None) -> AbstractAsyncContextManager[AsyncIterator[StreamEvent]]:
+        """All of the workspace but messages. One connection: it ends with an error when the connection does; who
+        wants to go on opens it again with the last id it handled. Without an id it starts with every session that is
+        not final, then goes on live."""
+        ...
+
+    def stream(
+        self, session_id: str, *, last_event_id: str | None = None, replay: int | None = None
+    ) -> AbstractAsyncContextManager[AsyncIterator[StreamEvent]]:
+        """One session's stream (api.md, "Streams"): same rules."""
+        ...
+
+    async def close(self) -> None: ...

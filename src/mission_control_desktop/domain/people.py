@@ -1,0 +1,42 @@
+"""Who acts: people with a role in a workspace, agents on their own subtree, and the policy itself."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from mission_control_desktop.domain.base import Record
+
+DEFAULT_WORKSPACE = "default"
+
+
+class Role(StrEnum):
+    OBSERVER = "observer"
+    OPERATOR = "operator"
+    ADMIN = "admin"
+
+    @property
+    def rank(self) -> int:
+        return (Role.OBSERVER, Role.OPERATOR, Role.ADMIN).index(self)
+
+
+class ActorKind(StrEnum):
+    PERSON = "person"
+    AGENT = "agent"
+    POLICY = "policy"
+
+
+class Principal(Record, frozen=True, kw_only=True):
+    """An authenticated caller. An agent's principal carries the session whose subtree it may touch."""
+
+    user_id: str
+    role: Role
+    workspace_id: str = DEFAULT_WORKSPACE
+    actor_kind: ActorKind = ActorKind.PERSON
+    agent_session_id: str | None = None
+    token_id: str | None = None
+
+
+class Me(Record, frozen=True, kw_only=True):
+    user_id: str
+    role: Role
+    workspace_id: str

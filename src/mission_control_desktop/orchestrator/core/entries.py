@@ -1,0 +1,39 @@
+"""The journal: the total order of everything that happens to one agent process.
+
+The keeper numbers and writes every entry: what the agent said, what was sent to it, what the control plane decided and
+what the keeper itself did. The state of a session is a fold over its journal and nothing else; so replay after a crash,
+recovery and the live path are the same code.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+EntryKind = Literal["start", "in", "out", "err", "cmd", "did", "oversize", "exit"]
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of the journal.
+
+    kind and payload:
+
+    - start     data {pid, startTime, keeperPid, keeperStartTime}: the agent runs. Or {error}: it could not start
+    - in        line: one line of the agent's standard output, without the line break
+    - out       line, key: one line that was written to its standard input; a key is written once, ever
+    - err       line: one line of standard error (cut to 8 KiB). `data {dropped: n}`: n lines were not kept (flood)
+    - cmd       data {command, id, ...}: a decision of the control plane (see `core.commands`)
+    - did       data {what, key, ok, pids, left, ms, error?}: the keeper carried out freeze, thaw, eof, term or kill;
+                `pids` were signalled, `left` were still alive (or, after a freeze, still running) when it looked again
+    - oversize  data {stream, bytes, head}: a line longer than the limit was skipped
+    - exit      data {code, signal, left}: the agent's first process ended; `left` are descendants still alive
+    """
+
+    n: int
+    t: float
+    """Seconds since the epoch, UTC."""
+    kind: EntryKind
+    line: str | None = None
+    key: str | None = None
+    data: dict[str, Any] | None = None

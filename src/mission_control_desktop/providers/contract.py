@@ -1,0 +1,109 @@
+"""`AgentProvider`: the only thing that knows a runtime.
+
+A provider is given its part of the record when it starts, and writes what happens in its sessions there as it happens;
+reading, streaming and resuming are then the same for every provider. Session ids in this contract are the provider's
+own (native) ids; the record's view adds the provider's name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from mission_control_desktop.domain.approvals import Approval
+from mission_control_desktop.domain.events import ProviderHealth
+from mission_control_desktop.domain.profiles import SpawnRequest
+from mission_control_desktop.domain.receipts import Receipt
+from mission_control_desktop.domain.sessions import AgentSession, Delivery, ProcessInfo
+from mission_control_desktop.record.ops import RecordOp
+
+
+class ProviderRecord(Protocol):
+    """One provider's part of the record. Ids in the ops are control-plane ids (`domain.sessions.global_id`)."""
+
+    async def apply(
+        self, session_id: str, ops: Sequence[RecordOp], *, cursor: int | None = None, durable: bool = False
+    ) -> None:
+        """Append changes of one stream of events, in order.
+
+        `session_id` is the native id of the session that owns the stream (the ops may also touch its sub-sessions).
+        `cursor` is the position in the provider's own log that these ops bring the record to; it is stored in the same
+        transaction, and ops at or below the stored cursor are dropped. Returns when the ops are accepted into the
+        bounded backlog; with `durable`, when they are committed and synced. A write that fails is retried; `apply`
+        blocks (and never raises) while the backlog is full.
+        """
+        ...
+
+    async def cursor(self, session_id: str) -> int:
+        """The stored position of a stream of events; 0 if it has none."""
+        ...
+
+    async def sessions(self) -> list[AgentSession]:
+        """All sessions of this provider on record that are not final, and those that ended lately (newest 500)."""
+        ...
+
+    async def session(self, session_id: str) -> AgentSession | None: ...
+
+    async def approval(self, approval_id: str) -> Approval | None: ...
+
+
+class AgentProvider(Protocol):
+    """Everything that has sessions. Methods raise the tree of `domain.errors`: NotFound for an unknown session,
+    Conflict for an illegal state or another run, Unsupported with the capability's reason, Unreachable."""
+
+    @property
+    def name(self) -> str: ...
+
+    async def start(self, record: ProviderRecord) -> None:
+        """Begin to watch; returns when known sessions are on record or being re-attached in the background."""
+        ...
+
+    async def close(self) -> None:
+        """Detach. Ends no session."""
+        ...
+
+    def health(self) -> ProviderHealth: ...
+
+    async def list_sessions(self) -> list[AgentSession]: ...
+    async def get_session(self, session_id: str) -> AgentSession | None: ...
+
+    async def spawn(self, request: SpawnRequest, *, actor: str) -> AgentSession:
+        """Start a session. Unsupported where the provider cannot."""
+        ...
+
+    async def inject(
+        self,
+        session_id: str,
+        *,
+        injection_id: str,
+        content: str,
+        operator_id: str,
+        delivery: Delivery | None = None,
+        pause_before_send: bool = False,
+        expected_run_id: str | None = None,
+    ) -> Receipt:
+        """Accept an operator's message. When this returns, it is durably stored and will be delivered once, or its receipt
+        says why not. The same `injection_id` again answers the receipt as it is now. With `pause_before_send` the
+        session is paused first and the message waits for `resume`."""
+        ...
+
+    async def withdraw(self, session_id: str, injection_id: str) -> Receipt: ...
+
+    async def pause(
+        self, session_id: str, *, level: str | None = None, expected_run_id: str | None = None
+    ) -> AgentSession: ...
+    async def resume(self, session_id: str, *, expected_run_id: str | None = None) -> AgentSession: ...
+
+    async def terminate(self, session_id: str, *, expected_run_id: str | None = None) -> AgentSession:
+        """Start a graceful end of the session and its sub-agents; returns at once, the record shows each step."""
+        ...
+
+    async def kill(self, session_id: str, *, expected_run_id: str | None = None) -> AgentSession:
+        """End the session and its sub-agents now; returns when verified (or raises Unreachable)."""
+        ...
+
+    async def answer(self, session_id: str, approval_id: str, option_id: str, *, user_id: str) -> Approval:
+        """Answer a permission question exactly once. Conflict if it is no longer open."""
+        ...
+
+    async def processes(self, session_id: str) -> list[ProcessInfo]: ...

@@ -1,0 +1,41 @@
+"""What can be written to the record about a session. All are idempotent by id; session ids are control-plane ids."""
+
+from __future__ import annotations
+
+from mission_control_desktop.domain.approvals import Approval
+from mission_control_desktop.domain.base import Record
+from mission_control_desktop.domain.messages import AgentMessage
+from mission_control_desktop.domain.receipts import Receipt
+from mission_control_desktop.domain.sessions import AgentSession
+
+
+class PutSession(Record, frozen=True, kw_only=True):
+    """Insert the session or replace it by its id."""
+
+    session: AgentSession
+
+
+class PutMessage(Record, frozen=True, kw_only=True):
+    """Insert the message or replace it by its id; its place (`seq`) is given by the record and kept on replacement."""
+
+    message: AgentMessage
+
+
+class AppendText(Record, frozen=True, kw_only=True):
+    """Append to a message's content. `offset` counts characters; one that the content already holds is dropped."""
+
+    session_id: str
+    message_id: str
+    offset: int
+    text: str
+
+
+class PutReceipt(Record, frozen=True, kw_only=True):
+    receipt: Receipt
+
+
+class PutApproval(Record, frozen=True, kw_only=True):
+    approval: Approval
+
+
+RecordOp = PutSession | PutMessage | AppendText | PutReceipt | PutApproval
