@@ -78,8 +78,9 @@ class MissionControl(Protocol):
     async def messages(
         self, session_id: str, *, limit: int = 100, before: int | None = None, after: int | None = None
     ) -> Page[AgentMessage]:
-        """Entries in ascending `seq`. Without `after`: the newest `limit` before `before`; `next_cursor` then is the
-        `before` of the page of older ones. With `after`: the oldest `limit` after it; `next_cursor` the next `after`."""
+        """Entries in ascending `seq`. Without `after`: the newest `limit` before `before`; `next_cursor` is then the
+        `before` of the page of older ones. With `after`: the oldest `limit` after it; `next_cursor` the next
+        `after`."""
         ...
 
     async def processes(self, session_id: str) -> tuple[ProcessInfo, ...]: ...
