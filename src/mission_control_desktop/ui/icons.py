@@ -1,0 +1,63 @@
+"""Our icons: SVGs drawn in `currentColor`, rendered in the theme's colours and kept until the theme changes."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.resources import files
+
+from PySide6.QtCore import QByteArray, QRectF, Qt
+from PySide6.QtGui import QColor, QIcon, QPainter, QPixmap
+from PySide6.QtSvg import QSvgRenderer
+
+from mission_control_desktop.ui import theme
+
+_RATIOS = (1.0, 1.5, 2.0)
+_icons: dict[tuple[str, str, str], QIcon] = {}
+
+
+@cache
+def _source(name: str) -> str:
+    return (files("mission_control_desktop.ui") / "resources" / "icons" / f"{name}.svg").read_text("utf-8")
+
+
+def names() -> list[str]:
+    """All icons there are."""
+    folder = files("mission_control_desktop.ui") / "resources" / "icons"
+    return sorted(item.name.removesuffix(".svg") for item in folder.iterdir() if item.name.endswith(".svg"))
+
+
+def icon(name: str, color: QColor | None = None) -> QIcon:
+    """An icon in the colour of text (or `color`); its disabled state is muted."""
+    ink = (color or theme.current().text).name()
+    muted = theme.current().text_muted.name()
+    key = (name, ink, muted)
+    if (known := _icons.get(key)) is not None:
+        return known
+    result = QIcon()
+    side = theme.metrics.icon
+    for ratio in _RATIOS:
+        result.addPixmap(pixmap(name, side, QColor(ink), ratio=ratio), QIcon.Mode.Normal)
+        result.addPixmap(pixmap(name, side, QColor(muted), ratio=ratio), QIcon.Mode.Disabled)
+    _icons[key] = result
+    return result
+
+
+def pixmap(name: str, side: int, color: QColor | None = None, *, ratio: float = 1.0) -> QPixmap:
+    """One rendering, `side` device-independent pixels wide."""
+    ink = color or theme.current().text
+    image = QPixmap(round(side * ratio), round(side * ratio))
+    image.fill(Qt.GlobalColor.transparent)
+    painter = QPainter(image)
+    renderer = QSvgRenderer(QByteArray(_source(name).replace("currentColor", ink.name()).encode()))
+    renderer.render(painter, QRectF(0, 0, image.width(), image.height()))
+    painter.end()
+    image.setDevicePixelRatio(ratio)
+    return image
+
+
+def app_icon() -> QIcon:
+    """The program's icon."""
+    result = QIcon()
+    for side in (16, 24, 32, 48, 64, 128, 256):
+        result.addPixmap(pixmap("app", side))
+    return result

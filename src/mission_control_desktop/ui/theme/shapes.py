@@ -1,0 +1,110 @@
+"""A status is a shape and a word before it is a colour."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QPointF, QRectF, Qt
+from PySide6.QtGui import QColor, QIcon, QPainter, QPainterPath, QPen, QPixmap, QPolygonF
+
+from mission_control_desktop.domain.sessions import AgentSession, SessionStatus, WaitingFor
+from mission_control_desktop.ui.theme.scheme import current
+
+_WAITING_TEXT = {
+    WaitingFor.OPERATOR: "waiting for you",
+    WaitingFor.APPROVAL: "needs approval",
+    WaitingFor.CHILDREN: "waiting for sub-agents",
+    WaitingFor.PROVIDER: "waiting for provider",
+}
+_WAITING_SHORT = {
+    WaitingFor.OPERATOR: "waiting",
+    WaitingFor.APPROVAL: "approval",
+    WaitingFor.CHILDREN: "sub-agents",
+    WaitingFor.PROVIDER: "provider",
+}
+
+
+def status_text(session: AgentSession, *, short: bool = False) -> str:
+    """The words that go with the shape, e.g. "running", "needs approval", "paused (hold)"."""
+    if session.status is SessionStatus.WAITING and session.waiting_for is not None:
+        return (_WAITING_SHORT if short else _WAITING_TEXT)[session.waiting_for]
+    if session.metadata.get("pausing"):
+        return "pausing"
+    if session.status is SessionStatus.PAUSED and not short and (level := session.metadata.get("pauseLevel")):
+        return f"paused ({level})"
+    return session.status.value
+
+
+def paint_status(
+    painter: QPainter,
+    rect: QRectF,
+    status: SessionStatus,
+    waiting_for: WaitingFor | None = None,
+    color: QColor | None = None,
+) -> None:
+    """Draw the status's shape into the square in the middle of `rect`."""
+    side = min(rect.width(), rect.height())
+    box = QRectF(rect.center().x() - side / 2, rect.center().y() - side / 2, side, side)
+    box.adjust(side * 0.12, side * 0.12, -side * 0.12, -side * 0.12)
+    ink = color or current().status_color(status, waiting_for)
+    pen = QPen(ink, max(1.5, side / 8))
+    pen.setCapStyle(Qt.PenCapStyle.RoundCap)
+    pen.setJoinStyle(Qt.PenJoinStyle.RoundJoin)
+    painter.save()
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+    painter.setPen(pen)
+    painter.setBrush(Qt.BrushStyle.NoBrush)
+    match status:
+        case SessionStatus.RUNNING:
+            painter.setPen(Qt.PenStyle.NoPen)
+            painter.setBrush(ink)
+            painter.drawPolygon(QPolygonF([_at(box, 0.12, 0), _at(box, 1, 0.5), _at(box, 0.12, 1)]))
+        case SessionStatus.WAITING:
+            painter.drawEllipse(box)
+            if waiting_for is WaitingFor.APPROVAL:
+                painter.setPen(Qt.PenStyle.NoPen)
+                painter.setBrush(ink)
+                mark = box.width() * 0.16
+                painter.drawRect(
+                    QRectF(box.center().x() - mark / 2, box.top() + box.height() * 0.22, mark, box.height() * 0.34)
+                )
+                painter.drawEllipse(_at(box, 0.5, 0.74), mark * 0.6, mark * 0.6)
+        case SessionStatus.PAUSED:
+            painter.setPen(Qt.PenStyle.NoPen)
+            painter.setBrush(ink)
+            bar = box.width() * 0.3
+            painter.drawRect(QRectF(box.left() + box.width() * 0.1, box.top(), bar, box.height()))
+            painter.drawRect(QRectF(box.right() - box.width() * 0.1 - bar, box.top(), bar, box.height()))
+        case SessionStatus.COMPLETED:
+            path = QPainterPath(_at(box, 0.02, 0.55))
+            path.lineTo(_at(box, 0.36, 0.9))
+            path.lineTo(_at(box, 0.98, 0.15))
+            painter.drawPath(path)
+        case SessionStatus.FAILED:
+            painter.drawLine(_at(box, 0.08, 0.08), _at(box, 0.92, 0.92))
+            painter.drawLine(_at(box, 0.92, 0.08), _at(box, 0.08, 0.92))
+        case SessionStatus.KILLED:
+            painter.drawRect(box)
+            painter.drawLine(_at(box, 0.3, 0.3), _at(box, 0.7, 0.7))
+            painter.drawLine(_at(box, 0.7, 0.3), _at(box, 0.3, 0.7))
+        case SessionStatus.SPAWNING:
+            pen.setDashPattern([0.1, 2.2])
+            painter.setPen(pen)
+            painter.drawEllipse(box)
+    painter.restore()
+
+
+def status_icon(status: SessionStatus, waiting_for: WaitingFor | None = None, *, side: int = 16) -> QIcon:
+    """The same shape as an icon, for menus and lists."""
+    icon = QIcon()
+    for ratio in (1.0, 2.0):
+        pixmap = QPixmap(int(side * ratio), int(side * ratio))
+        pixmap.setDevicePixelRatio(ratio)
+        pixmap.fill(Qt.GlobalColor.transparent)
+        painter = QPainter(pixmap)
+        paint_status(painter, QRectF(0, 0, side, side), status, waiting_for)
+        painter.end()
+        icon.addPixmap(pixmap)
+    return icon
+
+
+def _at(box: QRectF, x: float, y: float) -> QPointF:
+    return QPointF(box.left() + box.width() * x, box.top() + box.height() * y)

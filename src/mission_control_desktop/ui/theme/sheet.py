@@ -1,0 +1,160 @@
+"""The style sheet: flat controls with a visible focus. Colours come from the theme; views that paint take the palette.
+
+Properties that widgets set: `kind` on buttons (`primary`, `danger`, `quiet`), `tone` on labels (`muted`, `attention`,
+`error`, `title`, `mono`) and `surface` on frames (`window`, `card`, `bar`, `notice`, `error`).
+"""
+
+from __future__ import annotations
+
+from mission_control_desktop.ui.theme.fonts import metrics
+from mission_control_desktop.ui.theme.tokens import Theme
+
+
+def style_sheet(theme: Theme) -> str:
+    """The application's style sheet for a theme."""
+    m = metrics
+    t = {
+        name: getattr(theme, name).name()
+        for name in (
+            "window",
+            "surface",
+            "surface_raised",
+            "text",
+            "text_muted",
+            "border",
+            "border_strong",
+            "hover",
+            "selection",
+            "accent",
+            "on_accent",
+            "focus",
+            "attention",
+            "attention_background",
+            "error",
+            "error_background",
+            "danger",
+            "on_danger",
+        )
+    }
+    return f"""
+QToolTip {{ background: {t["surface_raised"]}; color: {t["text"]}; border: 1px solid {t["border_strong"]};
+  padding: 4px; }}
+
+QPushButton, QToolButton {{ background: {t["surface_raised"]}; color: {t["text"]};
+  border: 1px solid {t["border"]}; border-radius: {m.radius}px; padding: 4px 10px; min-height: 18px; }}
+QToolButton {{ padding: 4px 6px; }}
+QPushButton:hover, QToolButton:hover {{ background: {t["hover"]}; border-color: {t["border_strong"]}; }}
+QPushButton:pressed, QToolButton:pressed, QToolButton:checked, QPushButton:checked {{
+  background: {t["selection"]}; border-color: {t["border_strong"]}; }}
+QPushButton:focus, QToolButton:focus {{ border: 2px solid {t["focus"]}; padding: 3px 9px; }}
+QToolButton:focus {{ padding: 3px 5px; }}
+QPushButton:disabled, QToolButton:disabled {{ color: {t["text_muted"]}; background: {t["surface"]};
+  border-color: {t["border"]}; }}
+QToolButton::menu-indicator {{ image: none; width: 0; }}
+
+QPushButton[kind="primary"] {{ background: {t["accent"]}; color: {t["on_accent"]};
+  border-color: {t["accent"]}; }}
+QPushButton[kind="primary"]:hover {{ border-color: {t["text"]}; }}
+QPushButton[kind="primary"]:focus {{ border: 2px solid {t["text"]}; }}
+QPushButton[kind="primary"]:disabled {{ background: {t["surface"]}; color: {t["text_muted"]};
+  border-color: {t["border"]}; }}
+QPushButton[kind="danger"] {{ background: {t["danger"]}; color: {t["on_danger"]}; border-color: {t["danger"]};
+  font-weight: 600; }}
+QPushButton[kind="danger"]:hover {{ border-color: {t["text"]}; }}
+QPushButton[kind="danger"]:focus {{ border: 2px solid {t["text"]}; }}
+QPushButton[kind="danger"]:disabled {{ background: {t["surface"]}; color: {t["text_muted"]};
+  border-color: {t["border"]}; }}
+QPushButton[kind="danger-outline"] {{ color: {t["error"]}; border: 1px solid {t["error"]};
+  background: transparent; font-weight: 600; }}
+QPushButton[kind="danger-outline"]:hover {{ background: {t["error_background"]}; }}
+QPushButton[kind="danger-outline"]:focus {{ border: 2px solid {t["error"]}; }}
+QPushButton[kind="danger-outline"]:disabled {{ color: {t["text_muted"]}; border-color: {t["border"]}; }}
+QPushButton[kind="attention"] {{ color: {t["attention"]}; background: {t["attention_background"]};
+  border-color: {t["attention"]}; font-weight: 600; }}
+QPushButton[kind="quiet"], QToolButton[kind="quiet"] {{ background: transparent; border-color: transparent; }}
+QPushButton[kind="quiet"]:hover, QToolButton[kind="quiet"]:hover {{ background: {t["hover"]}; }}
+QPushButton[kind="quiet"]:focus, QToolButton[kind="quiet"]:focus {{ border: 2px solid {t["focus"]}; }}
+QPushButton[kind="quiet"]:disabled, QToolButton[kind="quiet"]:disabled {{ background: transparent; }}
+
+QLineEdit, QPlainTextEdit, QTextEdit, QComboBox, QSpinBox {{ background: {t["surface_raised"]}; color: {t["text"]};
+  border: 1px solid {t["border_strong"]}; border-radius: {m.radius}px; padding: 3px 6px;
+  selection-background-color: {t["selection"]}; selection-color: {t["text"]}; }}
+QLineEdit, QComboBox {{ min-height: 20px; }}
+QLineEdit:focus, QPlainTextEdit:focus, QTextEdit:focus, QComboBox:focus, QSpinBox:focus {{
+  border: 2px solid {t["focus"]}; padding: 2px 5px; }}
+QLineEdit[invalid="true"], QPlainTextEdit[invalid="true"], QComboBox[invalid="true"] {{
+  border: 2px solid {t["error"]}; }}
+QLineEdit:disabled, QPlainTextEdit:disabled, QComboBox:disabled {{ color: {t["text_muted"]};
+  background: {t["surface"]}; border-color: {t["border"]}; }}
+QComboBox QAbstractItemView {{ background: {t["surface_raised"]}; color: {t["text"]};
+  selection-background-color: {t["selection"]}; selection-color: {t["text"]};
+  border: 1px solid {t["border_strong"]}; }}
+
+QAbstractItemView {{ outline: 0; }}
+QTreeView, QTableView, QListView {{ background: {t["surface"]}; color: {t["text"]};
+  alternate-background-color: {t["surface"]}; border: 0; gridline-color: {t["border"]};
+  selection-background-color: {t["selection"]}; selection-color: {t["text"]}; }}
+QTreeView:focus, QTableView:focus {{ border: 2px solid {t["focus"]}; }}
+QHeaderView {{ background: {t["surface"]}; }}
+QHeaderView::section {{ background: {t["surface"]}; color: {t["text_muted"]}; border: 0;
+  border-bottom: 1px solid {t["border"]}; padding: 4px 8px; }}
+QTableCornerButton::section {{ background: {t["surface"]}; border: 0; }}
+
+QMenuBar {{ background: {t["window"]}; color: {t["text"]}; }}
+QMenuBar::item {{ padding: 4px 9px; background: transparent; }}
+QMenuBar::item:selected {{ background: {t["selection"]}; }}
+QMenu {{ background: {t["surface_raised"]}; color: {t["text"]}; border: 1px solid {t["border_strong"]};
+  padding: 4px; }}
+QMenu::item {{ padding: 5px 28px 5px 24px; border-radius: {m.radius}px; }}
+QMenu::item:selected {{ background: {t["selection"]}; }}
+QMenu::item:disabled {{ color: {t["text_muted"]}; }}
+QMenu::separator {{ height: 1px; background: {t["border"]}; margin: 4px 8px; }}
+
+QStatusBar {{ background: {t["window"]}; color: {t["text_muted"]}; border-top: 1px solid {t["border"]}; }}
+QStatusBar::item {{ border: 0; }}
+
+QScrollBar:vertical {{ background: transparent; width: 12px; margin: 0; }}
+QScrollBar:horizontal {{ background: transparent; height: 12px; margin: 0; }}
+QScrollBar::handle {{ background: {t["border_strong"]}; border-radius: 4px; margin: 2px; }}
+QScrollBar::handle:vertical {{ min-height: 28px; }}
+QScrollBar::handle:horizontal {{ min-width: 28px; }}
+QScrollBar::handle:hover {{ background: {t["text_muted"]}; }}
+QScrollBar::add-line, QScrollBar::sub-line {{ width: 0; height: 0; }}
+QScrollBar::add-page, QScrollBar::sub-page {{ background: transparent; }}
+
+QSplitter::handle {{ background: {t["border"]}; }}
+QMainWindow::separator {{ background: {t["border"]}; width: 1px; height: 1px; }}
+
+QFrame[surface="window"], QWidget[surface="window"] {{ background: {t["window"]}; }}
+QFrame[surface="bar"] {{ background: {t["window"]}; border: 0; border-bottom: 1px solid {t["border"]}; }}
+QFrame[surface="drawer"] {{ background: {t["surface"]}; border: 0; border-left: 1px solid {t["border_strong"]}; }}
+QFrame[surface="card"] {{ background: {t["surface_raised"]}; border: 1px solid {t["border"]};
+  border-radius: 6px; }}
+QFrame[surface="card"]:hover {{ border-color: {t["border_strong"]}; }}
+QFrame[surface="card"]:focus {{ border: 2px solid {t["focus"]}; }}
+QFrame[surface="notice"] {{ background: {t["attention_background"]}; border: 0;
+  border-bottom: 1px solid {t["attention"]}; }}
+QFrame[surface="error"] {{ background: {t["error_background"]}; border: 0; border-bottom: 1px solid {t["error"]}; }}
+
+QLabel {{ background: transparent; }}
+QLabel[tone="muted"] {{ color: {t["text_muted"]}; }}
+QLabel[tone="attention"] {{ color: {t["attention"]}; font-weight: 600; }}
+QLabel[tone="error"] {{ color: {t["error"]}; }}
+QLabel[tone="title"] {{ font-size: {m.text_title}px; font-weight: 600; }}
+QLabel[tone="heading"] {{ font-size: {m.text_large}px; font-weight: 600; }}
+QLabel[tone="small"] {{ font-size: {m.text_small}px; color: {t["text_muted"]}; }}
+QLabel[tone="badge"] {{ font-size: {m.text_small}px; color: {t["text_muted"]};
+  border: 1px solid {t["border_strong"]}; border-radius: {m.radius}px; padding: 0 5px; }}
+QLabel[tone="demo"] {{ font-size: {m.text_small}px; font-weight: 600; color: {t["attention"]};
+  border: 1px solid {t["attention"]}; border-radius: {m.radius}px; padding: 0 5px; }}
+
+QTabBar::tab {{ background: {t["window"]}; color: {t["text_muted"]}; padding: 5px 12px; border: 0;
+  border-bottom: 2px solid transparent; }}
+QTabBar::tab:selected {{ color: {t["text"]}; border-bottom-color: {t["accent"]}; }}
+QTabBar::tab:focus {{ background: {t["selection"]}; }}
+QTabWidget::pane {{ border: 0; border-top: 1px solid {t["border"]}; }}
+QRadioButton:focus, QCheckBox:focus {{ background: {t["selection"]}; border-radius: {m.radius}px; }}
+QProgressBar {{ border: 1px solid {t["border"]}; border-radius: {m.radius}px; background: {t["surface_raised"]};
+  color: {t["text"]}; text-align: center; }}
+QProgressBar::chunk {{ background: {t["accent"]}; }}
+"""
