@@ -10,6 +10,7 @@ A prompt that holds `PLAY [step, ...]` (a JSON list up to the end of its line) i
 - {"words": 30, "every": 0.1}     says w0 w1 w2 ..., one word each `every` seconds
 - {"shell": "command"}            calls the shell tool that the agent offers
 - {"delegate": "prompt"}          calls the sub-agent tool that the agent offers
+- {"tool": "name", "with": {}}    calls the tool of that name with exactly these arguments
 
 A response ends after a tool call; the request that brings the tool's result gets what follows. A user text that comes
 after a played prompt is answered `HEARD <text>`: so a test sees that a message reached the model, and when.
@@ -115,7 +116,7 @@ def reply_to(turns: list[Turn], tools: list[Tool]) -> Reply:
     done = sum(1 for before, turn in itertools.pairwise(turns[start:]) if turn.who == "call" and before.who != "call")
     reply = Reply()
     for step in _script(prompt.text) or []:
-        is_call = "shell" in step or "delegate" in step
+        is_call = bool({"shell", "delegate", "tool"} & step.keys())
         if done:
             done -= is_call
             continue
@@ -134,6 +135,9 @@ def reply_to(turns: list[Turn], tools: list[Tool]) -> Reply:
 
 
 def _call(step: Json, tools: list[Tool]) -> tuple[Tool, Json] | None:
+    if "tool" in step:
+        named = _tool(tools, (step["tool"],))
+        return None if named is None else (named, step.get("with", {}))
     if "shell" in step:
         tool = _tool(tools, SHELLS)
         wanted = {"command": step["shell"], "cmd": step["shell"], "description": "a scripted command"}
