@@ -1,6 +1,6 @@
 """Colours of the window, by meaning. Grey is normal; colour is kept for what is abnormal or needs a person.
 
-The idea is that of process control rooms (ISA-101): a calm, grey display on which the one thing that matters stands out.
+The idea is that of process control rooms (ISA-101): a calm, grey display on which what matters stands out.
 Every colour that carries text has a contrast of at least 4.5:1 on `window`, `surface` and `surface_raised`
 (WCAG 2.2, 1.4.3), every shape and border that carries meaning at least 3:1 (1.4.11).
 """

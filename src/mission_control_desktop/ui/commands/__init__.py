@@ -1,0 +1,6 @@
+"""Commands as data, and their binding to actions."""
+
+from mission_control_desktop.ui.commands.actions import CommandActions
+from mission_control_desktop.ui.commands.table import BY_ID, COMMANDS, Command, Menu, When
+
+__all__ = ["BY_ID", "COMMANDS", "Command", "CommandActions", "Menu", "When"]

@@ -1,0 +1,70 @@
+"""Makes QActions of the command table: one action per command, shared by menus, shortcuts and buttons."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from PySide6.QtCore import QObject, Qt
+from PySide6.QtGui import QAction, QKeySequence
+from PySide6.QtWidgets import QMenuBar, QWidget
+
+from mission_control_desktop.ui.commands.table import BY_ID, COMMANDS, Command, Menu, When
+
+
+class CommandActions(QObject):
+    """The window's actions. A command without a handler stays disabled, so that a menu never lies."""
+
+    def __init__(self, window: QWidget) -> None:
+        super().__init__(window)
+        self._actions: dict[str, QAction] = {}
+        self._handled: set[str] = set()
+        self._conditions: set[When] = {When.ALWAYS}
+        for command in COMMANDS:
+            self._actions[command.id] = self._make(command, window)
+
+    def _make(self, command: Command, window: QWidget) -> QAction:
+        action = QAction(command.title, self)
+        action.setObjectName(command.id)
+        action.setShortcuts([QKeySequence(keys) for keys in command.keys])
+        # Floating panels are windows of their own; the keys must work there too.
+        action.setShortcutContext(Qt.ShortcutContext.ApplicationShortcut)
+        action.setCheckable(command.checkable)
+        action.setMenuRole(QAction.MenuRole.NoRole)
+        if command.hint:
+            action.setToolTip(command.hint)
+            action.setStatusTip(command.hint)
+        action.setEnabled(False)
+        window.addAction(action)
+        return action
+
+    def __getitem__(self, command_id: str) -> QAction:
+        return self._actions[command_id]
+
+    def handle(self, command_id: str, handler: Callable[[], None]) -> None:
+        """Let `handler` carry out a command."""
+        action = self._actions[command_id]
+        action.triggered.connect(lambda _checked=False: handler())
+        self._handled.add(command_id)
+        action.setEnabled(BY_ID[command_id].when in self._conditions)
+
+    def set_conditions(self, conditions: set[When]) -> None:
+        """Say what is so now; commands whose condition does not hold are disabled."""
+        self._conditions = conditions | {When.ALWAYS}
+        for command_id in self._handled:
+            self._actions[command_id].setEnabled(BY_ID[command_id].when in self._conditions)
+
+    def in_effect(self, command_id: str) -> bool:
+        """Whether the command can be used now."""
+        return self._actions[command_id].isEnabled()
+
+    def fill(self, bar: QMenuBar) -> None:
+        """Build the menus."""
+        for menu in Menu:
+            built = bar.addMenu(menu.value)
+            built.setToolTipsVisible(True)
+            group: int | None = None
+            for command in (c for c in COMMANDS if c.menu is menu):
+                if group is not None and command.group != group:
+                    built.addSeparator()
+                group = command.group
+                built.addAction(self._actions[command.id])

@@ -1,0 +1,121 @@
+"""Every command of the window as data. Menus, shortcuts, the help page and the tests read this one table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class When(Enum):
+    """What must be so for a command to be in effect."""
+
+    ALWAYS = "always"
+    CONNECTED = "a control plane is connected"
+    PANEL = "a panel is open"
+    SESSION = "a session is selected or its panel is active"
+    LIVE_SESSION = "the selected session has not ended"
+
+
+class Menu(Enum):
+    """Menus of the menu bar, in order; the value is the title with its access key."""
+
+    MISSION = "&Mission"
+    SESSION = "&Session"
+    PANELS = "&Panels"
+    VIEW = "&View"
+    HELP = "&Help"
+
+
+@dataclass(frozen=True)
+class Command:
+    """One command. `keys` are portable key sequences, the first one is shown; `group` sets menu separators."""
+
+    id: str
+    title: str
+    menu: Menu
+    keys: tuple[str, ...] = ()
+    when: When = When.ALWAYS
+    group: int = 0
+    checkable: bool = False
+    hint: str = ""
+
+
+COMMANDS: tuple[Command, ...] = (
+    Command("mission.new_agent", "&New agent…", Menu.MISSION, ("Ctrl+N",), When.CONNECTED),
+    Command("mission.next_attention", "&Go to the next session that needs you", Menu.MISSION, ("Ctrl+J", "F8")),
+    Command("mission.settings", "Se&ttings…", Menu.MISSION, ("Ctrl+,",), group=1),
+    Command("mission.kill_all", "&Kill All…", Menu.MISSION, ("Ctrl+Shift+K",), When.CONNECTED, group=2),
+    Command(
+        "mission.close",
+        "&Close the window",
+        Menu.MISSION,
+        ("Ctrl+Q",),
+        group=3,
+        hint="Closing the window ends no agent.",
+    ),
+    Command("session.open", "&Open as a panel", Menu.SESSION, ("Ctrl+O",), When.SESSION),
+    Command("session.message", "Write a &message", Menu.SESSION, ("Ctrl+M",), When.LIVE_SESSION),
+    Command("session.spawn_below", "&Start an agent below it…", Menu.SESSION, (), When.LIVE_SESSION),
+    Command("session.pause_resume", "&Pause or resume", Menu.SESSION, ("Ctrl+P",), When.LIVE_SESSION, group=1),
+    Command(
+        "session.terminate",
+        "&Terminate…",
+        Menu.SESSION,
+        ("Ctrl+Shift+T",),
+        When.LIVE_SESSION,
+        group=2,
+        hint="Graceful: the agent may finish its current step.",
+    ),
+    Command(
+        "session.kill",
+        "&Kill…",
+        Menu.SESSION,
+        ("Ctrl+Alt+K",),
+        When.LIVE_SESSION,
+        group=2,
+        hint="Immediate, with everything below it. Asks for a reason.",
+    ),
+    Command("session.copy_id", "&Copy the session's id", Menu.SESSION, (), When.SESSION, group=3),
+    Command(
+        "panel.close",
+        "&Close the panel",
+        Menu.PANELS,
+        ("Ctrl+W",),
+        When.PANEL,
+        hint="Closing a panel ends nothing; open it again from the roster.",
+    ),
+    Command("panel.close_ended", "Close panels of &ended sessions", Menu.PANELS, ("Ctrl+Shift+W",), When.PANEL),
+    Command("panel.next", "&Next panel", Menu.PANELS, ("Ctrl+Tab",), When.PANEL, group=1),
+    Command("panel.previous", "&Previous panel", Menu.PANELS, ("Ctrl+Shift+Tab",), When.PANEL, group=1),
+    Command("panel.left", "Move &left", Menu.PANELS, ("Ctrl+Alt+Left",), When.PANEL, group=2),
+    Command("panel.right", "Move &right", Menu.PANELS, ("Ctrl+Alt+Right",), When.PANEL, group=2),
+    Command("panel.up", "Move &up", Menu.PANELS, ("Ctrl+Alt+Up",), When.PANEL, group=2),
+    Command("panel.down", "Move &down", Menu.PANELS, ("Ctrl+Alt+Down",), When.PANEL, group=2),
+    Command("panel.tab", "Put into the next panel's &tabs", Menu.PANELS, ("Ctrl+Alt+T",), When.PANEL, group=2),
+    Command("panel.float", "&Float or dock", Menu.PANELS, ("Ctrl+Alt+F",), When.PANEL, group=3),
+    Command("panel.full_screen", "F&ull screen", Menu.PANELS, ("F11",), When.PANEL, group=3),
+    *(
+        Command(f"layout.{n}", title, Menu.PANELS, (f"Ctrl+Alt+{n}",), When.ALWAYS, group=4)
+        for n, title in (
+            (1, "Grid: &1 panel"),
+            (2, "Grid: &2 side by side"),
+            (4, "Grid: &4 (2 × 2)"),
+            (6, "Grid: &6 (3 × 2)"),
+            (9, "Grid: &9 (3 × 3)"),
+        )
+    ),
+    *(
+        Command(f"panel.go_{n}", f"Go to panel {n}", Menu.PANELS, (f"Ctrl+{n}",), When.PANEL, group=5)
+        for n in range(1, 10)
+    ),
+    Command("view.next_region", "Next &region", Menu.VIEW, ("F6",)),
+    Command("view.previous_region", "Previous re&gion", Menu.VIEW, ("Shift+F6",)),
+    Command("view.filter", "&Filter the roster", Menu.VIEW, ("Ctrl+L",), group=1),
+    Command("view.roster", "&Roster", Menu.VIEW, ("Ctrl+B",), group=1, checkable=True),
+    Command("view.audit", "&Audit log", Menu.VIEW, ("Ctrl+Shift+A",), group=1, checkable=True),
+    Command("view.appearance", "Switch light and &dark", Menu.VIEW, ("Ctrl+Shift+L",), group=2),
+    Command("help.keys", "&Keys in effect", Menu.HELP, ("F1", "?")),
+    Command("help.about", "&About and connection", Menu.HELP, ()),
+)
+
+BY_ID = {command.id: command for command in COMMANDS}

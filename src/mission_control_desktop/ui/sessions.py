@@ -1,0 +1,175 @@
+"""The window's one copy of what the control plane says: sessions, approvals, kills and provider health.
+
+Fed with batches on the GUI thread; everything that shows sessions listens here and asks no one else.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+from PySide6.QtCore import QObject, Signal
+
+from mission_control_desktop.domain.approvals import Approval, ApprovalState
+from mission_control_desktop.domain.audit import AuditEntry
+from mission_control_desktop.domain.events import ProviderHealth, StreamEvent
+from mission_control_desktop.domain.kill import KillAll
+from mission_control_desktop.domain.sessions import AgentSession, SessionStatus, WaitingFor
+
+
+class SessionStore(QObject):
+    """Sessions by id, in order of arrival. Signals come once per batch, after the state is complete."""
+
+    sessions_changed = Signal(list)
+    """Ids (str) of sessions that are new or different."""
+    sessions_removed = Signal(list)
+    approvals_changed = Signal()
+    kill_changed = Signal(str)
+    provider_changed = Signal(str)
+    audit_arrived = Signal(list)
+    """New `AuditEntry` rows."""
+    attention_changed = Signal()
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self.sessions: dict[str, AgentSession] = {}
+        self.approvals: dict[str, Approval] = {}
+        self.kills: dict[str, KillAll] = {}
+        self.health: dict[str, ProviderHealth] = {}
+        self.counts: Counter[SessionStatus] = Counter()
+        self._children: dict[str, set[str]] = {}
+        self._seen_failures: set[str] = set()
+        self._failed: dict[str, None] = {}
+
+    # -- feeding
+
+    def apply(self, events: Iterable[StreamEvent]) -> None:
+        """Take a batch of workspace events."""
+        self.put(event.data for event in events)
+
+    def put(self, items: Iterable[object]) -> None:
+        """Take records as they are; the last one of an id wins. Other records (messages, deltas) are not ours."""
+        changed: dict[str, None] = {}
+        kills: dict[str, None] = {}
+        providers: dict[str, None] = {}
+        audit: list[AuditEntry] = []
+        approvals = failures = False
+        for item in items:
+            if isinstance(item, AgentSession):
+                if self._put_session(item):
+                    changed[item.session_id] = None
+                    failures = failures or item.status is SessionStatus.FAILED
+            elif isinstance(item, Approval):
+                approvals = True
+                if item.state is ApprovalState.OPEN:
+                    self.approvals[item.approval_id] = item
+                else:
+                    self.approvals.pop(item.approval_id, None)
+            elif isinstance(item, KillAll):
+                self.kills[item.kill_id] = item
+                kills[item.kill_id] = None
+            elif isinstance(item, ProviderHealth):
+                self.health[item.provider] = item
+                providers[item.provider] = None
+            elif isinstance(item, AuditEntry):
+                audit.append(item)
+        if changed:
+            self.sessions_changed.emit(list(changed))
+        if approvals:
+            self.approvals_changed.emit()
+        for kill_id in kills:
+            self.kill_changed.emit(kill_id)
+        for provider in providers:
+            self.provider_changed.emit(provider)
+        if audit:
+            self.audit_arrived.emit(audit)
+        if approvals or failures:
+            self.attention_changed.emit()
+
+    def _put_session(self, session: AgentSession) -> bool:
+        old = self.sessions.get(session.session_id)
+        if old == session:
+            return False
+        if old is not None:
+            self.counts[old.status] -= 1
+            if old.parent_session_id and old.parent_session_id != session.parent_session_id:
+                self._children.get(old.parent_session_id, set()).discard(session.session_id)
+        self.counts[session.status] += 1
+        self.sessions[session.session_id] = session
+        if session.parent_session_id:
+            self._children.setdefault(session.parent_session_id, set()).add(session.session_id)
+        if session.status is SessionStatus.FAILED:
+            self._failed.setdefault(session.session_id)
+        else:
+            self._failed.pop(session.session_id, None)
+            self._seen_failures.discard(session.session_id)
+        return True
+
+    def replace_live(self, items: Iterable[AgentSession]) -> None:
+        """Take a full reading of the control plane: sessions that it no longer has are dropped."""
+        sessions = list(items)
+        keep = {session.session_id for session in sessions}
+        gone = [session_id for session_id in self.sessions if session_id not in keep]
+        for session_id in gone:
+            session = self.sessions.pop(session_id)
+            self.counts[session.status] -= 1
+            self._failed.pop(session_id, None)
+            if session.parent_session_id:
+                self._children.get(session.parent_session_id, set()).discard(session_id)
+        if gone:
+            self.sessions_removed.emit(gone)
+        self.put(sessions)
+
+    def replace_approvals(self, items: Iterable[Approval]) -> None:
+        """Take the full list of open approvals."""
+        self.approvals = {a.approval_id: a for a in items if a.state is ApprovalState.OPEN}
+        self.approvals_changed.emit()
+        self.attention_changed.emit()
+
+    # -- asking
+
+    def sub_agents(self, session_id: str) -> list[AgentSession]:
+        """Direct sub-agents, in no order."""
+        return [self.sessions[c] for c in self._children.get(session_id, ()) if c in self.sessions]
+
+    def descendants(self, session_id: str) -> list[AgentSession]:
+        """All sessions below one; safe against loops in what was reported."""
+        found: dict[str, AgentSession] = {}
+        todo = [session_id]
+        while todo:
+            for child in self.sub_agents(todo.pop()):
+                if child.session_id not in found and child.session_id != session_id:
+                    found[child.session_id] = child
+                    todo.append(child.session_id)
+        return list(found.values())
+
+    def live(self, provider: str | None = None) -> list[AgentSession]:
+        """Sessions that have not ended, of one provider or of all."""
+        return [
+            s for s in self.sessions.values() if not s.status.final and (provider is None or s.provider == provider)
+        ]
+
+    def attention(self) -> list[str]:
+        """Ids of sessions that need a person: open approvals (oldest first), then failures not yet looked at."""
+        wanted: dict[str, None] = {}
+        for approval in sorted(self.approvals.values(), key=lambda a: a.created_at):
+            wanted.setdefault(approval.session_id)
+        for session_id in self._failed:
+            if session_id not in self._seen_failures:
+                wanted.setdefault(session_id)
+        return list(wanted)
+
+    def idle(self) -> list[str]:
+        """Ids of sessions that wait for an operator's words, longest first."""
+        waiting = [
+            s
+            for s in self.sessions.values()
+            if s.status is SessionStatus.WAITING and s.waiting_for is WaitingFor.OPERATOR
+        ]
+        return [s.session_id for s in sorted(waiting, key=lambda s: s.evidence.last_event_at)]
+
+    def mark_seen(self, session_id: str) -> None:
+        """A person has looked at this session: its failure no longer asks for attention."""
+        if session_id in self._failed and session_id not in self._seen_failures:
+            self._seen_failures.add(session_id)
+            self.attention_changed.emit()

@@ -1,0 +1,66 @@
+"""Words for times, ages and names, the same everywhere in the window."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from mission_control_desktop.domain.sessions import AgentSession, Freshness, split_id
+
+
+def utc_now() -> datetime:
+    """The window's own clock, used only to show ages."""
+    return datetime.now(UTC)
+
+
+def duration(seconds: float) -> str:
+    """Short and of steady width: `7s`, `12m 05s`, `3h 07m`, `2d 04h`."""
+    total = max(0, int(seconds))
+    if total < 60:
+        return f"{total}s"
+    if total < 3600:
+        return f"{total // 60}m {total % 60:02d}s"
+    if total < 86400:
+        return f"{total // 3600}h {total % 3600 // 60:02d}m"
+    return f"{total // 86400}d {total % 86400 // 3600:02d}h"
+
+
+def elapsed(session: AgentSession, now: datetime) -> str:
+    """How long the session has run, or ran."""
+    return duration(((session.completed_at or now) - (session.started_at or session.spawned_at)).total_seconds())
+
+
+def evidence_age(session: AgentSession, now: datetime) -> str:
+    """How old the newest sign of life is; what the control plane calls stale or unreachable is said in words."""
+    if session.status.final:
+        return ""
+    age = duration((now - session.evidence.last_event_at).total_seconds())
+    match session.evidence.freshness:
+        case Freshness.STALE:
+            return f"stale, {age}"
+        case Freshness.UNREACHABLE:
+            return f"unreachable, {age}"
+        case _:
+            return age
+
+
+def name(session: AgentSession) -> str:
+    """What a person calls the session: its title, task, kind of agent, or the start of its id."""
+    native = split_id(session.session_id)[1]
+    return session.title or session.task_id or session.agent_type or f"session {native[:8]}"
+
+
+def is_demo(session: AgentSession) -> bool:
+    """Whether the session belongs to the demo mission."""
+    return bool(session.metadata.get("demo"))
+
+
+def plural(count: int, one: str, many: str | None = None) -> str:
+    """`1 agent`, `2 agents`."""
+    return f"{count} {one if count == 1 else many or one + 's'}"
+
+
+def local_time(moment: datetime, now: datetime | None = None) -> str:
+    """Local wall clock; with the date when it is not today."""
+    local = moment.astimezone()
+    today = (now or utc_now()).astimezone().date()
+    return local.strftime("%H:%M:%S" if local.date() == today else "%Y-%m-%d %H:%M:%S")

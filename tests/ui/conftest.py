@@ -1,0 +1,70 @@
+"""The window's tests run off-screen, with our palette, and fail on any Qt warning."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+os.environ.setdefault("QT_LOGGING_RULES", "qt.qpa.*=false;qt.text.font.*=false")
+
+from mission_control_desktop.domain.sessions import (
+    AgentSession,
+    Capabilities,
+    Delivery,
+    Evidence,
+    PauseKind,
+    SessionStatus,
+    WaitingFor,
+    global_id,
+)
+
+NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
+
+
+@pytest.fixture
+def make_session() -> Callable[..., AgentSession]:
+    """Builds sessions: `make_session("a", parent="b", status="running")`; the n-th one is n seconds younger."""
+    count = 0
+
+    def make(native: str, *, parent: str | None = None, status: str = "running", **more: Any) -> AgentSession:
+        nonlocal count
+        count += 1
+        spawned = more.pop("spawned_at", NOW + timedelta(seconds=count))
+        waiting = more.pop("waiting_for", None)
+        provider = more.pop("provider", "internal")
+        return AgentSession(
+            session_id=global_id(provider, native),
+            parent_session_id=global_id(provider, parent) if parent else None,
+            provider=provider,
+            status=SessionStatus(status),
+            waiting_for=WaitingFor(waiting) if waiting else None,
+            spawned_at=spawned,
+            started_at=spawned,
+            title=more.pop("title", f"Agent {native}"),
+            run_id=f"run-{native}",
+            capabilities=Capabilities(
+                inject=(Delivery.QUEUE, Delivery.INTERRUPT),
+                pause=PauseKind.SUSPEND,
+                terminate=True,
+                kill=True,
+                approvals=True,
+            ),
+            evidence=Evidence(last_event_at=spawned, source="agent"),
+            **more,
+        )
+
+    return make
+
+
+@pytest.fixture
+def qt(qtbot: Any) -> Any:
+    """qtbot with the light theme in effect."""
+    from mission_control_desktop.ui import theme
+
+    theme.set_scheme("light")
+    return qtbot
