@@ -156,7 +156,7 @@ class ControlPlane:
             problem, retry_after = "Mission Control is not running", 0.0
             try:
                 status, answer, retry_after = self.once(method, path, body, key)
-            except (OSError, ValueError, KeyError, TypeError) as error:
+            except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
                 if not isinstance(error, FileNotFoundError):
                     problem = f"Mission Control cannot be reached ({type(error).__name__}: {error})"
             else:
@@ -418,7 +418,7 @@ class Server:
                 continue
             try:
                 frame = json.loads(line)
-            except ValueError:
+            except (ValueError, RecursionError):
                 self.refuse(None, -32700, "Not JSON.")
                 continue
             for part in frame if isinstance(frame, list) else [frame]:
