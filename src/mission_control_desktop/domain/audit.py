@@ -23,6 +23,8 @@ GENESIS_HASH = "0" * 64
 
 
 class AuditAction(StrEnum):
+    READ = "read"
+    """Only ever with the outcome `refused`: reading leaves no row, being refused does."""
     SPAWN = "spawn"
     INJECT = "inject"
     WITHDRAW = "withdraw"
@@ -31,6 +33,7 @@ class AuditAction(StrEnum):
     TERMINATE = "terminate"
     KILL = "kill"
     KILL_ALL = "kill-all"
+    KILL_ALL_UNDO = "kill-all-undo"
     APPROVE = "approve"
     DENY = "deny"
     PROFILE_CHANGE = "profile-change"

@@ -40,3 +40,7 @@ class KillAll(Record, frozen=True, kw_only=True):
     scope: str
     started_at: datetime
     targets: tuple[KillTarget, ...] = ()
+    undo_until: datetime | None = None
+    """While frozen: until then it can be undone."""
+    detail: str | None = None
+    """What a person should know besides: that it could not be recorded, or could not be finished."""

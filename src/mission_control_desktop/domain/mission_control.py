@@ -21,6 +21,7 @@ from mission_control_desktop.domain.kill import KillAll
 from mission_control_desktop.domain.messages import AgentMessage
 from mission_control_desktop.domain.people import Me
 from mission_control_desktop.domain.profiles import LaunchProfile, ProfileView, SpawnRequest
+from mission_control_desktop.domain.providers import ProviderView
 from mission_control_desktop.domain.receipts import Receipt
 from mission_control_desktop.domain.sessions import AgentSession, Delivery, ProcessInfo, SessionStatus
 
@@ -43,8 +44,9 @@ class Health(Record, frozen=True, kw_only=True):
     status: str
     """`ok` or `degraded`."""
     version: str
-    epoch: str
-    pid: int
+    epoch: str = ""
+    pid: int = 0
+    """Who asks without a token learns `status` and `version` alone."""
     detail: dict[str, Any] = msgspec.field(default_factory=dict)
 
 
@@ -100,6 +102,14 @@ class MissionControl(Protocol):
         expected_run_id: str | None = None,
         idempotency_key: str | None = None,
     ) -> Receipt: ...
+    async def receipts(self, session_id: str) -> tuple[Receipt, ...]:
+        """What is known of each message that was put into the session, oldest first."""
+        ...
+
+    async def withdraw(self, session_id: str, injection_id: str) -> Receipt:
+        """Take a message back that is still queued. Conflict once it was delivered."""
+        ...
+
     async def pause(
         self,
         session_id: str,
@@ -129,6 +139,12 @@ class MissionControl(Protocol):
         idempotency_key: str | None = None,
     ) -> KillAll: ...
     async def kill_state(self, kill_id: str) -> KillAll: ...
+
+    async def kill_undo(self, kill_id: str) -> KillAll:
+        """Thaw what is frozen, while it is. Conflict afterwards."""
+        ...
+
+    async def providers(self) -> tuple[ProviderView, ...]: ...
 
     async def approvals(self, *, state: ApprovalState | None = None) -> Page[Approval]: ...
     async def answer(self, approval_id: str, option_id: str) -> Approval: ...

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from enum import StrEnum
 
 from mission_control_desktop.domain.base import Record
@@ -40,3 +41,22 @@ class Me(Record, frozen=True, kw_only=True):
     user_id: str
     role: Role
     workspace_id: str
+
+
+class TokenInfo(Record, frozen=True, kw_only=True):
+    """A token as it is listed: never the token itself."""
+
+    id: str
+    user_id: str
+    role: Role
+    workspace_id: str
+    created_at: datetime
+    expires_at: datetime | None = None
+    revoked_at: datetime | None = None
+    last_used_at: datetime | None = None
+
+
+class NewToken(TokenInfo, frozen=True, kw_only=True):
+    """The answer to its creation: the only time that the token is shown."""
+
+    token: str
