@@ -299,22 +299,22 @@ class Journal:
     def flush(self) -> None:
         """Write what is pending; on failure keep it, cut off the broken piece and set the time to try again."""
         while self.pending:
-            block = self.pending[0]
+            block, written, reason = self.pending[0], 0, None
             try:
-                written = os.pwrite(self.fd, block, self.end)
+                while written < len(block):
+                    written += os.pwrite(self.fd, memoryview(block)[written:], self.end + written)
             except OSError as error:
-                self._failed(os.strerror(error.errno or errno.EIO))
-                return
-            whole = written if written == len(block) else block.rfind(b"\n", 0, written) + 1
+                reason = os.strerror(error.errno or errno.EIO)
+            whole = written if reason is None else block.rfind(b"\n", 0, written) + 1
             self.end += whole
             self.pending_bytes -= whole
-            if whole == len(block):
+            if reason is None:
                 self.pending.popleft()
-            else:
+                continue
+            if whole:
                 self.pending[0] = block[whole:]
-                if whole == 0:
-                    self._failed("only a part could be written")
-                    return
+            self._failed(reason)
+            return
         self.error, self._delay = None, 0.1
 
     def _failed(self, reason: str) -> None:
@@ -578,7 +578,7 @@ class Keeper:
         self._ending = False
         self._quit = False
         self._lonely_since: float | None = None
-        self._next_look = 0.0
+        self._look_at = 0.0
         self._pid = os.getpid()
         me = read_process(self._pid)
         self._start_time = me.start if me else 0
@@ -734,8 +734,8 @@ class Keeper:
             due.append(self.journal.retry_at)
         if self._errors.dropped:
             due.append(self._errors.tell_at)
-        if self._lonely_since is not None:
-            due.append(self._lonely_since + self._limits.linger)
+        if not self._busy:
+            due.append(self._look_at)
         return max(0.0, min(due) - now)
 
     def _turn(self) -> None:
@@ -765,19 +765,23 @@ class Keeper:
                 self._poll.unregister(self._stdout)
             self._reading_stdout = reading
 
+    @property
+    def _busy(self) -> bool:
+        return bool(self._clients or self._actions or self.journal.pending or not self._agent_gone)
+
     def _look_whether_alone(self, now: float) -> None:
-        if self._clients or self._actions or self.journal.pending or not self._agent_gone:
-            self._lonely_since = None
-            return
-        if self._lonely_since is None:
-            if now >= self._next_look:
-                self._next_look = now + 5.0
-                if not self._tree():
-                    self._lonely_since = now
-            return
-        if now >= self._lonely_since + self._limits.linger:
-            self._quit = not self._tree()
-            self._lonely_since = None if not self._quit else self._lonely_since
+        if self._busy:
+            self._lonely_since, self._look_at = None, 0.0
+        elif now >= self._look_at:
+            self._look_at = now + 5.0
+            if self._tree():
+                self._lonely_since = None
+                return
+            if self._lonely_since is None:
+                self._lonely_since = now
+            end = self._lonely_since + self._limits.linger
+            self._quit = self._quit or now >= end
+            self._look_at = min(end, self._look_at)
 
     @property
     def _agent_gone(self) -> bool:
