@@ -1,9 +1,9 @@
 """Find this computer's control plane, or start one.
 
 A running control plane names itself in DATA_DIR/control-plane.json. The file alone proves nothing (it may be left over
-from a crash, its pid may be another program's by now, its port too): a control plane is taken for running when
-`/api/health` at its URL answers with the pid of the file. Starting is under a lock, so that two windows that open at
-once start one.
+from a crash, its pid may be another program's by now, its port too): a control plane is taken for running when that
+very process listens on that very port and answers `/api/health`; only then is a token sent there. Starting is under a
+lock, so that two windows that open at once start one.
 """
 
 from __future__ import annotations
@@ -134,10 +134,10 @@ class Discovery:
                 return await self._endpoint(*found, how=How.FOUND)
             how, note = How.STARTED, None
             if found is not None:
-                health = found[1]
+                plane, health = found
                 note = f"replaced the running control plane {health.version} by {self._version}; its agents live on"
                 how = How.REPLACED
-                await self._end(health)
+                await self._end(plane.pid, health.version)
             return await self._endpoint(*(await self._start()), how=how, note=note)
 
     # --- one that is named ---------------------------------------------------------------------------------------
@@ -153,26 +153,25 @@ class Discovery:
                 f"there is no token for {address}: set {paths.ENV_TOKEN}, or enter one in the settings of the window"
             )
         health = await _health(address)
-        return self._made(address, token, health, How.NAMED, None)
+        return self._made(address, token, None, health, How.NAMED, None)
 
     # --- one that runs here --------------------------------------------------------------------------------------
 
-    async def _running(self) -> tuple[str, Health] | None:
-        """URL and health of the control plane of this data directory, or None. A process that is ours but does not
-        answer gets some time (it may be starting); then Unavailable: starting a second one would not help."""
+    async def _running(self) -> tuple[_PlaneFile, Health] | None:
+        """The control plane of this data directory, or None. A process that is ours but does not answer gets some time
+        (it may be starting); then Unavailable: starting a second one would not help."""
         deadline = asyncio.get_running_loop().time() + HANG_SECONDS
         while True:
-            plane = await in_thread(self._read_plane)
-            if plane is None or not await in_thread(lambda: processes.alive(plane.pid)):  # noqa: B023 - awaited here
+            plane = await in_thread(self._living)
+            if plane is None:
                 return None
-            try:
-                health = await _health(plane.url)
-            except MissionControlError as error:
-                problem = error.message
-            else:
-                if health.pid == plane.pid:
-                    return plane.url, health
-                return None  # another control plane took the port of one that crashed
+            problem = "it does not listen at its URL."
+            port = checked_url(plane.url, with_token=True).port or 0
+            if await in_thread(lambda: processes.listens(plane.pid, port)) is not False:  # noqa: B023 - awaited here
+                try:
+                    return plane, await _health(plane.url)
+                except MissionControlError as error:
+                    problem = error.message
             if not await in_thread(lambda: processes.looks_like_control_plane(plane.pid)):  # noqa: B023
                 return None
             if asyncio.get_running_loop().time() > deadline:
@@ -181,6 +180,10 @@ class Discovery:
                     f"Its log is {self.log_file}. To end it: kill {plane.pid}; its agents live on."
                 )
             await asyncio.sleep(POLL_SECONDS * 4)
+
+    def _living(self) -> _PlaneFile | None:
+        plane = self._read_plane()
+        return plane if plane is not None and processes.alive(plane.pid) else None
 
     def _read_plane(self) -> _PlaneFile | None:
         path = self.data_dir / paths.CONTROL_PLANE_FILE
@@ -194,23 +197,23 @@ class Discovery:
             return None
         return plane
 
-    async def _endpoint(self, url: str, health: Health, *, how: How, note: str | None = None) -> Endpoint:
+    async def _endpoint(self, plane: _PlaneFile, health: Health, *, how: How, note: str | None = None) -> Endpoint:
         token = self._environ.get(paths.ENV_TOKEN) or await in_thread(self._local_token)
         if token is None:
-            token = await self.tokens.load(str(checked_url(url, with_token=True)))
+            token = await self.tokens.load(str(checked_url(plane.url, with_token=True)))
         if token is None:
             raise NotAuthenticated(
                 f"the control plane runs, but {self.data_dir / paths.LOCAL_TOKEN_FILE} is missing or empty: set "
                 f"{paths.ENV_TOKEN}, or make a token with 'mission-control token create'"
             )
-        return self._made(url, token, health, how, note)
+        return self._made(plane.url, token, plane.pid, health, how, note)
 
-    def _made(self, url: str, token: str, health: Health, how: How, note: str | None) -> Endpoint:
+    def _made(self, url: str, token: str, pid: int | None, health: Health, how: How, note: str | None) -> Endpoint:
         if note is None and is_older(self._version, health.version):
             note = f"the control plane is newer ({health.version}) than this program ({self._version}): please update"
         elif note is None and is_older(health.version, self._version):
             note = f"the control plane is older ({health.version}) than this program ({self._version})"
-        return Endpoint(url=url, token=token, version=health.version, pid=health.pid, how=how, note=note)
+        return Endpoint(url=url, token=token, version=health.version, pid=pid, how=how, note=note)
 
     def _local_token(self) -> str | None:
         path = self.data_dir / paths.LOCAL_TOKEN_FILE
@@ -239,20 +242,20 @@ class Discovery:
         finally:
             os.close(descriptor)
 
-    async def _end(self, health: Health) -> None:
-        log.info("ending an older control plane", pid=health.pid, version=health.version)
+    async def _end(self, pid: int, version: str) -> None:
+        log.info("ending an older control plane", pid=pid, version=version)
         with contextlib.suppress(ProcessLookupError):
-            processes.ask_to_end(health.pid)
+            processes.ask_to_end(pid)
         deadline = asyncio.get_running_loop().time() + STOP_SECONDS
-        while processes.alive(health.pid):
+        while processes.alive(pid):
             if asyncio.get_running_loop().time() > deadline:
                 raise Unavailable(
-                    f"the running control plane {health.version} (process {health.pid}) is older and does not end; "
+                    f"the running control plane {version} (process {pid}) is older and does not end; "
                     f"its log is {self.log_file}"
                 )
             await asyncio.sleep(POLL_SECONDS)
 
-    async def _start(self) -> tuple[str, Health]:
+    async def _start(self) -> tuple[_PlaneFile, Health]:
         process = await in_thread(self._spawn)
         log.info("control plane starting", pid=process.pid, log=str(self.log_file))
         stdout = process.stdout
@@ -276,8 +279,7 @@ class Discovery:
                 return found
             how = f"ended at once (exit code {code})" if code is not None else f"said {line[:200]!r} instead of 'ready'"
             raise Unavailable(f"the control plane {how}. {self._tail()}")
-        health = await _health(words[1])
-        return words[1], health
+        return _PlaneFile(url=words[1], pid=process.pid), await _health(words[1])
 
     def _spawn(self) -> subprocess.Popen[bytes]:
         environ = dict(self._environ)

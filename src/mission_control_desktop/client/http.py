@@ -36,8 +36,9 @@ from mission_control_desktop.domain.events import DATA_TYPES, EventType, StreamE
 from mission_control_desktop.domain.kill import KillAll
 from mission_control_desktop.domain.messages import AgentMessage
 from mission_control_desktop.domain.mission_control import AuditFilter, Health, Page, TreeNode
-from mission_control_desktop.domain.people import Me, Role
+from mission_control_desktop.domain.people import Me, NewToken, Role, TokenInfo
 from mission_control_desktop.domain.profiles import LaunchProfile, ProfileView, SpawnRequest
+from mission_control_desktop.domain.providers import ProviderView
 from mission_control_desktop.domain.receipts import Receipt
 from mission_control_desktop.domain.sessions import (
     INTERNAL_PROVIDER,
@@ -61,23 +62,6 @@ MAX_STREAMS = 256
 ATTEMPTS = 3
 
 _SESSIONS = "/api/mission-control/sessions"
-
-
-class TokenInfo(Record, frozen=True, kw_only=True):
-    """An access token as it is listed; `token` only in the answer that created it."""
-
-    id: str
-    user_id: str = ""
-    role: Role | None = None
-    workspace_id: str = ""
-    created_at: datetime | None = None
-    expires_at: datetime | None = None
-    revoked_at: datetime | None = None
-    last_used_at: datetime | None = None
-    token: str | None = None
-
-    def __repr__(self) -> str:
-        return f"TokenInfo(id={self.id!r}, user_id={self.user_id!r}, role={self.role!r})"
 
 
 class _KillStarted(Record, frozen=True, kw_only=True):
@@ -105,6 +89,8 @@ def checked_url(base_url: str, *, with_token: bool) -> httpx.URL:
         raise BadInput(
             "url", f"{base_url!r} is not a control plane's URL: give http://HOST:PORT or https://HOST[:PORT]"
         )
+    if url.port is not None and not 0 < url.port < 65536:
+        raise BadInput("url", f"there is no port {url.port}")
     if url.userinfo:
         raise BadInput("url", "give the token separately, not as part of the URL")
     if with_token and url.scheme == "http" and not is_loopback(url.host):
@@ -176,7 +162,7 @@ class HttpMissionControl:
     # --- reading -------------------------------------------------------------------------------------------------
 
     async def health(self) -> Health:
-        return self._decode(await self._get("/api/health", auth=False), Health)
+        return self._decode(await self._get("/api/health"), Health)
 
     async def me(self) -> Me:
         return self._decode(await self._get("/api/me"), Me)
@@ -213,11 +199,17 @@ class HttpMissionControl:
     async def profiles(self) -> tuple[ProfileView, ...]:
         return decode_items(await self._get("/agents/profiles"), ProfileView, what=self._what)
 
+    async def receipts(self, session_id: str) -> tuple[Receipt, ...]:
+        return decode_items(await self._get(_session(session_id, "receipts")), Receipt, what=self._what)
+
+    async def providers(self) -> tuple[ProviderView, ...]:
+        return decode_items(await self._get("/api/agent-providers"), ProviderView, what=self._what)
+
     async def approvals(self, *, state: ApprovalState | None = None) -> Page[Approval]:
         return self._decode(await self._get("/api/mission-control/approvals", {"state": state}), Page[Approval])
 
     async def kill_state(self, kill_id: str) -> KillAll:
-        return self._decode(await self._get(f"/api/mission-control/kill-all/{quote(kill_id, safe='')}"), KillAll)
+        return self._decode(await self._get(_kill(kill_id)), KillAll)
 
     async def audit(
         self, filters: AuditFilter | None = None, *, limit: int = 100, cursor: str | None = None
@@ -265,6 +257,10 @@ class HttpMissionControl:
         }
         return self._decode(await self._post(_session(session_id, "inject"), body, key=idempotency_key), Receipt)
 
+    async def withdraw(self, session_id: str, injection_id: str) -> Receipt:
+        path = _session(session_id, f"receipts/{quote(injection_id, safe='')}/withdraw")
+        return self._decode(await self._post(path, {}), Receipt)
+
     async def pause(
         self,
         session_id: str,
@@ -301,16 +297,19 @@ class HttpMissionControl:
         raw = await self._post("/api/mission-control/kill-all", body, key=idempotency_key, read_seconds=STOP_SECONDS)
         return await self.kill_state(self._decode(raw, _KillStarted).kill_id)
 
+    async def kill_undo(self, kill_id: str) -> KillAll:
+        return self._decode(await self._post(f"{_kill(kill_id)}/undo", {}), KillAll)
+
     async def answer(self, approval_id: str, option_id: str) -> Approval:
         path = f"/api/mission-control/approvals/{quote(approval_id, safe='')}"
         return self._decode(await self._post(path, {"optionId": option_id}), Approval)
 
     async def create_token(
         self, *, user: str, role: Role, workspace: str | None = None, expires_in: str | None = None
-    ) -> TokenInfo:
+    ) -> NewToken:
         """A new access token (admin); its `token` is shown this once. `expires_in` like "30d" or "12h"."""
         body = {"user": user, "role": role, "workspace": workspace, "expiresIn": expires_in}
-        return self._decode(await self._post("/api/tokens", body), TokenInfo)
+        return self._decode(await self._post("/api/tokens", body), NewToken)
 
     async def revoke_token(self, token_id: str) -> None:
         await self._send("DELETE", f"/api/tokens/{quote(token_id, safe='')}")
@@ -417,10 +416,9 @@ class HttpMissionControl:
         path: str,
         params: Mapping[str, Any] | None = None,
         *,
-        auth: bool = True,
         read_seconds: float | None = None,
     ) -> bytes:
-        return await self._request("GET", path, params=_query(params or {}), auth=auth, read_seconds=read_seconds)
+        return await self._request("GET", path, params=_query(params or {}), read_seconds=read_seconds)
 
     async def _send(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> bytes:
         """PUT and DELETE: the same again changes nothing more."""
@@ -441,10 +439,9 @@ class HttpMissionControl:
         params: Mapping[str, str] | None = None,
         body: Mapping[str, Any] | None = None,
         key: str | None = None,
-        auth: bool = True,
         read_seconds: float | None = None,
     ) -> bytes:
-        headers = dict(self._auth) if auth else {}
+        headers = dict(self._auth)
         content = None
         if body is not None:
             headers["Content-Type"] = "application/json"
@@ -484,6 +481,10 @@ class HttpMissionControl:
 def _session(session_id: str, verb: str | None = None) -> str:
     path = f"{_SESSIONS}/{quote(session_id, safe='')}"
     return path if verb is None else f"{path}/{verb}"
+
+
+def _kill(kill_id: str) -> str:
+    return f"/api/mission-control/kill-all/{quote(kill_id, safe='')}"
 
 
 def _query(values: Mapping[str, Any]) -> dict[str, str]:

@@ -2,9 +2,9 @@
 
 The engine puts events as they come; the window takes batches when it has time for them (once a frame). What happens at
 the limit: when one topic's backlog exceeds its bound, or all of them together exceed theirs, that topic's backlog is
-dropped whole, its feed is told to stop, and once the window takes events again the feed continues after the last
-event that the window was *given*. The record then sends whole messages, so a slow window sees less motion, but never a
-gap or a doubled word.
+dropped but for its beginning, its feed is told to stop, and once the window has taken that beginning the feed continues
+after the last event that the window was *given*. The record then sends whole messages, so a slow window sees less
+motion, but never a gap or a doubled word; and because the beginning is kept, it gets further each time.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ MAX_TOPIC_CHARS = 8_000_000
 MAX_TOTAL_CHARS = 48_000_000
 _BASE_WEIGHT = 256
 _TURN = 32
+_KEPT_PART = 16
 
 
 class LinkState(StrEnum):
@@ -246,22 +247,37 @@ class Inbox:
 
     def _within(self, topic: str, state: _Topic) -> bool:
         limit = self._max_workspace_events if topic == WORKSPACE else self._max_events
+        if state.stalled:
+            return False
         if len(state.entries) > limit or state.chars > self._max_chars:
             self._stall(topic, state)
         elif self._chars > self._max_total:
-            largest = max(self._topics, key=lambda name: self._topics[name].chars)
+            going = [name for name, other in self._topics.items() if not other.stalled]
+            largest = max(going, key=lambda name: self._topics[name].chars)
             self._stall(largest, self._topics[largest])
         return not state.stalled
 
     def _stall(self, topic: str, state: _Topic) -> None:
-        self._dropped += sum(entry.merged for entry in state.entries if not isinstance(entry.event, Link))
-        self._clear(topic, state)
+        """Keep a sixteenth of the bound (one entry at least), drop the rest."""
+        entries = state.entries
+        limit = self._max_workspace_events if topic == WORKSPACE else self._max_events
+        most_chars = min(self._max_chars, self._max_total) // _KEPT_PART
+        kept, chars = 0, 0
+        for entry in entries:
+            chars += entry.weight
+            if kept and (kept >= limit // _KEPT_PART or chars > most_chars):
+                break
+            kept += 1
+        while len(entries) > kept:
+            entry = entries.pop()
+            self._grow(state, -entry.weight)
+            if not isinstance(entry.event, Link):
+                self._dropped += entry.merged
         state.stalled, state.asked = True, False
         self._relevelled += 1
 
     def _clear(self, topic: str, state: _Topic) -> None:
-        self._chars -= state.chars
-        state.chars = 0
+        self._grow(state, -state.chars)
         if state.entries:
             state.entries.clear()
             self._ready.remove(topic)
@@ -298,7 +314,7 @@ class Inbox:
 
     @staticmethod
     def _ask(state: _Topic) -> bool:
-        if not state.stalled or state.asked:
+        if not state.stalled or state.asked or state.entries:
             return False
         state.asked = True
         return True

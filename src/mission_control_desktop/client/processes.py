@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -41,3 +42,30 @@ def looks_like_control_plane(pid: int) -> bool:
 def ask_to_end(pid: int) -> None:
     """SIGTERM: a control plane detaches from its agents and ends; they live on. ProcessLookupError if it is gone."""
     os.kill(pid, signal.SIGTERM)
+
+
+def listens(pid: int, port: int) -> bool | None:
+    """Whether this very process accepts connections on the TCP port; None where the system does not tell.
+
+    Linux: the listening sockets of the port (/proc/net/tcp*, state 0A) against the process's open files.
+    """
+    if not sys.platform.startswith("linux"):
+        return None
+    inodes: set[str] = set()
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        try:
+            lines = Path(table).read_text().splitlines()[1:]
+        except OSError:
+            continue
+        for fields in map(str.split, lines):
+            if fields[3] == "0A" and int(fields[1].rpartition(":")[2], 16) == port:
+                inodes.add(f"socket:[{fields[9]}]")
+    try:
+        descriptors = list(Path(f"/proc/{pid}/fd").iterdir())
+    except OSError:
+        return False
+    for descriptor in descriptors:
+        with contextlib.suppress(OSError):
+            if os.readlink(descriptor) in inodes:
+                return True
+    return False
