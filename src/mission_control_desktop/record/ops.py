@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from mission_control_desktop.domain.approvals import Approval
 from mission_control_desktop.domain.base import Record
 from mission_control_desktop.domain.messages import AgentMessage
@@ -28,6 +30,8 @@ class AppendText(Record, frozen=True, kw_only=True):
     message_id: str
     offset: int
     text: str
+    at: datetime | None = None
+    """When it was said; None is now. Only the session's evidence uses it."""
 
 
 class PutReceipt(Record, frozen=True, kw_only=True):

@@ -1,0 +1,173 @@
+"""The database and everything that is stored in it, by what it is."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import uuid_utils
+from sqlalchemy import Connection, Engine, create_engine, event, insert, make_url, select
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import ArgumentError, DBAPIError
+
+from mission_control_desktop.domain.errors import BadInput, Unavailable
+from mission_control_desktop.storage import tables as t
+from mission_control_desktop.storage.access import READERS, Access
+from mission_control_desktop.storage.approvals import Approvals
+from mission_control_desktop.storage.audit import AuditRows
+from mission_control_desktop.storage.configs import LaunchProfiles, ProviderConfigs
+from mission_control_desktop.storage.idempotency import IdempotencyKeys
+from mission_control_desktop.storage.kills import Kills
+from mission_control_desktop.storage.messages import Messages
+from mission_control_desktop.storage.problems import unavailable_reason
+from mission_control_desktop.storage.receipts import Receipts
+from mission_control_desktop.storage.schema import migrate
+from mission_control_desktop.storage.sessions import Sessions
+from mission_control_desktop.storage.tokens import Tokens
+from mission_control_desktop.storage.types import dump_json, load_json
+
+BUSY_SECONDS = 5.0
+
+
+class Database:
+    """An open, migrated database. `close()` it in the end; every repository is an attribute."""
+
+    def __init__(self, access: Access, *, path: Path | None) -> None:
+        self.access = access
+        self.path = path
+        """The SQLite file; None on PostgreSQL."""
+        self.sessions = Sessions(access)
+        self.messages = Messages(access)
+        self.approvals = Approvals(access)
+        self.receipts = Receipts(access)
+        self.audit = AuditRows(access)
+        self.tokens = Tokens(access)
+        self.profiles = LaunchProfiles(access)
+        self.provider_configs = ProviderConfigs(access)
+        self.idempotency = IdempotencyKeys(access)
+        self.kills = Kills(access)
+
+    async def close(self) -> None:
+        await asyncio.to_thread(self.access.close)
+
+    def close_now(self) -> None:
+        """The same for programs without an event loop. Blocks."""
+        self.access.close()
+
+
+def open_database(path_or_url: str | Path) -> Database:
+    """Open, create if it is missing, and migrate.
+
+    A path (or `sqlite:///PATH`) is a SQLite file, created with mode 0600 in a directory created with mode 0700;
+    `postgresql://...` a PostgreSQL database. Blocks (some 10 ms; some 100 ms when tables are made): call it before the
+    event loop runs, or in a thread. Raises BadInput for an address that is none, Unavailable if it cannot be opened.
+    """
+    url = _url(path_or_url)
+    if url.get_backend_name() == "sqlite":
+        path = Path(url.database or "")
+        _create_private(path)
+        writer, reader = _sqlite_engines(url)
+    else:
+        path = None
+        writer, reader = _postgresql_engines(url)
+    access = Access(writer, reader)
+    try:
+        access.write_now(_prepare)
+    except BaseException as error:
+        access.close()
+        if isinstance(error, DBAPIError) and (reason := unavailable_reason(error)):
+            raise Unavailable(f"The record cannot be opened: {reason}.") from error
+        raise
+    return Database(access, path=path)
+
+
+def _url(path_or_url: str | Path) -> URL:
+    if isinstance(path_or_url, Path) or "://" not in path_or_url:
+        return URL.create("sqlite", database=os.path.abspath(os.path.expanduser(path_or_url)))
+    try:
+        url = make_url(path_or_url)
+    except ArgumentError as error:
+        raise BadInput("database_url", "The database's address is not a URL.") from error
+    backend = url.get_backend_name()
+    if backend == "sqlite" and url.database and url.database != ":memory:":
+        return url.set(drivername="sqlite")
+    if backend in ("postgresql", "postgres"):
+        return url.set(drivername="postgresql+psycopg")
+    raise BadInput("database_url", "The database must be a SQLite file or a postgresql:// address.")
+
+
+def _create_private(path: Path) -> None:
+    """SQLite gives its -wal and -shm files the mode of the database file, so this one call covers all three."""
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        os.close(descriptor)
+        path.chmod(0o600)
+    except OSError as error:
+        raise Unavailable(f"The record cannot be opened: {path}: {error.strerror}.") from error
+
+
+def _sqlite_engines(url: URL) -> tuple[Engine, Engine]:
+    def engine(size: int, begin: str, pragmas: tuple[str, ...]) -> Engine:
+        made = create_engine(
+            url,
+            pool_size=size,
+            max_overflow=0,
+            connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False, "cached_statements": 256},
+            json_serializer=dump_json,
+            json_deserializer=load_json,
+        )
+
+        # The driver's own transaction handling begins too late and never for reads; we begin ourselves.
+        @event.listens_for(made, "connect")
+        def _connect(connection: sqlite3.Connection, _record: Any) -> None:
+            connection.isolation_level = None
+            # SQLite's own lower() knows ASCII only; searches ignore case in every script.
+            connection.create_function("lower", 1, _lower, deterministic=True)
+            for pragma in pragmas:
+                connection.execute(f"PRAGMA {pragma}")
+
+        @event.listens_for(made, "begin")
+        def _begin(connection: Connection) -> None:
+            connection.exec_driver_sql(begin)
+
+        return made
+
+    shared = (f"busy_timeout={int(BUSY_SECONDS * 1000)}", "foreign_keys=ON", "temp_store=MEMORY")
+    writer = engine(1, "BEGIN IMMEDIATE", (*shared, "journal_mode=WAL", "journal_size_limit=67108864"))
+    reader = engine(READERS, "BEGIN", (*shared, "query_only=ON"))
+    return writer, reader
+
+
+def _lower(value: str | bytes | int | float | None) -> str | bytes | int | float | None:
+    return value.lower() if isinstance(value, str) else value
+
+
+def _postgresql_engines(url: URL) -> tuple[Engine, Engine]:
+    common: dict[str, Any] = {"json_serializer": dump_json, "json_deserializer": load_json, "max_overflow": 0}
+    try:
+        writer = create_engine(url, pool_size=1, **common)
+        reader = create_engine(url, pool_size=READERS, isolation_level="REPEATABLE READ", pool_pre_ping=True, **common)
+    except ModuleNotFoundError as error:
+        raise Unavailable(
+            "PostgreSQL needs its driver: install mission-control-desktop with the extra `postgres`."
+        ) from error
+    return writer, reader
+
+
+_MIGRATION_LOCK = 0x4D434431
+"""PostgreSQL advisory lock: two processes that start at once migrate one after the other."""
+
+
+def _prepare(connection: Connection) -> None:
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})")
+    migrate(connection)
+    if connection.execute(select(t.meta.c.value).where(t.meta.c.key == "epoch")).scalar() is None:
+        connection.execute(
+            insert(t.meta),
+            [{"key": "epoch", "value": uuid_utils.uuid7().hex[-12:]}, {"key": "wseq", "value": "0"}],
+        )

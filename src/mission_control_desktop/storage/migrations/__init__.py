@@ -1,0 +1,1 @@
+"""Migrations, carried inside the package and run when the database is opened."""

@@ -1,0 +1,42 @@
+"""Bring a database to the schema of this version, from nothing or from any older one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sqlalchemy import Connection, inspect, text
+
+from mission_control_desktop.domain.errors import Unavailable
+
+HEAD = "0001"
+"""The newest migration. Known here so that an up-to-date database opens without importing Alembic."""
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+def migrate(connection: Connection) -> None:
+    """Run what is missing, within the connection's transaction. Raises Unavailable if a newer version wrote it."""
+    if current_revision(connection) == HEAD:
+        return
+    from alembic import command
+    from alembic.config import Config
+    from alembic.util import CommandError
+
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    config.attributes["connection"] = connection
+    try:
+        command.upgrade(config, "head")
+    except CommandError as error:
+        raise Unavailable(
+            "This database was written by a newer version of Mission Control. Update the program, or use another "
+            f"data directory. ({error})"
+        ) from error
+
+
+def current_revision(connection: Connection) -> str | None:
+    """The revision that the database is at; None if it is empty."""
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()

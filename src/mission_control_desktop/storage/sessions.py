@@ -1,0 +1,235 @@
+"""Sessions on record: as they are, in pages, and as a tree."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, Row, Select, and_, func, or_, select
+
+from mission_control_desktop.domain.mission_control import Page, TreeNode
+from mission_control_desktop.domain.sessions import (
+    FINAL_STATUSES,
+    AgentSession,
+    Capabilities,
+    Evidence,
+    SessionStatus,
+    TaskSource,
+    WaitingFor,
+)
+from mission_control_desktop.storage import tables as t
+from mission_control_desktop.storage.access import Access
+from mission_control_desktop.storage.sql import check_limit, like_pattern, make_cursor, read_cursor
+
+FINAL = tuple(status.value for status in FINAL_STATUSES)
+TREE_FINALS = 500
+"""How many sessions that ended (newest first) a tree shows besides all living ones and everyone's parents."""
+_IN_LIST = 500
+
+
+def session_query() -> Select[Any]:
+    """All columns of sessions, and the time of the newest thing on record for each."""
+    return select(t.sessions, t.session_streams.c.last_event_at).select_from(
+        t.sessions.outerjoin(t.session_streams, t.sessions.c.session_id == t.session_streams.c.session_id)
+    )
+
+
+def session_row(session: AgentSession) -> dict[str, Any]:
+    """The columns of a session but its sequence numbers."""
+    return {
+        "session_id": session.session_id,
+        "parent_session_id": session.parent_session_id,
+        "provider": session.provider,
+        "mission_id": session.mission_id,
+        "task_id": session.task_id,
+        "task_source": None if session.task_source is None else session.task_source.value,
+        "agent_type": session.agent_type,
+        "title": session.title,
+        "status": session.status.value,
+        "spawned_at": session.spawned_at,
+        "started_at": session.started_at,
+        "completed_at": session.completed_at,
+        "error": session.error,
+        "run_id": session.run_id,
+        "waiting_for": None if session.waiting_for is None else session.waiting_for.value,
+        "capabilities": session.capabilities,
+        "evidence": session.evidence,
+        "usage": session.usage,
+        "metadata": session.metadata,
+    }
+
+
+def session_of(row: Row[Any]) -> AgentSession:
+    """Its evidence is never older than the newest message or event on record for it."""
+    evidence = msgspec.convert(row.evidence, Evidence)
+    if row.last_event_at is not None and row.last_event_at > evidence.last_event_at:
+        evidence = msgspec.structs.replace(evidence, last_event_at=row.last_event_at)
+    return AgentSession(
+        session_id=row.session_id,
+        parent_session_id=row.parent_session_id,
+        provider=row.provider,
+        mission_id=row.mission_id,
+        task_id=row.task_id,
+        task_source=None if row.task_source is None else TaskSource(row.task_source),
+        agent_type=row.agent_type,
+        title=row.title,
+        status=SessionStatus(row.status),
+        spawned_at=row.spawned_at,
+        started_at=row.started_at,
+        completed_at=row.completed_at,
+        error=row.error,
+        run_id=row.run_id,
+        waiting_for=None if row.waiting_for is None else WaitingFor(row.waiting_for),
+        capabilities=msgspec.convert(row.capabilities, Capabilities),
+        evidence=evidence,
+        usage=row.usage,
+        metadata=row.metadata,
+    )
+
+
+def find_session(connection: Connection, session_id: str) -> AgentSession | None:
+    row = connection.execute(session_query().where(t.sessions.c.session_id == session_id)).first()
+    return None if row is None else session_of(row)
+
+
+def find_sessions(connection: Connection, ids: Iterable[str]) -> list[AgentSession]:
+    wanted = list(dict.fromkeys(ids))
+    found: list[AgentSession] = []
+    for start in range(0, len(wanted), _IN_LIST):
+        part = wanted[start : start + _IN_LIST]
+        rows = connection.execute(session_query().where(t.sessions.c.session_id.in_(part)))
+        found.extend(session_of(row) for row in rows)
+    return found
+
+
+def living_and_newest(connection: Connection, *, finals: int, provider: str | None = None) -> list[AgentSession]:
+    """Every session that is not final, and the `finals` that were spawned last among the others."""
+    living = session_query().where(t.sessions.c.status.not_in(FINAL))
+    ended = session_query().where(t.sessions.c.status.in_(FINAL))
+    if provider is not None:
+        living = living.where(t.sessions.c.provider == provider)
+        ended = ended.where(t.sessions.c.provider == provider)
+    ended = ended.order_by(t.sessions.c.spawned_at.desc(), t.sessions.c.session_id.desc()).limit(finals)
+    return [session_of(row) for query in (living, ended) for row in connection.execute(query)]
+
+
+def build_tree(sessions: Sequence[AgentSession]) -> tuple[TreeNode, ...]:
+    """Parents before children, each level by the time of spawning. A parent that is not among the sessions, or that
+    is the session's own descendant, makes it a root."""
+    by_id = {session.session_id: session for session in sessions}
+    children: dict[str, list[AgentSession]] = {}
+    roots: list[AgentSession] = []
+    for session in sorted(by_id.values(), key=lambda one: (one.spawned_at, one.session_id)):
+        parent = session.parent_session_id
+        if parent is None or parent not in by_id or _closes_circle(session, by_id):
+            roots.append(session)
+        else:
+            children.setdefault(parent, []).append(session)
+    order: list[AgentSession] = []
+    todo = list(roots)
+    while todo:
+        session = todo.pop()
+        order.append(session)
+        todo.extend(children.get(session.session_id, ()))
+    nodes: dict[str, TreeNode] = {}
+    for session in reversed(order):
+        below = tuple(nodes[child.session_id] for child in children.get(session.session_id, ()))
+        nodes[session.session_id] = TreeNode(session=session, children=below)
+    return tuple(nodes[root.session_id] for root in roots)
+
+
+def _closes_circle(session: AgentSession, by_id: dict[str, AgentSession]) -> bool:
+    """Whether the session is the one of its circle of parents that is made the root: the one with the smallest id."""
+    seen: list[str] = []
+    at: AgentSession | None = session
+    while at is not None:
+        if at.session_id in seen:
+            circle = seen[seen.index(at.session_id) :]
+            return session.session_id == min(circle)
+        seen.append(at.session_id)
+        at = by_id.get(at.parent_session_id) if at.parent_session_id else None
+    return False
+
+
+class Sessions:
+    def __init__(self, access: Access) -> None:
+        self._access = access
+
+    async def get(self, session_id: str) -> AgentSession | None:
+        return await self._access.read(lambda c: find_session(c, session_id))
+
+    async def page(
+        self,
+        *,
+        provider: str | None = None,
+        status: SessionStatus | None = None,
+        q: str | None = None,
+        limit: int = 100,
+        cursor: str | None = None,
+    ) -> Page[AgentSession]:
+        """Newest first. `q` is looked for, whatever its case, in title, id, task, mission and agent type. Raises
+        BadInput for a limit outside 1..500 and for a cursor that is none."""
+        check_limit(limit)
+        columns = t.sessions.c
+        query = session_query()
+        if provider is not None:
+            query = query.where(columns.provider == provider)
+        if status is not None:
+            query = query.where(columns.status == status.value)
+        if q:
+            pattern = like_pattern(q.lower())
+            places = (columns.title, columns.session_id, columns.task_id, columns.mission_id, columns.agent_type)
+            query = query.where(or_(*(func.lower(place).like(pattern, escape="\\") for place in places)))
+        if cursor is not None:
+            at, after = read_cursor(cursor, tuple[datetime, str])
+            query = query.where(
+                or_(columns.spawned_at < at, and_(columns.spawned_at == at, columns.session_id < after))
+            )
+        query = query.order_by(columns.spawned_at.desc(), columns.session_id.desc()).limit(limit + 1)
+        found = await self._access.read(lambda c: [session_of(row) for row in c.execute(query)])
+        more = None
+        if len(found) > limit:
+            del found[limit:]
+            more = make_cursor(found[-1].spawned_at.isoformat(), found[-1].session_id)
+        return Page(items=tuple(found), next_cursor=more)
+
+    async def living(self, *, provider: str | None = None, finals: int = 0) -> list[AgentSession]:
+        """Every session that is not final, and the newest `finals` of those that are."""
+        return await self._access.read(lambda c: living_and_newest(c, finals=finals, provider=provider))
+
+    async def children(self, session_id: str) -> list[AgentSession]:
+        query = session_query().where(t.sessions.c.parent_session_id == session_id).order_by(t.sessions.c.spawned_at)
+        return await self._access.read(lambda c: [session_of(row) for row in c.execute(query)])
+
+    async def descendants(self, session_id: str) -> list[AgentSession]:
+        """Everything below a session, at any depth; parents before their children."""
+        return await self._access.read(lambda c: _descendants(c, session_id))
+
+    async def tree(self, *, finals: int = TREE_FINALS) -> tuple[TreeNode, ...]:
+        """All living sessions, the newest `finals` ended ones, and the ancestors of all of these."""
+        return await self._access.read(lambda c: build_tree(_with_ancestors(c, living_and_newest(c, finals=finals))))
+
+
+def _descendants(connection: Connection, session_id: str) -> list[AgentSession]:
+    found: dict[str, AgentSession] = {}
+    level = [session_id]
+    while level:
+        query = session_query().where(t.sessions.c.parent_session_id.in_(level[:_IN_LIST]))
+        del level[:_IN_LIST]
+        for row in connection.execute(query.order_by(t.sessions.c.spawned_at)):
+            if row.session_id not in found and row.session_id != session_id:
+                found[row.session_id] = session_of(row)
+                level.append(row.session_id)
+    return list(found.values())
+
+
+def _with_ancestors(connection: Connection, sessions: list[AgentSession]) -> list[AgentSession]:
+    known = {session.session_id: session for session in sessions}
+    while True:
+        parents = {one.parent_session_id for one in known.values() if one.parent_session_id}
+        found = find_sessions(connection, parents - known.keys())
+        if not found:
+            return list(known.values())
+        known.update((session.session_id, session) for session in found)

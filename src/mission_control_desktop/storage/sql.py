@@ -1,0 +1,59 @@
+"""SQL that both databases understand, written once."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, Table
+from sqlalchemy.dialects import postgresql, sqlite
+
+from mission_control_desktop.domain.errors import BadInput
+from mission_control_desktop.domain.limits import PAGE_MAX
+
+
+def upsert(connection: Connection, table: Table, keys: Iterable[str], keep: Iterable[str] = ()) -> Any:
+    """INSERT that replaces the row with the same `keys`, except its columns `keep` and its number."""
+    make = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
+    statement = make(table)
+    keys = list(keys)
+    fixed = {*keys, *keep}
+    changed = {
+        column.name: statement.excluded[column.name]
+        for column in table.columns
+        if column.name not in fixed and column.autoincrement is not True
+    }
+    return statement.on_conflict_do_update(index_elements=keys, set_=changed)
+
+
+def insert_or_ignore(connection: Connection, table: Table) -> Any:
+    make = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
+    return make(table).on_conflict_do_nothing()
+
+
+def like_pattern(text: str) -> str:
+    """A pattern (escape character `\\`) that finds the text anywhere."""
+    escaped = text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    return f"%{escaped}%"
+
+
+def check_limit(limit: int) -> int:
+    if not 1 <= limit <= PAGE_MAX:
+        raise BadInput("limit", f"`limit` must be between 1 and {PAGE_MAX}.")
+    return limit
+
+
+def make_cursor(*place: str | int) -> str:
+    return base64.urlsafe_b64encode(msgspec.json.encode(place)).decode().rstrip("=")
+
+
+def read_cursor(cursor: str, shape: Any) -> Any:
+    """The place that a cursor stands for. Raises BadInput for one that we never gave."""
+    try:
+        raw = base64.b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
+        return msgspec.json.decode(raw, type=shape)
+    except (binascii.Error, UnicodeEncodeError, msgspec.DecodeError) as error:
+        raise BadInput("cursor", "`cursor` is not one that this list gave.") from error
