@@ -96,7 +96,7 @@ class Backlog:
             taken.append(self._calls.popleft())
             weight += call.weight
             ops += len(call.ops)
-        if not self._calls:
+        if not self._calls and not self._closed:
             self.filled.clear()
             self.urgent.clear()
         return taken
