@@ -1,0 +1,1 @@
+"""`mission-control` on the command line: the second, smaller client."""

@@ -1,0 +1,418 @@
+"""What each verb does, on a connected control plane. Each returns an exit code and raises `domain.errors`."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from argparse import Namespace
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+
+from mission_control_desktop.cli import audit_log, ids
+from mission_control_desktop.cli.output import Output, elapsed, one_line, when
+from mission_control_desktop.cli.tail import tail
+from mission_control_desktop.client.http import HttpMissionControl
+from mission_control_desktop.domain.approvals import Approval, ApprovalState
+from mission_control_desktop.domain.errors import NotFound
+from mission_control_desktop.domain.kill import KillAll, KillState, KillTarget, TargetState
+from mission_control_desktop.domain.mission_control import TreeNode
+from mission_control_desktop.domain.people import Role
+from mission_control_desktop.domain.profiles import LaunchProfile, SpawnRequest
+from mission_control_desktop.domain.sessions import AgentSession, Delivery, SessionStatus, split_id
+
+POLL_SECONDS = 0.25
+
+Command = Callable[[HttpMissionControl, Namespace, Output], Awaitable[int]]
+
+
+async def sessions(mc: HttpMissionControl, args: Namespace, output: Output) -> int:
+    found: list[AgentSession] = []
+    cursor: str | None = None
+    while len(found) < args.limit:
+        page = await mc.sessions(
+            provider=args.provider,
+            status=None if args.status is None else SessionStatus(args.status),
+            q=args.query,
+            limit=min(500, args.limit - len(found)),
+            cursor=cursor,
+        )
+        found.extend(page.items)
+        cursor = page.next_cursor
+        if cursor is None:
+            break
+    if output.json:
+        output.document({"items": found, "nextCursor": cursor})
+        return 0
+    short = ids.short_ids(session.session_id for session in found)
+    rows = [
+        (
+            short[session.session_id],
+            session.provider,
+            status_words(session),
+            elapsed(session.spawned_at, session.completed_at),
+            session.agent_type or "-",
+            title(session),
+        )
+        for session in found
+    ]
+    output.table(("ID", "PROVIDER", "STATUS", "TIME", "TYPE", "TITLE"), rows, empty="There are no sessions.")
+    if cursor is not None:
+        output.note(f"The newest {len(found)}; more with --limit.")
+    return 0
+
+
+def status_words(session: AgentSession) -> str:
+    words = session.status.value
+    if session.waiting_for is not None and session.status is SessionStatus.WAITING:
+        words += f" for {session.waiting_for.value}"
+    level = session.metadata.get("pauseLevel")
+    if session.status is SessionStatus.PAUSED and isinstance(level, str):
+        words += f" ({level})"
+    if session.evidence.freshness.value != "live" and not session.status.final:
+        words += f", {session.evidence.freshness.value}"
+    return words
+
+
+def title(session: AgentSession) -> str:
+    words = session.title or session.task_id or ""
+    if session.error:
+        words = f"{words} [{session.error}]" if words else f"[{session.error}]"
+    return words or "-"
+
+
+async def tree(mc: HttpMissionControl, args: Namespace, output: Output) -> int:
+    nodes = await mc.tree()
+    if output.json:
+        output.document({"items": nodes})
+        return 0
+    short = ids.short_ids(node.session.session_id for node in walk(nodes))
+    lines = list(draw(nodes, short))
+    for line in lines:
+        output.line(line)
+    if not lines:
+        output.note("There are no sessions.")
+    return 0
+
+
+def walk(nodes: Iterable[TreeNode]) -> Iterable[TreeNode]:
+    for node in nodes:
+        yield node
+        yield from walk(node.children)
+
+
+def draw(nodes: tuple[TreeNode, ...], short: Mapping[str, str], indent: str = "", root: bool = True) -> Iterable[str]:
+    for number, node in enumerate(nodes):
+        last = number == len(nodes) - 1
+        branch = "" if root else ("└─ " if last else "├─ ")
+        session = node.session
+        name = one_line(title(session))
+        yield f"{indent}{branch}{short[session.session_id]}  {status_words(session)}  {name}"
+        yield from draw(node.children, short, indent if root else indent + ("   " if last else "│  "), False)
+
+
+async def tail_(mc: HttpMissionControl, args: Namespace, output: Output) -> int:
+    session_id = await ids.session_id(mc, args.id)
+    await tail(mc, session_id, output, count=args.lines, follow=not args.no_follow)
+    return 0
+
+
+async def spawn(mc: HttpMissionControl, args: Namespace, output: Output) -> int:
+    parent = None if args.parent is None else split_id(await ids.session_id(mc, args.parent))[1]
+    request = SpawnRequest(
+        profile=args.profile,
+        prompt=None if args.prompt is None else await text_of(args.prompt),
+        cwd=None if args.cwd is None else str(args.cwd.absolute()),
+        parent_agent_id=parent,
+        mission_id=args.mission,
+        task_id=args.task,
+        task_source=args.task_source,
+        agent_type=args.agent_type,
+        title=args.title,
+        end_when_idle=args.end_when_idle,
+    )
+    session = await mc.spawn(request)
+    if output.json:
+        output.document(session)
+    else:
+        output.line(session.session_id)
+    return 0
+
+
+async def text_of(argument: str) -> str:
+    """The text itself, or standard input for '-'."""
+    return (await asyncio.to_thread(sys.stdin.read)).rstrip("\n") if argument == "-" else argument
+
+
+async def inject(mc: HttpMissionControl, args: Namespace, output: Output) -> int:
+    session_id = await ids.session_id(mc, args.id)
+    receipt = await mc.inject(
+        session_id,
+        await text_of(args.text),
+        delivery=None if args.delivery is None else Delivery(args.delivery),
+        pause_before_send=args.pause_before_send,
+    )
+    if output.json:
+        output.document(receipt)
+    else:
+        position = "" if receipt.position is None else f" at position {receipt.position}"
+        detail = f": {one_line(receipt.detail)}" if receipt.detail else ""
+        output.line(f"{receipt.state.value}{position}{detail}  (message {receipt.injection_id})")
+    return 0
+
+
+async def receipts(mc: HttpMissionControl, args: Namespace, output: Output) -> int:
+    found = await mc.receipts(await ids.session_id(mc, args.id))
+    if output.json:
+        output.document({"items": found})
+        return 0
+    rows = [
+        (r.injection_id, r.state.value, "-" if r.position is None else str(r.position), when(r.at), r.detail or "")
+        for r in found
+    ]
+    output.table(("MESSAGE", "STATE", "POSITION", "TIME", "DETAIL"), rows, empty="No message was sent into it.")
+    return 0
+
+
+async def withdraw(mc: HttpMissionControl, args: Namespace, output: Output) -> int:
+    session_id = await ids.session_id(mc, args.id)
+    known = [receipt.injection_id for receipt in await mc.receipts(session_id)]
+    receipt = await mc.withdraw(session_id, ids.match(args.injection, known, what="message"))
+    if output.json:
+        output.document(receipt)
+    else:
+        output.line(receipt.state.value)
+    return 0
+
+
+async def pause(mc: HttpMissionControl, args: Namespace, output: Output) -> int:
+    session_id = await ids.session_id(mc, args.id)
+    return acted(await mc.pause(session_id, level=args.level, reason=args.reason), output)
+
+
+async def resume(mc: HttpMissionControl, args: Namespace, output: Output) -> int:
+    return acted(await mc.resume(await ids.session_id(mc, args.id), reason=args.reason), output)
+
+
+async def terminate(mc: HttpMissionControl, args: Namespace, output: Output) -> int:
+    return acted(await mc.terminate(await ids.session_id(mc, args.id), reason=args.reason), output)
+
+
+async def kill(mc: HttpMissionControl, args: Namespace, output: Output) -> int:
+    return acted(await mc.kill(await ids.session_id(mc, args.id), reason=args.reason), output)
+
+
+def acted(session: AgentSession, output: Output) -> int:
+    if output.json:
+        output.document(session)
+    else:
+        output.line(f"{session.session_id}  {status_words(session)}")
+    return 0
+
+
+async def kill_all(mc: HttpMissionControl, args: Namespace, output: Output) -> int:
+    """0 only if every target is verified dead."""
+    state = await mc.kill_all(scope=args.scope, confirm=args.confirm, reason=args.reason)
+    told: dict[str, KillTarget] = {}
+    while True:
+        if not output.json:
+            for target in state.targets:
+                before = told.get(target.session_id)
+                if before is None or before.state is not target.state:
+                    told[target.session_id] = target
+                    detail = f"  {one_line(target.detail)}" if target.detail else ""
+                    output.line(f"{target.session_id}  {target.state.value}{detail}")
+                    output.flush()
+        if state.state in (KillState.DONE, KillState.UNDONE):
+            break
+        await asyncio.sleep(POLL_SECONDS)
+        state = await mc.kill_state(state.kill_id)
+    return killed(state, output)
+
+
+def killed(state: KillAll, output: Output) -> int:
+    alive = [target for target in state.targets if target.state is not TargetState.DEAD]
+    if output.json:
+        output.document(state)
+    else:
+        dead = len(state.targets) - len(alive)
+        output.line(f"{dead} of {len(state.targets)} dead" + (f"; {one_line(state.detail)}" if state.detail else ""))
+    return 1 if alive or state.state is KillState.UNDONE else 0
+
+
+async def approvals(mc: HttpMissionControl, args: Namespace, output: Output) -> int:
+    if args.answer is not None:
+        return await answer(mc, args, output)
+    page = await mc.approvals(state=None if args.state == "all" else ApprovalState(args.state))
+    if output.json:
+        output.document(page)
+        return 0
+    short = ids.short_ids(approval.approval_id for approval in page.items)
+    rows = [
+        (
+            short[approval.approval_id],
+            approval.session_id,
+            approval.state.value,
+            elapsed(approval.created_at),
+            ", ".join(option.option_id for option in approval.options),
+            approval.title,
+        )
+        for approval in page.items
+    ]
+    output.table(("ID", "SESSION", "STATE", "AGE", "OPTIONS", "TITLE"), rows, empty="No question is open.")
+    return 0
+
+
+async def answer(mc: HttpMissionControl, args: Namespace, output: Output) -> int:
+    page = await mc.approvals()
+    known = {approval.approval_id: approval for approval in page.items}
+    approval = known[ids.match(args.id, known, what="question")]
+    answered = await mc.answer(approval.approval_id, args.option or option_for(approval, args.answer, args.always))
+    if output.json:
+        output.document(answered)
+    else:
+        output.line(f"{answered.state.value}: {one_line(answered.answer or '')}  ({one_line(answered.title)})")
+    return 0
+
+
+def option_for(approval: Approval, verb: str, always: bool) -> str:
+    """The option of that kind; NotFound, with those there are, if the agent offers none."""
+    stem = "allow" if verb == "allow" else "reject"
+    wanted = f"{stem}_always" if always else f"{stem}_once"
+    for option in approval.options:
+        if option.kind == wanted:
+            return option.option_id
+    offered = ", ".join(f"{option.option_id} ({one_line(option.label)})" for option in approval.options)
+    raise NotFound(f"the agent offers no answer of the kind {wanted}; choose one with --option: {offered}")
+
+
+async def audit(mc: HttpMissionControl, args: Namespace, output: Output) -> int:
+    if args.session is not None:
+        args.session = await ids.session_id(mc, args.session)
+    if args.what == "verify":
+        return audit_log.tell(await mc.audit_verify(), output, where=mc.url)
+    if args.what == "export":
+        return await audit_log.export(mc, args, output)
+    return await audit_log.show(mc, args, output)
+
+
+async def profiles(mc: HttpMissionControl, args: Namespace, output: Output) -> int:
+    if args.what in (None, "list"):
+        found = await mc.profiles()
+        if output.json:
+            output.document({"items": found})
+            return 0
+        rows = [
+            (
+                profile.name,
+                "demo" if profile.demo else "detected" if profile.detected else "stored",
+                profile.version or "-",
+                profile.mode or "-",
+                " ".join(profile.command),
+            )
+            for profile in found
+        ]
+        output.table(("NAME", "ORIGIN", "VERSION", "MODE", "COMMAND"), rows, empty="There are no launch profiles.")
+        return 0
+    if args.what == "remove":
+        await mc.delete_profile(args.name)
+        output.note(f"removed {args.name}")
+        return 0
+    view = await mc.put_profile(
+        LaunchProfile(
+            name=args.name,
+            command=tuple(args.command),
+            runtime=args.runtime,
+            cwd=None if args.cwd is None else str(args.cwd.absolute()),
+            env=args.environment,
+            mode=args.mode,
+            title=args.title,
+        )
+    )
+    if output.json:
+        output.document(view)
+    else:
+        output.line(f"{view.name}: {one_line(' '.join(view.command))}")
+    return 0
+
+
+async def providers(mc: HttpMissionControl, args: Namespace, output: Output) -> int:
+    found = await mc.providers()
+    if output.json:
+        output.document({"items": found})
+        return 0
+    rows = [
+        (p.name, p.provider, "yes" if p.is_active else "no", p.health.state, p.health.detail or p.gateway_url or "-")
+        for p in found
+    ]
+    output.table(("NAME", "KIND", "ACTIVE", "HEALTH", "DETAIL"), rows, empty="There are no providers.")
+    return 0
+
+
+async def token(mc: HttpMissionControl, args: Namespace, output: Output) -> int:
+    if args.what == "create":
+        made = await mc.create_token(
+            user=args.user, role=Role(args.role), workspace=args.workspace, expires_in=args.expires
+        )
+        if output.json:
+            output.document(made)
+        else:
+            output.line(made.token)
+            until = when(made.expires_at) if made.expires_at else "it is revoked"
+            output.note(f"{made.role.value} {made.user_id}, good until {until}; shown this once (id {made.id})")
+        return 0
+    if args.what == "revoke":
+        known = [info.id for info in await mc.tokens()]
+        await mc.revoke_token(ids.match(args.id, known, what="token"))
+        output.note("revoked; its streams end")
+        return 0
+    found = await mc.tokens()
+    if output.json:
+        output.document({"items": found})
+        return 0
+    rows = [
+        (
+            info.id,
+            info.user_id,
+            info.role.value,
+            info.workspace_id,
+            when(info.created_at),
+            when(info.expires_at),
+            when(info.last_used_at),
+            "revoked" if info.revoked_at is not None else "good",
+        )
+        for info in found
+    ]
+    headers = ("ID", "USER", "ROLE", "WORKSPACE", "MADE", "EXPIRES", "LAST USED", "STATE")
+    output.table(headers, rows, empty="There are no tokens.")
+    return 0
+
+
+async def processes(mc: HttpMissionControl, args: Namespace, output: Output) -> int:
+    found = await mc.processes(await ids.session_id(mc, args.id))
+    if output.json:
+        output.document({"items": found})
+        return 0
+    rows = [(str(p.pid), str(p.ppid), p.state, "escaped" if p.escaped else "-", p.command) for p in found]
+    output.table(("PID", "PARENT", "STATE", "", "COMMAND"), rows, empty="It has no processes.")
+    return 0
+
+
+COMMANDS: Mapping[str, Command] = {
+    "sessions": sessions,
+    "tree": tree,
+    "tail": tail_,
+    "spawn": spawn,
+    "inject": inject,
+    "receipts": receipts,
+    "withdraw": withdraw,
+    "pause": pause,
+    "resume": resume,
+    "terminate": terminate,
+    "kill": kill,
+    "kill-all": kill_all,
+    "approvals": approvals,
+    "audit": audit,
+    "profiles": profiles,
+    "providers": providers,
+    "token": token,
+    "processes": processes,
+}

@@ -1,0 +1,114 @@
+"""`mission-control`: arguments in, exit code out (0 done, 1 refused or failed, 2 usage).
+
+No verb here starts a control plane; where none runs they say how to start one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+import structlog
+
+from mission_control_desktop.cli import audit_log, doctor
+from mission_control_desktop.cli.commands import COMMANDS
+from mission_control_desktop.cli.output import Output, safe
+from mission_control_desktop.cli.parser import build_parser
+from mission_control_desktop.client.discovery import Discovery
+from mission_control_desktop.domain.errors import BadInput, MissionControlError
+
+
+class Program(NamedTuple):
+    """A verb that is a program of its own (`serve`); `run` gets the arguments after the verb."""
+
+    about: str
+    run: Callable[[list[str]], int]
+
+
+def main(argv: Sequence[str] | None = None, *, programs: Mapping[str, Program] | None = None) -> int:
+    """Run one command; never raises for what a person or a peer did wrong."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    others = dict(programs or {})
+    if words and words[0] in others:
+        return others[words[0]].run(words[1:])
+    _log_to_stderr()
+    parser = build_parser({name: program.about for name, program in others.items()})
+    words, command = _split_command(words)
+    try:
+        args = parser.parse_args(words)
+        args.command = command
+        _complete(args, parser)
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else 2
+    output = Output(json=bool(getattr(args, "json", False)))
+    try:
+        code = asyncio.run(_run(args, output))
+        output.flush()
+    except MissionControlError as error:
+        where = f"{error.field}: " if isinstance(error, BadInput) and error.field not in error.message else ""
+        output.note(f"mission-control: {safe(where + error.message)}")
+        return 1
+    except KeyboardInterrupt:
+        return 0 if args.verb == "tail" else 130
+    except BrokenPipeError:
+        # The reader had enough (`| head`). Python would complain once more when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return code
+
+
+def _split_command(words: list[str]) -> tuple[list[str], list[str]]:
+    """`profiles put NAME -- COMMAND...`: what stands behind the dashes is the agent's, options and all."""
+    if words[:2] == ["profiles", "put"] and "--" in words:
+        at = words.index("--")
+        return words[:at], words[at + 1 :]
+    return words, []
+
+
+def _complete(args: Namespace, parser: ArgumentParser) -> None:
+    """What argparse cannot check: arguments that belong together."""
+    if args.verb == "profiles" and args.what == "put":
+        if not args.command:
+            parser.error("profiles put: the agent's command is missing: profiles put NAME -- COMMAND [ARGUMENT...]")
+        args.environment = _environment(args.env, parser)
+
+
+def _environment(given: Sequence[str], parser: ArgumentParser) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for item in given:
+        name, equals, value = item.partition("=")
+        if not equals:
+            if name not in os.environ:
+                parser.error(f"--env {name}: there is no such variable in this environment")
+            value = os.environ[name]
+        found[name] = value
+    return found
+
+
+async def _run(args: Namespace, output: Output) -> int:
+    if args.verb == "audit" and args.what == "verify" and args.file is not None:
+        return audit_log.verify_file(args.file, output)
+    discovery = Discovery(data_dir=args.data_dir)
+    if args.verb == "doctor":
+        return doctor.report(await doctor.examine(discovery, os.environ, args.url), output)
+    endpoint = await discovery.find(args.url)
+    if endpoint.note is not None:
+        output.note(f"Note: {endpoint.note}")
+    mission_control = endpoint.open()
+    try:
+        return await COMMANDS[args.verb](mission_control, args, output)
+    finally:
+        await mission_control.close()
+
+
+def _log_to_stderr() -> None:
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+        logger_factory=lambda *args: structlog.PrintLogger(sys.stderr),
+        cache_logger_on_first_use=False,
+    )
