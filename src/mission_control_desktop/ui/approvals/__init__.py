@@ -1,0 +1,1 @@
+"""Permission questions, answered where they are asked."""

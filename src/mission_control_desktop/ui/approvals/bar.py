@@ -1,0 +1,327 @@
+"""The question that an agent waits for, pinned above the input: what it wants to do, and the answers it offers."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from PySide6.QtCore import QRectF, QSize, Qt, Signal
+from PySide6.QtGui import QFontMetrics, QPainter, QPaintEvent, QResizeEvent
+from PySide6.QtWidgets import (
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QLayout,
+    QPlainTextEdit,
+    QPushButton,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
+
+from mission_control_desktop.domain.approvals import Approval, ApprovalOption, ApprovalState
+from mission_control_desktop.domain.sessions import SessionStatus, WaitingFor
+from mission_control_desktop.ui import theme
+from mission_control_desktop.ui.approvals.flow import FlowLayout
+from mission_control_desktop.ui.transcript.blocks import clean, make_diff
+
+SHOWN_AFTER = timedelta(seconds=4)
+"""How long an answered question stays, greyed, so that one sees by whom and how it was answered."""
+DETAIL_LINES = 8
+
+
+class _Shape(QWidget):
+    def __init__(self) -> None:
+        self.state = ApprovalState.OPEN
+        super().__init__()
+        self.setFixedSize(18, 18)
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        painter = QPainter(self)
+        area = QRectF(self.rect())
+        if self.state is ApprovalState.OPEN:
+            theme.paint_status(painter, area, SessionStatus.WAITING, WaitingFor.APPROVAL)
+        else:
+            shape = SessionStatus.COMPLETED if self.state is ApprovalState.ANSWERED else SessionStatus.SPAWNING
+            theme.paint_status(painter, area, shape, color=theme.current().text_muted)
+
+
+class _Detail(QPlainTextEdit):
+    """What is asked for, exactly as it is: selectable, scrollable, never interpreted."""
+
+    def __init__(self) -> None:
+        self._lines = 1
+        super().__init__()
+        self.setReadOnly(True)
+        self.setTabChangesFocus(True)
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setAccessibleName("What the agent wants to do")
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
+
+    def show_text(self, text: str) -> None:
+        self.setFont(theme.mono_font(theme.metrics.text_small))
+        if text != self.toPlainText():
+            self.setPlainText(text)
+        self._fit()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._fit()
+
+    def _fit(self) -> None:
+        lines = max(1, min(DETAIL_LINES, int(self.document().size().height())))
+        height = lines * QFontMetrics(self.font()).lineSpacing() + 16
+        if height != self.maximumHeight():
+            self.setFixedHeight(height)
+
+    def sizeHint(self) -> QSize:
+        return QSize(200, super().sizeHint().height())
+
+
+class ApprovalBar(QFrame):
+    """One question at a time, the oldest first."""
+
+    answer_wanted = Signal(str, str)
+    """Approval id and option id."""
+    count_changed = Signal(int)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._open: dict[str, Approval] = {}
+        self._shown: Approval | None = None
+        self._closed_at: datetime | None = None
+        self._may_act = True
+        self._busy = False
+        self.setProperty("surface", "notice")
+        self._shape = _Shape()
+        self._title = QLabel()
+        self._title.setTextFormat(Qt.TextFormat.PlainText)
+        self._title.setWordWrap(True)
+        self._title.setFont(theme.ui_font(bold=True))
+        self._count = QLabel()
+        self._count.setProperty("tone", "small")
+        self._where = QLabel()
+        self._where.setProperty("tone", "small")
+        self._where.setTextFormat(Qt.TextFormat.PlainText)
+        self._where.setWordWrap(True)
+        self._detail = _Detail()
+        self._words = QLabel()
+        self._words.setTextFormat(Qt.TextFormat.PlainText)
+        self._words.setWordWrap(True)
+        self._buttons = QWidget()
+        self._flow = FlowLayout(self._buttons, spacing=6)
+        head = QHBoxLayout()
+        head.setSpacing(theme.metrics.gap)
+        head.addWidget(self._shape, 0, Qt.AlignmentFlag.AlignTop)
+        head.addWidget(self._title, 1)
+        head.addWidget(self._count, 0, Qt.AlignmentFlag.AlignTop)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(theme.metrics.margin, theme.metrics.gap, theme.metrics.margin, theme.metrics.gap)
+        column.setSpacing(6)
+        column.setSizeConstraint(QLayout.SizeConstraint.SetMinimumSize)
+        column.addLayout(head)
+        column.addWidget(self._detail)
+        column.addWidget(self._where)
+        column.addWidget(self._words)
+        column.addWidget(self._buttons)
+        self.setAccessibleName("Question of the agent")
+        theme.signals.theme_changed.connect(self._on_theme_changed)
+        self.hide()
+
+    # -- outside -----------------------------------------------------------------------------------------------------
+
+    @property
+    def current(self) -> Approval | None:
+        """The question that is shown."""
+        return self._shown
+
+    @property
+    def count(self) -> int:
+        return len(self._open)
+
+    def set_may_act(self, may_act: bool) -> None:
+        self._may_act = may_act
+        self._show()
+
+    def set_all(self, approvals: list[Approval]) -> None:
+        """The open questions of the session, as a whole."""
+        keep = {approval.approval_id for approval in approvals}
+        for approval_id in [key for key in self._open if key not in keep]:
+            del self._open[approval_id]
+        for approval in approvals:
+            self.take(approval)
+        if self._shown is not None and self._shown.state is ApprovalState.OPEN and self._shown.approval_id not in keep:
+            self._shown = None
+            self._next()
+
+    def take(self, approval: Approval) -> None:
+        """A question that is new or changed."""
+        before = len(self._open)
+        if approval.state is ApprovalState.OPEN:
+            self._open[approval.approval_id] = approval
+        else:
+            self._open.pop(approval.approval_id, None)
+        if self._shown is not None and self._shown.approval_id == approval.approval_id:
+            if self._shown.state is ApprovalState.OPEN and approval.state is not ApprovalState.OPEN:
+                self._closed_at = datetime.now(UTC)
+            self._shown, self._busy = approval, False
+            self._words.setProperty("tone", "muted")
+            self._show()
+        elif self._shown is None or (self._shown.state is not ApprovalState.OPEN and self._open):
+            self._next()
+        else:
+            self._show()
+        if len(self._open) != before:
+            self.count_changed.emit(len(self._open))
+
+    def answer_number(self, number: int) -> bool:
+        """Choose the answer with this number (from 1), as its key does."""
+        shown = self._shown
+        if shown is None or shown.state is not ApprovalState.OPEN or self._busy or not self._may_act:
+            return False
+        if not 1 <= number <= len(shown.options):
+            return False
+        self._choose(shown.options[number - 1])
+        return True
+
+    def set_busy(self, busy: bool) -> None:
+        self._busy = busy
+        for button in self._buttons.findChildren(QPushButton):
+            button.setEnabled(not busy and self._may_act)
+
+    def failed(self, approval_id: str, why: str) -> None:
+        """The answer was not taken: somebody else was first, or it did not get through."""
+        self._busy = False
+        if self._shown is not None and self._shown.approval_id == approval_id:
+            self._say(why, "error")
+            self.set_busy(False)
+
+    def tick(self) -> None:
+        """Let an answered question go after a while."""
+        if self._closed_at is not None and datetime.now(UTC) - self._closed_at > SHOWN_AFTER:
+            self._closed_at = None
+            self._next()
+
+    def words(self) -> str:
+        return "" if self._words.isHidden() else self._words.text()
+
+    def option_buttons(self) -> list[QPushButton]:
+        return self._buttons.findChildren(QPushButton)
+
+    def focus_answers(self) -> None:
+        if buttons := self.option_buttons():
+            buttons[0].setFocus(Qt.FocusReason.ShortcutFocusReason)
+
+    # -- inside ------------------------------------------------------------------------------------------------------
+
+    def _next(self) -> None:
+        self._shown = min(self._open.values(), key=lambda approval: approval.created_at, default=None)
+        self._closed_at = None
+        self._busy = False
+        self._words.hide()
+        self._show()
+
+    def _show(self) -> None:
+        shown = self._shown
+        self.setVisible(shown is not None)
+        if shown is None:
+            return
+        is_open = shown.state is ApprovalState.OPEN
+        self.setProperty("surface", "notice" if is_open else "composer")
+        self.style().unpolish(self)
+        self.style().polish(self)
+        self._shape.state = shown.state
+        self._shape.update()
+        self._title.setText(clean(shown.title))
+        others = len(self._open) - (1 if is_open else 0)
+        self._count.setText(f"{others} more" if others else "")
+        command, where = detail_text(shown.detail)
+        self._detail.setVisible(bool(command) and is_open)
+        if command:
+            self._detail.show_text(command)
+        self._where.setText(where)
+        self._where.setVisible(bool(where) and is_open)
+        self._make_buttons(shown if is_open else None)
+        if not is_open:
+            self._say(answer_text(shown), "muted")
+
+    def _make_buttons(self, shown: Approval | None) -> None:
+        wanted = [] if shown is None else [(o.option_id, o.label, o.kind) for o in shown.options]
+        if self._buttons.property("options") == wanted:
+            self.set_busy(self._busy)
+            return
+        self._buttons.setProperty("options", wanted)
+        while self._flow.count():
+            item = self._flow.takeAt(0)
+            if item is not None and (widget := item.widget()) is not None:
+                widget.setParent(None)
+                widget.deleteLater()
+        for number, option in enumerate(shown.options if shown is not None else (), start=1):
+            button = QPushButton(f"{number}  {clean(option.label)}" if number <= 9 else clean(option.label))
+            button.setProperty("option", option.option_id)
+            button.setToolTip(f"Key {number}" if number <= 9 else "")
+            button.setAccessibleName(option.label)
+            if option.kind.startswith("allow") and number == 1:
+                button.setProperty("kind", "primary")
+            button.clicked.connect(self._on_clicked)
+            button.setEnabled(self._may_act and not self._busy)
+            self._flow.addWidget(button)
+        self._buttons.setVisible(bool(wanted))
+        self._buttons.updateGeometry()
+
+    def _on_clicked(self) -> None:
+        button, shown = self.sender(), self._shown
+        if isinstance(button, QPushButton) and shown is not None:
+            chosen = button.property("option")
+            for option in shown.options:
+                if option.option_id == chosen:
+                    self._choose(option)
+
+    def _choose(self, option: ApprovalOption) -> None:
+        shown = self._shown
+        if shown is not None:
+            self._say(f"Answering: {option.label}…", "muted")
+            self.set_busy(True)
+            self.answer_wanted.emit(shown.approval_id, option.option_id)
+
+    def _say(self, text: str, tone: str) -> None:
+        self._words.setText(text)
+        self._words.setProperty("tone", tone)
+        self._words.style().unpolish(self._words)
+        self._words.style().polish(self._words)
+        self._words.setVisible(bool(text))
+
+    def _on_theme_changed(self) -> None:
+        self._title.setFont(theme.ui_font(bold=True))
+        self._show()
+
+
+def answer_text(approval: Approval) -> str:
+    """What became of a question: the answer and who gave it."""
+    if approval.state is ApprovalState.EXPIRED:
+        return "Expired: nobody answered in time"
+    label = next((o.label for o in approval.options if o.option_id == approval.answer), approval.answer or "")
+    by = f" by {approval.answered_by}" if approval.answered_by else ""
+    return f"Answered{by}: {label}"
+
+
+def detail_text(detail: dict[str, Any]) -> tuple[str, str]:
+    """What is to be decided (command, change, text), and where it would happen."""
+    parts: list[str] = []
+    command = detail.get("command")
+    if isinstance(command, list | tuple):
+        command = " ".join(str(part) for part in command)
+    if isinstance(command, str) and command:
+        parts.append(f"$ {clean(command)}")
+    if isinstance(text := detail.get("text"), str) and text:
+        parts.append(clean(text))
+    for item in detail.get("diffs") or ():
+        if isinstance(item, dict):
+            diff = make_diff(item)
+            lines = [f"{line.sign} {line.text}" for line in diff.lines[:400]]
+            parts.append("\n".join([f"{diff.path}  +{diff.added} −{diff.removed}", *lines]))
+    if not parts and detail.get("input"):
+        parts.append(clean(json.dumps(detail["input"], indent=2, ensure_ascii=False, default=str)))
+    where = [str(detail[key]) for key in ("cwd", "path") if isinstance(detail.get(key), str) and detail[key]]
+    return "\n\n".join(parts), "in " + clean(", ".join(where)) if where else ""

@@ -1,0 +1,470 @@
+"""The live panel of one session. It shows what it is given and says what was asked for; the presenter acts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from PySide6.QtCore import QRectF, Qt, Signal
+from PySide6.QtGui import (
+    QBrush,
+    QColor,
+    QGuiApplication,
+    QHideEvent,
+    QKeySequence,
+    QPainter,
+    QPaintEvent,
+    QPen,
+    QShortcut,
+    QShowEvent,
+)
+from PySide6.QtWidgets import QFrame, QMenu, QVBoxLayout, QWidget
+
+from mission_control_desktop.domain.approvals import Approval
+from mission_control_desktop.domain.events import Delta, StreamEvent
+from mission_control_desktop.domain.messages import AgentMessage, MessageRole
+from mission_control_desktop.domain.receipts import Receipt
+from mission_control_desktop.domain.sessions import AgentSession, SessionStatus
+from mission_control_desktop.ui import theme, words
+from mission_control_desktop.ui.approvals.bar import ApprovalBar
+from mission_control_desktop.ui.panel.composer import Composer
+from mission_control_desktop.ui.panel.header import PanelHeader
+from mission_control_desktop.ui.panel.killing import KillDialog
+from mission_control_desktop.ui.panel.notice import NoticeBar
+from mission_control_desktop.ui.panel.port import Draft, DraftStore, PanelPort
+from mission_control_desktop.ui.panel.presenter import PanelPresenter
+from mission_control_desktop.ui.panel.strip import ReceiptStrip
+from mission_control_desktop.ui.panel.ticker import shared_ticker
+from mission_control_desktop.ui.panel.wording import State, state_of
+from mission_control_desktop.ui.transcript.highlight import Highlighter
+from mission_control_desktop.ui.transcript.model import TranscriptModel
+from mission_control_desktop.ui.transcript.pane import TranscriptPane
+from mission_control_desktop.ui.transcript.scheduler import FlushScheduler
+
+STRIP = 3
+"""Height of the coloured edge at the top, in device-independent pixels."""
+
+
+class OrchestratorPanel(QFrame):
+    """Embed it, `start` it inside the running loop, feed it with `apply`, and `close_panel` it."""
+
+    title_changed = Signal(str)
+    attention_changed = Signal(bool)
+    """Whether the session waits for a person."""
+    session_wanted = Signal(str)
+    """Another session is to be opened (its id)."""
+    menu_about_to_show = Signal(object)
+    """The panel's QMenu is about to open: who embeds the panel may add to it."""
+
+    def __init__(
+        self,
+        session: AgentSession,
+        port: PanelPort,
+        drafts: DraftStore,
+        *,
+        may_act: bool = True,
+        scheduler: FlushScheduler | None = None,
+        highlighter: Highlighter | None = None,
+        parent: QWidget | None = None,
+    ) -> None:
+        self._session = session
+        self._state = State("", "", stale=False)
+        self._connected = True
+        self._last_sign = session.evidence.last_event_at
+        self._sub_agents = 0
+        self._needs_attention = False
+        self._kill_dialog: KillDialog | None = None
+        self._ticking = False
+        super().__init__(parent)
+        self.setObjectName("panel")
+        self.model = TranscriptModel(self)
+        self.presenter = PanelPresenter(session.session_id, port, drafts, self.model, self)
+        self.header = PanelHeader()
+        self.notice = NoticeBar()
+        self.pane = TranscriptPane(self.model, scheduler=scheduler, highlighter=highlighter)
+        self.approvals = ApprovalBar()
+        self.strip = ReceiptStrip()
+        self.composer = Composer()
+        column = QVBoxLayout(self)
+        column.setContentsMargins(1, STRIP, 1, 1)
+        column.setSpacing(0)
+        column.addWidget(self.header)
+        column.addWidget(self.notice)
+        column.addWidget(self.pane, 1)
+        column.addWidget(self.approvals)
+        column.addWidget(self.strip)
+        column.addWidget(self.composer)
+        self._connect()
+        self._add_shortcuts()
+        self.set_may_act(may_act)
+        self.header.set_sub_agents(0)
+        self.header.set_input_shown(True)
+        self._take_session(session)
+
+    # -- outside -----------------------------------------------------------------------------------------------------
+
+    @property
+    def session_id(self) -> str:
+        return self._session.session_id
+
+    @property
+    def session(self) -> AgentSession:
+        return self._session
+
+    def start(self) -> None:
+        """Load the draft and the receipts. Call once, while the loop runs."""
+        self.presenter.start()
+
+    async def close_panel(self) -> None:
+        """Keep the draft and give up what is under way. Ends no session."""
+        if not self.presenter.busy("send"):
+            self.composer.save_now()
+        self._stop_ticking()
+        if self._kill_dialog is not None:
+            self._kill_dialog.close()
+        await self.presenter.close()
+
+    def load(self, messages: Sequence[AgentMessage], *, has_older: bool) -> None:
+        """The newest page of the session's messages."""
+        for message in messages:
+            self._note_injection(message)
+        self.model.load(messages, has_older=has_older)
+        self._update_empty_text()
+
+    def apply(self, events: Sequence[StreamEvent]) -> None:
+        """A batch of the session's stream. What is about other sessions is left aside."""
+        own: list[StreamEvent] = []
+        sign = False
+        for event in events:
+            data = event.data
+            if isinstance(data, AgentSession):
+                if data.session_id == self.session_id:
+                    self.set_session(data)
+            elif isinstance(data, Approval):
+                if data.session_id == self.session_id:
+                    self.approvals.take(data)
+            elif isinstance(data, Receipt):
+                if data.session_id == self.session_id:
+                    own.append(event)
+                    self.strip.take(data)
+            elif isinstance(data, AgentMessage):
+                if data.session_id == self.session_id:
+                    own.append(event)
+                    self._note_injection(data)
+                    if data.role is MessageRole.AGENT:
+                        self._last_sign = max(self._last_sign, data.timestamp)
+            else:
+                own.append(event)
+                sign = sign or isinstance(data, Delta)
+        if own:
+            self.model.apply(own)
+        if sign:
+            # Words come from a living agent; they carry no time of their own.
+            self._last_sign = max(self._last_sign, words.utc_now())
+            if self._state.stale:
+                self._update_state()
+
+    def set_session(self, session: AgentSession) -> None:
+        """The session as it is now."""
+        if session != self._session:
+            self._take_session(session)
+
+    def set_sub_agents(self, count: int) -> None:
+        """How many agents are below this one, at any depth."""
+        self._sub_agents = count
+        self.header.set_sub_agents(count)
+
+    def set_approvals(self, approvals: Iterable[Approval]) -> None:
+        """The session's open questions."""
+        self.approvals.set_all([item for item in approvals if item.session_id == self.session_id])
+
+    def set_connection(self, connected: bool, detail: str = "") -> None:
+        """Whether events come in. Without, all that is shown is of the past, and drawn so."""
+        if connected != self._connected or detail:
+            self._connected = connected
+            if connected:
+                self.notice.clear("connection")
+            else:
+                self.notice.show_text("connection", detail or "No connection to the control plane. Agents go on.")
+            self._update_state()
+            self._update_empty_text()
+
+    def set_may_act(self, may_act: bool) -> None:
+        """Observers watch: controls are disabled and say so."""
+        self.header.set_may_act(may_act)
+        self.composer.set_may_act(may_act)
+        self.approvals.set_may_act(may_act)
+        self.strip.set_may_act(may_act)
+
+    def set_input_visible(self, visible: bool) -> None:
+        self.composer.setVisible(visible)
+        self.header.set_input_shown(visible)
+
+    def focus_input(self) -> None:
+        """Show the input and put the cursor there."""
+        self.set_input_visible(True)
+        self.composer.edit.setFocus(Qt.FocusReason.ShortcutFocusReason)
+
+    def focus_transcript(self) -> None:
+        self.pane.view.setFocus(Qt.FocusReason.ShortcutFocusReason)
+
+    @property
+    def kill_dialog(self) -> KillDialog | None:
+        """The dialog that asks for the reason, while it is open."""
+        return self._kill_dialog
+
+    # -- wiring ------------------------------------------------------------------------------------------------------
+
+    def _connect(self) -> None:
+        header, composer, presenter = self.header, self.composer, self.presenter
+        header.input_toggled.connect(self._on_input_toggled)
+        header.pause_wanted.connect(presenter.pause)
+        header.resume_wanted.connect(presenter.resume)
+        header.terminate_wanted.connect(presenter.terminate)
+        header.kill_wanted.connect(self.ask_kill)
+        header.menu_about_to_show.connect(self._on_menu)
+        composer.send_wanted.connect(self._on_send_wanted)
+        composer.draft_changed.connect(presenter.save_draft)
+        composer.left.connect(self.focus_transcript)
+        self.strip.withdraw_wanted.connect(presenter.withdraw)
+        self.strip.put_back_wanted.connect(self._on_put_back)
+        self.strip.queued_changed.connect(composer.set_queued)
+        self.approvals.answer_wanted.connect(presenter.answer)
+        self.approvals.count_changed.connect(self._on_questions_changed)
+        self.pane.question_chosen.connect(self._on_question_chosen)
+        presenter.busy_changed.connect(self._on_busy_changed)
+        presenter.failed.connect(self._on_failed)
+        presenter.session_received.connect(self.set_session)
+        presenter.draft_loaded.connect(composer.set_draft)
+        presenter.message_accepted.connect(self._on_message_accepted)
+        presenter.message_refused.connect(composer.refused)
+        presenter.receipt_received.connect(self.strip.take)
+        presenter.answered.connect(self.approvals.take)
+        presenter.answer_failed.connect(self.approvals.failed)
+        self.model.rowsInserted.connect(self._update_empty_text)
+        self.model.modelReset.connect(self._update_empty_text)
+        theme.signals.theme_changed.connect(self.update)
+
+    def _add_shortcuts(self) -> None:
+        def add(keys: str, slot: object) -> None:
+            shortcut = QShortcut(QKeySequence(keys), self)
+            shortcut.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
+            shortcut.activated.connect(slot)
+
+        add("Ctrl+I", self.focus_input)
+        add("Ctrl+F", self.pane.find_bar.open_bar)
+        for number in range(1, 10):
+            # Number keys belong to the input while it has the focus: it takes them before any shortcut.
+            add(str(number), self._answer_by(number))
+
+    def _answer_by(self, number: int) -> object:
+        def answer() -> None:
+            self.approvals.answer_number(number)
+
+        return answer
+
+    # -- from the parts ----------------------------------------------------------------------------------------------
+
+    def _on_input_toggled(self, shown: bool) -> None:
+        if shown:
+            self.focus_input()
+        else:
+            self.set_input_visible(False)
+            self.focus_transcript()
+
+    def _on_send_wanted(self, draft: Draft) -> None:
+        if (sent := self.presenter.send(draft)) is not None:
+            self.composer.sending(sent)
+
+    def _on_message_accepted(self, draft: Draft, receipt: Receipt) -> None:
+        self.composer.accepted()
+        self.strip.note_text(receipt.injection_id, draft.text)
+        self.strip.take(receipt, own=True)
+        self.model.set_receipts([receipt])
+        self.pane.view.follow()
+
+    def _on_put_back(self, injection_id: str) -> None:
+        for entry in reversed(self.model.entries):
+            if entry.message.metadata.get("injectionId") == injection_id:
+                self.composer.put_back(entry.text)
+                return
+        if text := self.strip.text_of(injection_id):
+            self.composer.put_back(text)
+
+    def _on_busy_changed(self, action: str, busy: bool) -> None:
+        kind, _, which = action.partition(":")
+        if kind == "answer":
+            self.approvals.set_busy(busy)
+        elif kind == "withdraw":
+            self.strip.set_busy(which, busy)
+        else:
+            self.header.set_busy(action, busy)
+
+    def _on_failed(self, action: str, why: str) -> None:
+        names = {"pause": "Not paused", "resume": "Not resumed", "terminate": "Not terminated", "kill": "Not killed"}
+        lead = names.get(action)
+        if action == "withdraw":
+            lead = "Not withdrawn"
+        self.notice.show_text(action, f"{lead}: {why}" if lead else why, dismissable=True)
+
+    def ask_kill(self) -> None:
+        """Ask for the reason, then kill."""
+        if self._kill_dialog is None:
+            dialog = KillDialog(self._session, self._sub_agents, self)
+            dialog.confirmed.connect(self.presenter.kill)
+            dialog.finished.connect(self._on_kill_dialog_finished)
+            self._kill_dialog = dialog
+            dialog.open()
+        else:
+            self._kill_dialog.raise_()
+
+    def _on_kill_dialog_finished(self) -> None:
+        self._kill_dialog = None
+
+    def _on_questions_changed(self, count: int) -> None:
+        self._update_attention()
+
+    def _on_question_chosen(self, approval_id: str) -> None:
+        if self.approvals.current is not None:
+            self.approvals.focus_answers()
+
+    def _on_menu(self, menu: QMenu) -> None:
+        view = self.pane.view
+        menu.addAction("Find…", self.pane.find_bar.open_bar)
+        menu.addAction("Go to the end", view.follow)
+        menu.addSeparator()
+        menu.addAction("Collapse all", self._collapse_all)
+        menu.addAction("Expand all", self._expand_all)
+        menu.addSeparator()
+        if (parent := self._session.parent_session_id) is not None:
+            menu.addAction("Open the parent session", self._open_parent).setToolTip(parent)
+        menu.addAction("Copy session id", self._copy_id)
+        self.menu_about_to_show.emit(menu)
+
+    def _collapse_all(self) -> None:
+        self.pane.view.set_all_expanded(False)
+
+    def _expand_all(self) -> None:
+        self.pane.view.set_all_expanded(True)
+
+    def _open_parent(self) -> None:
+        if self._session.parent_session_id is not None:
+            self.session_wanted.emit(self._session.parent_session_id)
+
+    def _copy_id(self) -> None:
+        QGuiApplication.clipboard().setText(self.session_id)
+
+    # -- state -------------------------------------------------------------------------------------------------------
+
+    def _take_session(self, session: AgentSession) -> None:
+        old_name = words.name(self._session)
+        first = not self._state.words
+        self._session = session
+        self._last_sign = max(self._last_sign, session.evidence.last_event_at)
+        self.presenter.set_run(session.run_id)
+        self.header.set_session(session)
+        self.composer.set_session(session)
+        self._update_state()
+        self._update_attention()
+        self._update_empty_text()
+        self.setAccessibleName(f"{words.name(session)}, {self._state.words}")
+        if first or words.name(session) != old_name:
+            self.title_changed.emit(words.name(session))
+
+    def _update_state(self) -> None:
+        now = words.utc_now()
+        state = state_of(self._session, self._last_sign, now, connected=self._connected)
+        changed = (state.words, state.stale) != (self._state.words, self._state.stale)
+        self._state = state
+        self.header.set_state(state, now)
+        if changed:
+            self.update()
+
+    def _update_attention(self) -> None:
+        session = self._session
+        waits = session.status is SessionStatus.WAITING and session.waiting_for is not None
+        needs = bool(self.approvals.count) or (waits and session.waiting_for in ("approval", "operator"))
+        if needs != self._needs_attention:
+            self._needs_attention = needs
+            self.attention_changed.emit(needs)
+
+    def _update_empty_text(self) -> None:
+        if self.model.rowCount():
+            return
+        self.pane.view.set_empty_text(*empty_text(self._session, connected=self._connected))
+
+    def _note_injection(self, message: AgentMessage) -> None:
+        if isinstance(injection := message.metadata.get("injectionId"), str):
+            self.strip.note_text(injection, message.content)
+
+    # -- time --------------------------------------------------------------------------------------------------------
+
+    def _on_tick(self) -> None:
+        self._update_state()
+        self.strip.tick()
+        self.approvals.tick()
+
+    def showEvent(self, event: QShowEvent) -> None:
+        super().showEvent(event)
+        if not self._ticking:
+            self._ticking = True
+            shared_ticker().ticked.connect(self._on_tick)
+            self._on_tick()
+
+    def hideEvent(self, event: QHideEvent) -> None:
+        super().hideEvent(event)
+        self._stop_ticking()
+
+    def _stop_ticking(self) -> None:
+        if self._ticking:
+            self._ticking = False
+            shared_ticker().ticked.disconnect(self._on_tick)
+
+    # -- painting ----------------------------------------------------------------------------------------------------
+
+    def edge_color(self) -> QColor:
+        """Of the border: the status's colour."""
+        return theme.current().status_color(self._session.status, self._session.waiting_for)
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        painter = QPainter(self)
+        colors, area = theme.current(), QRectF(self.rect())
+        painter.fillRect(area, colors.surface_raised)
+        edge = self.edge_color()
+        top = QRectF(0, 0, area.width(), STRIP)
+        if self._state.stale:
+            # What may not be true any more is hatched.
+            painter.fillRect(top, colors.surface)
+            painter.fillRect(top, QBrush(edge, Qt.BrushStyle.BDiagPattern))
+            header = QRectF(self.header.geometry())
+            faint = QColor(colors.text_muted)
+            faint.setAlphaF(0.16)
+            painter.fillRect(header, QBrush(faint, Qt.BrushStyle.BDiagPattern))
+        else:
+            painter.fillRect(top, edge)
+        pen = QPen(edge, 1)
+        if self._state.stale:
+            pen.setStyle(Qt.PenStyle.DashLine)
+        painter.setPen(pen)
+        painter.drawRect(area.adjusted(0.5, 0.5, -0.5, -0.5))
+        painter.setPen(colors.border)
+        line = self.header.geometry().bottom()
+        painter.drawLine(1, line, self.width() - 2, line)
+        if not self.composer.isHidden():
+            line = self.composer.geometry().top()
+            painter.drawLine(1, line, self.width() - 2, line)
+
+
+def empty_text(session: AgentSession, *, connected: bool) -> tuple[str, str]:
+    """What stands where no message is yet."""
+    if not connected:
+        return "Not connected", "The transcript appears when the control plane answers again"
+    status = session.status
+    if status is SessionStatus.SPAWNING:
+        return "Starting…", "The agent's process is being started"
+    if status is SessionStatus.FAILED:
+        return "The session failed before it said anything", session.error or ""
+    if status.final:
+        return "No messages", f"The session ended ({status.value}) without a word"
+    if status is SessionStatus.WAITING:
+        return "The agent is ready", "It waits for its first message"
+    return "Waiting for the agent's first words", ""

@@ -1,0 +1,260 @@
+"""What a panel does: awaits the port, never paints. The panel listens to its signals."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Callable, Coroutine
+from functools import partial
+from typing import Any
+
+import structlog
+from PySide6.QtCore import QObject, Signal
+
+from mission_control_desktop.domain.approvals import Approval
+from mission_control_desktop.domain.errors import MissionControlError
+from mission_control_desktop.domain.limits import PAGE_DEFAULT
+from mission_control_desktop.domain.receipts import Receipt
+from mission_control_desktop.domain.sessions import AgentSession
+from mission_control_desktop.domain.tasks import Tasks
+from mission_control_desktop.ui.panel.port import Draft, DraftStore, PanelPort
+from mission_control_desktop.ui.panel.wording import error_words, uncertain
+from mission_control_desktop.ui.transcript.model import TranscriptModel
+
+CALL_SECONDS = 30.0
+"""An action without an answer for so long is given up; whether it took effect is then said to be unknown."""
+
+log = structlog.get_logger(__name__)
+
+
+class PanelPresenter(QObject):
+    """One session's actions. Each runs in a task that this object owns, one of a kind at a time."""
+
+    busy_changed = Signal(str, bool)
+    """An action ("send", "pause", "resume", "terminate", "kill", "answer", "withdraw:ID") began or ended."""
+    failed = Signal(str, str)
+    """An action failed: its name, and why in words."""
+    session_received = Signal(object)
+    draft_loaded = Signal(object)
+    message_accepted = Signal(object, object)
+    """Draft and Receipt of a message that is now stored."""
+    message_refused = Signal(str, bool)
+    """Why, and whether it may have arrived all the same. The text is still in the input."""
+    receipt_received = Signal(object)
+    answered = Signal(object)
+    answer_failed = Signal(str, str)
+    """Approval id, and why in words."""
+
+    def __init__(
+        self,
+        session_id: str,
+        port: PanelPort,
+        drafts: DraftStore,
+        model: TranscriptModel,
+        parent: QObject | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self._session_id, self._port, self._drafts, self._model = session_id, port, drafts, model
+        self._tasks = Tasks(self._on_task_error)
+        self._running: set[str] = set()
+        self._run_id: str | None = None
+        self._closed = False
+        model.older_wanted.connect(self._on_older_wanted)
+        model.newer_wanted.connect(self._on_newer_wanted)
+        model.level_wanted.connect(self._on_level_wanted)
+
+    def set_run(self, run_id: str | None) -> None:
+        """The run that actions are meant for: they fail if another has begun."""
+        self._run_id = run_id
+
+    def busy(self, action: str) -> bool:
+        return action in self._running
+
+    def start(self) -> None:
+        """Load draft and receipts."""
+        self._begin("draft", self._load_draft)
+        self._begin("receipts", self._load_receipts)
+
+    async def close(self) -> None:
+        """Give up what is under way. A message that was being sent stays a draft with its key."""
+        self._closed = True
+        await self._tasks.close()
+
+    # -- actions -----------------------------------------------------------------------------------------------------
+
+    def send(self, draft: Draft) -> Draft | None:
+        """Send the message. Returns the draft with the key under which it goes out; None while one is being sent."""
+        if self.busy("send") or self._closed:
+            return None
+        if draft.sending_key is None:
+            draft = _with_key(draft, uuid.uuid4().hex)
+        # On record before it goes out: after a crash the same words are sent under the same key.
+        self._drafts.save(self._session_id, draft)
+        self._begin("send", partial(self._send, draft))
+        return draft
+
+    def save_draft(self, draft: Draft | None) -> None:
+        self._drafts.save(self._session_id, draft)
+
+    def withdraw(self, injection_id: str) -> None:
+        self._begin(f"withdraw:{injection_id}", partial(self._withdraw, injection_id))
+
+    def pause(self, level: str | None) -> None:
+        self._act("pause", partial(self._port.pause, self._session_id, level=level, expected_run_id=self._run_id))
+
+    def resume(self) -> None:
+        self._act("resume", partial(self._port.resume, self._session_id, expected_run_id=self._run_id))
+
+    def terminate(self) -> None:
+        self._act("terminate", partial(self._port.terminate, self._session_id, expected_run_id=self._run_id))
+
+    def kill(self, reason: str) -> None:
+        self._act("kill", partial(self._port.kill, self._session_id, reason=reason, expected_run_id=self._run_id))
+
+    def answer(self, approval_id: str, option_id: str) -> None:
+        self._begin("answer", partial(self._answer, approval_id, option_id))
+
+    # -- tasks -------------------------------------------------------------------------------------------------------
+
+    def _begin(self, action: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Run one action; the same action is not begun twice at a time."""
+        if action in self._running or self._closed:
+            return
+        self._running.add(action)
+        self.busy_changed.emit(action, True)
+        self._tasks.start(self._run(action, work), name=f"panel.{action}")
+
+    async def _run(self, action: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        try:
+            await work()
+        finally:
+            self._running.discard(action)
+            if not self._closed:
+                self.busy_changed.emit(action, False)
+
+    def _act(self, action: str, call: Callable[[], Coroutine[Any, Any, AgentSession]]) -> None:
+        self._begin(action, partial(self._session_call, action, call))
+
+    async def _session_call(self, action: str, call: Callable[[], Coroutine[Any, Any, AgentSession]]) -> None:
+        try:
+            session = await asyncio.wait_for(call(), CALL_SECONDS)
+        except (MissionControlError, TimeoutError, OSError) as error:
+            self.failed.emit(action, error_words(error))
+        else:
+            self.session_received.emit(session)
+
+    async def _send(self, draft: Draft) -> None:
+        key = draft.sending_key
+        if key is None:
+            raise ValueError("a draft is sent under a key")
+        try:
+            receipt = await asyncio.wait_for(
+                self._port.inject(
+                    self._session_id,
+                    draft.text,
+                    delivery=draft.delivery,
+                    pause_before_send=draft.pause_before_send,
+                    expected_run_id=self._run_id,
+                    idempotency_key=key,
+                ),
+                CALL_SECONDS,
+            )
+        except (MissionControlError, TimeoutError, OSError) as error:
+            unknown = uncertain(error)
+            # Refused for sure: the next try is another request. Not known: the same key makes a second try harmless.
+            self._drafts.save(self._session_id, draft if unknown else _with_key(draft, None))
+            self.message_refused.emit(error_words(error), unknown)
+        else:
+            self._drafts.save(self._session_id, None)
+            self.message_accepted.emit(draft, receipt)
+
+    async def _withdraw(self, injection_id: str) -> None:
+        try:
+            receipt = await asyncio.wait_for(self._port.withdraw(self._session_id, injection_id), CALL_SECONDS)
+        except (MissionControlError, TimeoutError, OSError) as error:
+            self.failed.emit("withdraw", error_words(error))
+        else:
+            self._take_receipt(receipt)
+
+    async def _answer(self, approval_id: str, option_id: str) -> None:
+        try:
+            approval: Approval = await asyncio.wait_for(self._port.answer(approval_id, option_id), CALL_SECONDS)
+        except (MissionControlError, TimeoutError, OSError) as error:
+            self.answer_failed.emit(approval_id, error_words(error))
+        else:
+            self.answered.emit(approval)
+
+    async def _load_draft(self) -> None:
+        draft = await self._drafts.load(self._session_id)
+        if draft is not None:
+            self.draft_loaded.emit(draft)
+
+    async def _load_receipts(self) -> None:
+        try:
+            receipts = await asyncio.wait_for(self._port.receipts(self._session_id), CALL_SECONDS)
+        except (MissionControlError, TimeoutError, OSError) as error:
+            log.warning("panel.receipts_failed", session=self._session_id, error=error_words(error))
+            return
+        self._model.set_receipts(receipts)
+        for receipt in receipts:
+            self.receipt_received.emit(receipt)
+
+    def _take_receipt(self, receipt: Receipt) -> None:
+        self._model.set_receipts([receipt])
+        self.receipt_received.emit(receipt)
+
+    # -- history -----------------------------------------------------------------------------------------------------
+
+    def _on_older_wanted(self, before: int) -> None:
+        self._begin("older", partial(self._older, before))
+
+    def _on_newer_wanted(self, after: int) -> None:
+        self._begin("newer", partial(self._newer, after))
+
+    def _on_level_wanted(self, reason: str) -> None:
+        log.info("panel.level", session=self._session_id, reason=reason)
+        self._begin("level", self._level)
+
+    async def _older(self, before: int) -> None:
+        try:
+            page = await asyncio.wait_for(
+                self._port.messages(self._session_id, limit=PAGE_DEFAULT, before=before), CALL_SECONDS
+            )
+        except (MissionControlError, TimeoutError, OSError) as error:
+            self._model.older_failed()
+            self.failed.emit("older", f"Older messages could not be read: {error_words(error)}")
+        else:
+            self._model.add_older(page.items, has_older=page.next_cursor is not None)
+
+    async def _newer(self, after: int) -> None:
+        try:
+            page = await asyncio.wait_for(
+                self._port.messages(self._session_id, limit=PAGE_DEFAULT, after=after), CALL_SECONDS
+            )
+        except (MissionControlError, TimeoutError, OSError) as error:
+            self.failed.emit("newer", f"Newer messages could not be read: {error_words(error)}")
+        else:
+            self._model.add_newer(page.items, has_newer=page.next_cursor is not None)
+
+    async def _level(self) -> None:
+        try:
+            page = await asyncio.wait_for(self._port.messages(self._session_id, limit=PAGE_DEFAULT), CALL_SECONDS)
+        except (MissionControlError, TimeoutError, OSError) as error:
+            self._model.level_failed()
+            self.failed.emit("level", f"The transcript could not be read again: {error_words(error)}")
+        else:
+            self._model.load(page.items, has_older=page.next_cursor is not None)
+
+    def _on_task_error(self, name: str, error: BaseException) -> None:
+        log.error("panel.task_failed", task=name, session=self._session_id, error=repr(error))
+        if not self._closed:
+            self.failed.emit(name.removeprefix("panel."), error_words(error))
+
+
+def _with_key(draft: Draft, key: str | None) -> Draft:
+    return Draft(
+        text=draft.text,
+        delivery=draft.delivery,
+        pause_before_send=draft.pause_before_send,
+        sending_key=key,
+    )

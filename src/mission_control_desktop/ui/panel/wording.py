@@ -1,0 +1,197 @@
+"""What a panel says about a session and about what can be done to it. Decided by capabilities, never by a name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from mission_control_desktop.domain import errors
+from mission_control_desktop.domain.sessions import (
+    AgentSession,
+    Delivery,
+    Freshness,
+    PauseKind,
+    SessionStatus,
+    WaitingFor,
+)
+from mission_control_desktop.ui import theme
+from mission_control_desktop.ui.words import duration
+
+STALE_AFTER = timedelta(seconds=15)
+"""A running session without any sign of life for so long is drawn as stale."""
+
+HOLD, FREEZE = "hold", "freeze"
+
+DELIVERY_NAMES = {Delivery.STEER: "Steer", Delivery.QUEUE: "Queue", Delivery.INTERRUPT: "Interrupt"}
+_DELIVERY_MISSING = {
+    Delivery.STEER: "This agent cannot take a message into a running turn",
+    Delivery.QUEUE: "Messages cannot wait for this agent",
+    Delivery.INTERRUPT: "This agent's turn cannot be interrupted",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Possible:
+    """Whether something can be done now, and what to say about it: what it does, or why not."""
+
+    can: bool
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """A session's status as it is shown."""
+
+    words: str
+    evidence: str
+    """About the age of what we know, where it matters; else empty."""
+    stale: bool
+
+
+def state_of(session: AgentSession, last_sign: datetime, now: datetime, *, connected: bool) -> State:
+    """Words for the status. `last_sign` is the newest sign of life that the window itself knows of."""
+    status = session.status
+    words = status_words(session)
+    if status.final:
+        return State(words, "", stale=False)
+    age = max(timedelta(), now - max(last_sign, session.evidence.last_event_at))
+    said = duration(age.total_seconds())
+    if not connected:
+        return State(words, f"not connected, as of {said} ago", stale=True)
+    if session.evidence.freshness is Freshness.UNREACHABLE:
+        return State(words, f"provider unreachable, last event {said} ago", stale=True)
+    if session.evidence.freshness is Freshness.STALE:
+        return State(words, f"last event {said} ago", stale=True)
+    if status is SessionStatus.RUNNING and age > STALE_AFTER:
+        return State(words, f"last event {said} ago", stale=True)
+    return State(words, "", stale=False)
+
+
+def status_words(session: AgentSession) -> str:
+    """The status for people: "Running", "Paused - frozen", "Waiting for you"."""
+    if session.status is SessionStatus.PAUSED:
+        level = session.metadata.get("pauseLevel")
+        return {FREEZE: "Paused - frozen", HOLD: "Paused - holding"}.get(str(level), "Paused")
+    if session.metadata.get("pausing"):
+        return "Pausing - holds at the next step"
+    text = theme.status_text(session)
+    return text[:1].upper() + text[1:]
+
+
+def pausing_possible(session: AgentSession, level: str) -> Possible:
+    """Whether and how the session can be paused at this level."""
+    kind, reasons = session.capabilities.pause, session.capabilities.reasons
+    if session.status.final:
+        return Possible(False, "The session has ended")
+    if session.status is SessionStatus.PAUSED and session.metadata.get("pauseLevel") in (level, FREEZE):
+        return Possible(False, "Paused already")
+    if kind is None:
+        return Possible(False, reasons.get("pause") or "This provider cannot pause a session")
+    if level == FREEZE:
+        if kind is PauseKind.SUSPEND:
+            return Possible(True, "Stops all processes of the agent at once; resuming goes on where they stood")
+        return Possible(False, reasons.get("freeze") or reasons.get("pause") or "Its processes cannot be stopped")
+    if kind is PauseKind.DISPATCH:
+        return Possible(True, "No new prompts go out; a running turn goes on to its end")
+    return Possible(True, "The agent goes on to its next question or the end of its turn, and waits there")
+
+
+def pause_name(session: AgentSession, level: str) -> str:
+    if level == FREEZE:
+        return "Freeze processes"
+    return "Withhold new prompts" if session.capabilities.pause is PauseKind.DISPATCH else "Hold at next step"
+
+
+def resuming_possible(session: AgentSession) -> Possible:
+    if session.status is SessionStatus.PAUSED or session.metadata.get("pausing"):
+        return Possible(True, "Let the agent go on")
+    return Possible(False, "The session is not paused")
+
+
+def ending_possible(session: AgentSession, what: str) -> Possible:
+    """`what`: "terminate" or "kill"."""
+    can = session.capabilities.terminate if what == "terminate" else session.capabilities.kill
+    if session.status.final:
+        return Possible(False, "The session has ended")
+    if not can:
+        return Possible(False, session.capabilities.reasons.get(what) or f"This provider cannot {what} a session")
+    if what == "terminate":
+        return Possible(True, "Terminate: the agent finishes its current step and ends, its sub-agents too")
+    return Possible(True, "Kill: ends the agent, its sub-agents and all their processes now")
+
+
+def delivery_possible(session: AgentSession, delivery: Delivery) -> Possible:
+    """Whether a message can go this way."""
+    reasons = session.capabilities.reasons
+    if delivery in session.capabilities.inject:
+        return Possible(True, what_happens(session, delivery, pause_first=False))
+    return Possible(False, reasons.get(delivery.value) or reasons.get("inject") or _DELIVERY_MISSING[delivery])
+
+
+def default_delivery(session: AgentSession) -> Delivery | None:
+    """The gentlest way that the session offers: into the turn, after it, instead of it."""
+    return next(
+        (way for way in (Delivery.STEER, Delivery.QUEUE, Delivery.INTERRUPT) if way in session.capabilities.inject),
+        None,
+    )
+
+
+def other_delivery(session: AgentSession, delivery: Delivery | None) -> Delivery | None:
+    """What Ctrl+Enter sends by: steer and queue change places."""
+    other = Delivery.QUEUE if delivery is not Delivery.QUEUE else Delivery.STEER
+    return other if other in session.capabilities.inject else None
+
+
+def sending_possible(session: AgentSession) -> Possible:
+    """Whether the session takes messages at all."""
+    if session.status.final:
+        return Possible(False, f"The session has ended ({session.status.value}): it takes no more messages")
+    if not session.capabilities.inject:
+        reason = session.capabilities.reasons.get("inject")
+        return Possible(False, reason or "This session takes no messages")
+    return Possible(True, "")
+
+
+def what_happens(session: AgentSession, delivery: Delivery | None, *, pause_first: bool, queued: int = 0) -> str:
+    """What will become of a message that is sent now. `queued`: how many wait before it."""
+    status = session.status
+    if pause_first and status is not SessionStatus.PAUSED:
+        return "Pauses the agent first; the message goes out when you resume"
+    after = f", behind {queued} other{'s' if queued > 1 else ''}" if queued else ""
+    if status is SessionStatus.PAUSED:
+        return f"Will wait until you resume{after}"
+    if status is SessionStatus.SPAWNING:
+        return f"Will be sent when the agent is ready{after}"
+    if status is SessionStatus.WAITING and session.waiting_for is not WaitingFor.APPROVAL:
+        if session.waiting_for is WaitingFor.PROVIDER:
+            return f"Will wait until the provider answers{after}"
+        return "Starts the agent's next turn now"
+    if delivery is Delivery.STEER:
+        return "Will be put into the running turn"
+    if delivery is Delivery.INTERRUPT:
+        return "Stops the running turn, then goes out"
+    if status is SessionStatus.WAITING:
+        return f"Will wait until the question is answered and the turn ends{after}"
+    return f"Will wait until the turn ends{after}"
+
+
+def error_words(error: BaseException) -> str:
+    """What a person is told about a failed action."""
+    match error:
+        case errors.RateLimited():
+            return f"{error.message}. Try again in {error.retry_after} s"
+        case errors.Conflict() if error.details.get("answeredBy"):
+            answer = error.details.get("answer")
+            return f"Already answered by {error.details['answeredBy']}" + (f": {answer}" if answer else "")
+        case errors.MissionControlError():
+            return error.message
+        case TimeoutError():
+            return "No answer in time"
+    return f"Something went wrong here: {error or type(error).__name__}"
+
+
+def uncertain(error: BaseException) -> bool:
+    """Whether a failed call may have had its effect all the same."""
+    if isinstance(error, errors.MissionControlError):
+        return isinstance(error, errors.Unreachable | errors.Unavailable) or type(error) is errors.MissionControlError
+    return True

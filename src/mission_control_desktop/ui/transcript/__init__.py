@@ -1,0 +1,1 @@
+"""The transcript of one session: model (data), blocks (what a message is made of), view (virtual, own layout)."""

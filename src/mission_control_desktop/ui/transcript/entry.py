@@ -1,0 +1,114 @@
+"""One entry of a transcript as the window holds it: the message, and text that grows cheaply."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import msgspec
+
+from mission_control_desktop.domain.messages import AgentMessage, MessageKind
+
+SPOKEN_CHARS = 2_000
+"""How much of a message is given to a screen reader at once."""
+
+
+class Entry:
+    """A message whose content may grow. `revision` changes with everything that can be seen of it."""
+
+    __slots__ = ("_parts", "_text", "broken", "length", "message", "ordinal", "revision")
+
+    def __init__(self, message: AgentMessage, ordinal: int) -> None:
+        self.message = message
+        self.ordinal = ordinal
+        self.revision = 0
+        self.broken = False
+        """Pieces of the text are missing: nothing is appended until the whole message comes."""
+        self._text: str | None = message.content
+        self._parts: list[str] = []
+        self.length = len(message.content)
+        """In code points."""
+
+    @property
+    def seq(self) -> int:
+        return self.message.seq
+
+    @property
+    def kind(self) -> MessageKind:
+        return _kind(self.message)
+
+    @property
+    def complete(self) -> bool:
+        return self.message.complete
+
+    @property
+    def text(self) -> str:
+        """The content as far as it is known."""
+        if self._parts:
+            self._text = (self._text or "") + "".join(self._parts)
+            self._parts = []
+        return self._text or ""
+
+    def append(self, offset: int, text: str) -> bool:
+        """Append text whose place is `offset`. What is there already is dropped; a gap sets `broken`. True if grown."""
+        if offset != self.length:
+            have = self.text
+            if offset > self.length:
+                self.broken = True
+                return False
+            overlap = have[offset:]
+            if not text.startswith(overlap) and not overlap.startswith(text):
+                self.broken = True
+                return False
+            text = text[len(overlap) :]
+        if not text:
+            return False
+        self._parts.append(text)
+        self.length += len(text)
+        self.revision += 1
+        return True
+
+    def replace(self, message: AgentMessage) -> bool:
+        """Take the whole message; its place stays. True if anything can look different."""
+        self.broken = False
+        old = self.message
+        same = message.content == self.text and message.metadata == old.metadata and message.role == old.role
+        self.message = msgspec.structs.replace(message, seq=old.seq) if message.seq != old.seq else message
+        if same:
+            return False
+        self._text, self._parts = message.content, []
+        self.length = len(message.content)
+        self.revision += 1
+        return True
+
+    def current(self) -> AgentMessage:
+        """The message with the content as it is now."""
+        return msgspec.structs.replace(self.message, content=self.text)
+
+    def local_time(self) -> datetime:
+        """When it was said, in the zone of this computer."""
+        return self.message.timestamp.astimezone()
+
+    def spoken(self) -> str:
+        """For screen readers: who, when, what."""
+        title = self.message.metadata.get("title")
+        text = self.text
+        if len(text) > SPOKEN_CHARS:
+            text = f"{text[:SPOKEN_CHARS]}…"
+        parts = [f"{self.message.role.value} at {self.local_time():%H:%M:%S}"]
+        kind = self.kind
+        if kind is not MessageKind.TEXT:
+            parts.append(kind.value.replace("_", " "))
+        if isinstance(title, str) and title:
+            parts.append(title)
+        status = self.message.metadata.get("status")
+        if isinstance(status, str):
+            parts.append(status.replace("_", " "))
+        return f"{', '.join(parts)}: {text}" if text else ", ".join(parts)
+
+
+def _kind(message: AgentMessage) -> MessageKind:
+    """The entry's kind; one that this version does not know is shown as text."""
+    try:
+        return message.kind
+    except ValueError:
+        return MessageKind.TEXT

@@ -1,0 +1,669 @@
+"""The transcript on screen: a QListView that lays out and paints only what is visible.
+
+What the base class gives is kept (model wiring, focus, accessibility); its layout is replaced, because it measures all
+rows again whenever one changes. Here the heights of rows never seen are estimates, a row is measured when it comes
+near the viewport, and one thing stays still through all of that: the end, if the view follows it, otherwise the row at
+the top and how far it is scrolled.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Sequence
+
+from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QPoint, QRect, QRectF, QSize, Qt, Signal
+from PySide6.QtGui import QHideEvent, QPainter, QPaintEvent, QResizeEvent, QShowEvent
+from PySide6.QtWidgets import QAbstractItemView, QFrame, QListView, QWidget
+
+from mission_control_desktop.domain.messages import MessageKind, MessageRole
+from mission_control_desktop.ui import theme
+from mission_control_desktop.ui.transcript.blocks import collapsible, open_at_first
+from mission_control_desktop.ui.transcript.entry import Entry
+from mission_control_desktop.ui.transcript.heights import Heights
+from mission_control_desktop.ui.transcript.highlight import Highlighter, shared_highlighter
+from mission_control_desktop.ui.transcript.model import TranscriptModel
+from mission_control_desktop.ui.transcript.row import Looks, RowLayout, RowState, Span
+from mission_control_desktop.ui.transcript.scheduler import FlushScheduler, shared_scheduler
+from mission_control_desktop.ui.transcript.style import MARGIN, make_style
+
+KEPT_LAYOUTS = 96
+KEPT_STATES = 2_000
+NEAR_PAGES = 3
+"""How many pages before the top older entries are asked for."""
+GROUP_SECONDS = 300
+"""Entries of one role within this time stand under one name."""
+AT_END = 4
+"""Pixels from the end that still count as being there."""
+
+_Index = QModelIndex | QPersistentModelIndex
+
+
+class TranscriptLayout(QListView):
+    """Layout, scrolling and painting. What a reader does with mouse and keys is in `view.TranscriptView`."""
+
+    following_changed = Signal(bool)
+    unread_changed = Signal(int)
+
+    def __init__(
+        self,
+        parent: QWidget | None = None,
+        *,
+        scheduler: FlushScheduler | None = None,
+        highlighter: Highlighter | None = None,
+    ) -> None:
+        # Every attribute that an override uses is set before Qt can call one: an exception there ends the process.
+        self._transcript: TranscriptModel | None = None
+        self._heights = Heights()
+        self._measured = bytearray()
+        self._layouts: OrderedDict[str, RowLayout] = OrderedDict()
+        self._states: OrderedDict[str, RowState] = OrderedDict()
+        self._dirty: set[str] = set()
+        self._width = 0
+        self._width_stale = True
+        self._settling = False
+        self._following = True
+        self._anchor = (0, 0)
+        """Without following: the row at the top of the viewport and how many of its pixels are above."""
+        self._shown: tuple[int, int] | None = None
+        """A row and where its top is on screen, as it was last drawn: tells by how much to shift the picture."""
+        self._unread = 0
+        self._unread_id: str | None = None
+        self._empty_text = ("", "")
+        self._needle = ""
+        self.paints = 0
+        """Paint events so far."""
+        super().__init__(parent)
+        self._scheduler = scheduler or shared_scheduler()
+        self._highlighter = highlighter or shared_highlighter()
+        self._style = make_style()
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        # Always there: text must not be laid out anew because a scroll bar came or went.
+        self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOn)
+        self.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
+        self.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
+        self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        self.setAutoScroll(False)
+        self.setUniformItemSizes(False)
+        self.viewport().setMouseTracking(True)
+        self._highlighter.ready.connect(self._on_colors_ready)
+        theme.signals.theme_changed.connect(self._on_theme_changed)
+
+    # -- outside -----------------------------------------------------------------------------------------------------
+
+    def set_transcript(self, model: TranscriptModel) -> None:
+        """Show this model's messages."""
+        self._transcript = model
+        self.setModel(model)
+        model.rowsRemoved.connect(self._on_rows_removed)
+
+    @property
+    def transcript(self) -> TranscriptModel | None:
+        return self._transcript
+
+    @property
+    def following(self) -> bool:
+        """Whether the view stays at the end."""
+        return self._following
+
+    @property
+    def unread(self) -> int:
+        """Entries that came at the end since the reader left it."""
+        return self._unread
+
+    def follow(self) -> None:
+        """Go to the end and stay there."""
+        self._set_following(True)
+        self._settle_and_draw()
+
+    def set_empty_text(self, title: str, detail: str = "") -> None:
+        """What is said while there are no messages."""
+        if (title, detail) != self._empty_text:
+            self._empty_text = (title, detail)
+            self.viewport().update()
+
+    def set_needle(self, needle: str) -> None:
+        """Mark this text wherever it is visible."""
+        if needle != self._needle:
+            self._needle = needle
+            self.viewport().update()
+
+    def flush(self) -> None:
+        """Lay out what changed since the last time; called by the scheduler, at most so often."""
+        if not self.isVisible():
+            return
+        self._apply_dirty()
+        self._settle_and_draw()
+
+    def is_expanded(self, row: int) -> bool:
+        """Whether a collapsible entry is open."""
+        entry = self._entry(row)
+        state = self._states.get(entry.message.message_id)
+        return open_at_first(entry) if state is None or state.expanded is None else state.expanded
+
+    def set_expanded(self, row: int, expanded: bool) -> None:
+        """Open or close a tool call, a thought or a plan; its first line stays where it is."""
+        entry = self._entry(row)
+        if collapsible(entry):
+            state = self._state(entry)
+            state.expanded = expanded
+            if not expanded:
+                state.steps.clear()
+            self._changed_by_reader(row)
+
+    def show_more(self, row: int, block: int) -> None:
+        """Show the next part of something long."""
+        state = self._state(self._entry(row))
+        state.steps[block] = state.steps.get(block, 0) + 1
+        self._changed_by_reader(row)
+
+    def set_all_expanded(self, expanded: bool) -> None:
+        """Open or close everything that opens and closes."""
+        model = self._transcript
+        if model is None:
+            return
+        for row, entry in enumerate(model.entries):
+            if collapsible(entry):
+                self._state(entry).expanded = expanded
+                self._measured[row] = 0
+        self._pin_visible()
+        self._settle_and_draw(whole=True)
+
+    def visible_rows(self) -> range:
+        """Rows of which anything is in the viewport."""
+        if not len(self._heights):
+            return range(0)
+        offset = self.verticalOffset()
+        first, _ = self._heights.row_at(offset)
+        last, _ = self._heights.row_at(offset + max(0, self.viewport().height() - 1))
+        return range(first, last + 1)
+
+    def layout_of(self, row: int) -> RowLayout:
+        """The layout of a row, made if need be."""
+        self._measure(row)
+        return self._layouts[self._entry(row).message.message_id]
+
+    # -- rows --------------------------------------------------------------------------------------------------------
+
+    def _entry(self, row: int) -> Entry:
+        assert self._transcript is not None
+        return self._transcript.entry(row)
+
+    def _state(self, entry: Entry) -> RowState:
+        key = entry.message.message_id
+        state = self._states.setdefault(key, RowState())
+        self._states.move_to_end(key)
+        while len(self._states) > KEPT_STATES:
+            self._states.popitem(last=False)
+        return state
+
+    def _looks(self, row: int, entry: Entry) -> Looks:
+        assert self._transcript is not None
+        receipt = self._transcript.receipt_for(entry)
+        unread = entry.message.message_id == self._unread_id
+        grouped = False
+        if row > 0 and not unread and entry.message.role is not MessageRole.OPERATOR:
+            before = self._transcript.entry(row - 1)
+            age = (entry.message.timestamp - before.message.timestamp).total_seconds()
+            grouped = (
+                before.message.role is entry.message.role
+                and MessageKind.NOTICE not in (before.kind, entry.kind)
+                and age < GROUP_SECONDS
+            )
+        return Looks(grouped, unread, receipt)
+
+    def _measure(self, row: int) -> int:
+        """Bring the layout of a row up to date and its height with it; returns by how much that changed."""
+        entry = self._entry(row)
+        key = entry.message.message_id
+        layout = self._layouts.get(key)
+        if layout is None:
+            layout = RowLayout(self._style, self._width, self._highlighter)
+            self._layouts[key] = layout
+            while len(self._layouts) > KEPT_LAYOUTS:
+                self._layouts.popitem(last=False)
+        else:
+            self._layouts.move_to_end(key)
+        layout.update(entry, self._states.get(key) or RowState(), self._looks(row, entry))
+        self._measured[row] = 1
+        self._dirty.discard(key)
+        return self._heights.set(row, layout.height)
+
+    def _estimate(self, entry: Entry) -> int:
+        line = self._style.line
+        if entry.kind in (MessageKind.TOOL_CALL, MessageKind.THOUGHT):
+            return 2 * line
+        characters = max(20, (self._width - 2 * MARGIN) // 7)
+        return 2 * line + (entry.length // characters + 1) * line
+
+    # -- layout ------------------------------------------------------------------------------------------------------
+
+    def _rebuild(self) -> None:
+        """Forget all heights; the anchor stays."""
+        self._width = self.viewport().width()
+        self._width_stale = False
+        self._layouts.clear()
+        self._dirty.clear()
+        self._shown = None
+        self._heights.clear()
+        entries: Sequence[Entry] = self._transcript.entries if self._transcript is not None else ()
+        self._heights.extend([self._estimate(entry) for entry in entries])
+        self._measured = bytearray(len(entries))
+
+    def _reflow(self) -> None:
+        """A new width: visible rows keep their documents, all others are estimates again."""
+        row, inside = self._anchor
+        share = 0.0
+        if not self._following and 0 <= row < len(self._heights) and self._heights[row]:
+            share = inside / self._heights[row]
+        self._width = self.viewport().width()
+        self._width_stale = False
+        for layout in self._layouts.values():
+            layout.set_width(self._width)
+        self._measured = bytearray(len(self._heights))
+        if not self._following and 0 <= row < len(self._heights):
+            self._measure(row)
+            self._anchor = (row, int(share * self._heights[row]))
+
+    def _apply_dirty(self) -> None:
+        model = self._transcript
+        if model is None:
+            return
+        for key in list(self._dirty):
+            row = model.row_of(key)
+            if row is not None:
+                # Measured again when it is near the viewport, which may be now.
+                self._measured[row] = 0
+        self._dirty.clear()
+
+    def _settle_and_draw(self, *, whole: bool = False) -> None:
+        if self._settling:
+            return
+        self._settling = True
+        try:
+            if self._width_stale and self.viewport().width() > 0:
+                self._reflow()
+                whole = True
+            changed = self._settle()
+        finally:
+            self._settling = False
+        self._draw(changed, whole=whole)
+        self._after_moving()
+
+    def _settle(self) -> list[tuple[int, int]]:
+        """Measure what is visible and set the scroll bar. Returns (row, offset in it) from where a row looks new."""
+        heights, page = self._heights, self.viewport().height()
+        count = len(heights)
+        changed: list[tuple[int, int]] = []
+
+        def measured(row: int) -> None:
+            if not self._measured[row]:
+                before = heights[row]
+                self._measure(row)
+                layout = self._layouts[self._entry(row).message.message_id]
+                changed.append((row, min(layout.changed_from, before)))
+
+        if self._following:
+            covered, row = 0, count - 1
+            while row >= 0 and covered < page:
+                measured(row)
+                covered += heights[row]
+                row -= 1
+            target = max(0, heights.total - page)
+        else:
+            row, inside = min(self._anchor[0], max(0, count - 1)), self._anchor[1]
+            if count:
+                measured(row)
+                inside = max(0, min(inside, heights[row] - 1))
+            covered, below = -inside, row
+            while below < count and covered < page:
+                measured(below)
+                covered += heights[below]
+                below += 1
+            # Not enough below: rows come in from above.
+            while covered < page and row > 0 and below >= count:
+                inside -= page - covered
+                covered = page
+                while inside < 0 and row > 0:
+                    row -= 1
+                    measured(row)
+                    inside += heights[row]
+                inside = max(0, inside)
+            self._anchor = (row, inside)
+            target = (heights.top(row) + inside) if count else 0
+            target = min(target, max(0, heights.total - page))
+        bar = self.verticalScrollBar()
+        bar.setPageStep(page)
+        bar.setSingleStep(3 * self._style.line)
+        maximum = max(0, heights.total - page)
+        if bar.maximum() != maximum or bar.minimum() != 0:
+            bar.setRange(0, maximum)
+        if bar.value() != target:
+            bar.setValue(target)
+        return changed
+
+    def _draw(self, changed: list[tuple[int, int]], *, whole: bool) -> None:
+        """Shift the picture by as much as the content moved, and paint only what is new."""
+        viewport = self.viewport()
+        offset, page = self.verticalOffset(), viewport.height()
+        shown, self._shown = self._shown, self._top_on_screen()
+        if whole or shown is None or shown[0] >= len(self._heights):
+            viewport.update()
+            return
+        shift = self._heights.top(shown[0]) - offset - shown[1]
+        ratio = viewport.devicePixelRatioF()
+        if shift:
+            # A fraction of a device pixel cannot be shifted.
+            if abs(shift) >= page or ratio != int(ratio):
+                viewport.update()
+                return
+            viewport.scroll(0, shift)
+        top = page
+        for row, inside in changed:
+            top = min(top, self._heights.top(row) + inside - offset)
+        if top < page:
+            viewport.update(QRect(0, max(0, top), viewport.width(), page - max(0, top)))
+
+    def _top_on_screen(self) -> tuple[int, int] | None:
+        row, top = self._heights.row_at(self.verticalOffset())
+        return None if row < 0 else (row, top - self.verticalOffset())
+
+    def _after_moving(self) -> None:
+        model = self._transcript
+        if model is None:
+            return
+        if model.has_older and self.verticalOffset() < NEAR_PAGES * max(1, self.viewport().height()):
+            model.fetch_older()
+        if model.has_newer and not self._following and self._at_end():
+            model.newer_wanted.emit(model.entries[-1].seq if model.entries else 0)
+
+    def _at_end(self) -> bool:
+        bar = self.verticalScrollBar()
+        return bar.value() >= bar.maximum() - AT_END
+
+    def _set_following(self, following: bool) -> None:
+        model = self._transcript
+        if following and model is not None and model.has_newer:
+            # What is newest is not here any more: it is read again, and the view follows that.
+            model.level_wanted.emit("the end is wanted")
+        if following and self._unread:
+            self._unread = 0
+            self.unread_changed.emit(0)
+        if following == self._following:
+            return
+        self._following = following
+        if model is not None:
+            model.following = following
+        if not following:
+            self._anchor_here()
+        self.following_changed.emit(following)
+
+    def _anchor_here(self) -> None:
+        row, top = self._heights.row_at(self.verticalOffset())
+        self._anchor = (max(0, row), self.verticalOffset() - top)
+
+    def _pin_visible(self) -> None:
+        if not self._following:
+            self._anchor_here()
+
+    def _changed_by_reader(self, row: int) -> None:
+        """The reader changed a row's form: its first line stays where it is."""
+        top = self._heights.top(row) - self.verticalOffset()
+        self._measure(row)
+        self._go_to(row, -top if top >= 0 else min(-top, self._heights[row] - 1))
+
+    # -- Qt's layout hooks -------------------------------------------------------------------------------------------
+
+    def doItemsLayout(self) -> None:
+        self._rebuild()
+        self._settle_and_draw(whole=True)
+
+    def updateGeometries(self) -> None:
+        if not self._settling and self.isVisible():
+            self._settle_and_draw()
+
+    def scrollContentsBy(self, dx: int, dy: int) -> None:
+        if not self._settling:
+            self._moved_by_reader(-dy)
+
+    def _moved_by_reader(self, down: int) -> None:
+        """The scroll bar was moved: walk from the old anchor, measuring on the way, so that nothing jumps."""
+        heights = self._heights
+        if not len(heights):
+            return
+        was_at_end = self._at_end()
+        if abs(down) > 3 * max(1, self.viewport().height()):
+            row, top = heights.row_at(self.verticalOffset())
+            inside = self.verticalOffset() - top
+        else:
+            if self._following:
+                row, top = heights.row_at(self.verticalOffset() - down)
+                inside = self.verticalOffset() - down - top
+            else:
+                row, inside = self._anchor
+            inside += down
+            while inside < 0 and row > 0:
+                row -= 1
+                if not self._measured[row]:
+                    self._measure(row)
+                inside += heights[row]
+            while row < len(heights) - 1 and inside >= heights[row]:
+                inside -= heights[row]
+                row += 1
+                if not self._measured[row]:
+                    self._measure(row)
+        self._anchor = (row, max(0, inside))
+        at_end = was_at_end and not (self._transcript is not None and self._transcript.has_newer)
+        if at_end != self._following:
+            anchor = self._anchor
+            self._set_following(at_end)
+            self._anchor = anchor
+        self._settle_and_draw()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        if self.viewport().width() != self._width:
+            self._width_stale = True
+            if self._width == 0:
+                self._rebuild()
+                self._width_stale = False
+        if self._width_stale:
+            # Several panels may change at once: each takes its turn.
+            self._request()
+        else:
+            self._settle_and_draw(whole=True)
+
+    def showEvent(self, event: QShowEvent) -> None:
+        super().showEvent(event)
+        self._apply_dirty()
+        self._settle_and_draw(whole=True)
+
+    def hideEvent(self, event: QHideEvent) -> None:
+        super().hideEvent(event)
+        self._scheduler.forget(self)
+
+    def _request(self) -> None:
+        if self.isVisible():
+            self._scheduler.request(self)
+
+    # -- model changes -----------------------------------------------------------------------------------------------
+
+    def reset(self) -> None:
+        super().reset()
+        self._unread, self._unread_id = 0, None
+        self.unread_changed.emit(0)
+        self._set_following(True)
+        self.doItemsLayout()
+
+    def rowsInserted(self, parent: _Index, start: int, end: int) -> None:
+        count = end - start + 1
+        at_end = start == len(self._heights)
+        self._heights.insert(start, [self._estimate(self._entry(row)) for row in range(start, end + 1)])
+        self._measured[start:start] = bytes(count)
+        row, inside = self._anchor
+        if start <= row and not (at_end and start == 0):
+            self._anchor = (row + count, inside)
+        if self._shown is not None and start <= self._shown[0]:
+            self._shown = (self._shown[0] + count, self._shown[1])
+        if end + 1 < len(self._measured):
+            # Whether it stands under a name of its own depends on what is before it.
+            self._measured[end + 1] = 0
+        if at_end and not self._following:
+            if not self._unread:
+                self._mark_unread(start)
+            self._unread += count
+            self.unread_changed.emit(self._unread)
+        self._request()
+
+    def _mark_unread(self, row: int) -> None:
+        model = self._transcript
+        if model is not None and self._unread_id is not None and (old := model.row_of(self._unread_id)) is not None:
+            self._dirty.add(self._unread_id)
+            self._measured[old] = 0
+        self._unread_id = self._entry(row).message.message_id
+
+    def rowsAboutToBeRemoved(self, parent: _Index, start: int, end: int) -> None:
+        """The base class would lay out everything again."""
+
+    def _on_rows_removed(self, parent: QModelIndex, start: int, end: int) -> None:
+        count = end - start + 1
+        self._heights.remove(start, end + 1)
+        del self._measured[start : end + 1]
+        row, inside = self._anchor
+        if start <= row:
+            self._anchor = (row - count, inside) if row > end else (start, 0)
+        if self._shown is not None and start <= self._shown[0]:
+            self._shown = (self._shown[0] - count, self._shown[1]) if self._shown[0] > end else None
+        if start < len(self._measured):
+            self._measured[start] = 0
+        self._request()
+
+    def dataChanged(self, top_left: _Index, bottom_right: _Index, roles: Sequence[int] = ()) -> None:
+        for row in range(top_left.row(), bottom_right.row() + 1):
+            self._dirty.add(self._entry(row).message.message_id)
+        self._request()
+
+    def _on_colors_ready(self) -> None:
+        if self.isVisible():
+            self.viewport().update()
+
+    def _on_theme_changed(self) -> None:
+        self._style = make_style()
+        self._rebuild_in_place()
+
+    def _rebuild_in_place(self) -> None:
+        """Make all layouts anew without moving."""
+        self._layouts.clear()
+        self._measured = bytearray(len(self._measured))
+        self._settle_and_draw(whole=True)
+
+    # -- the item view's contract ------------------------------------------------------------------------------------
+
+    def verticalOffset(self) -> int:
+        return self.verticalScrollBar().value()
+
+    def horizontalOffset(self) -> int:
+        return 0
+
+    def visualRect(self, index: _Index) -> QRect:
+        if not index.isValid() or index.row() >= len(self._heights):
+            return QRect()
+        top = self._heights.top(index.row()) - self.verticalOffset()
+        return QRect(0, top, self._width, self._heights[index.row()])
+
+    def indexAt(self, point: QPoint) -> QModelIndex:
+        y = point.y() + self.verticalOffset()
+        if self._transcript is None or not 0 <= y < self._heights.total:
+            return QModelIndex()
+        row, _ = self._heights.row_at(y)
+        return self._transcript.index(row, 0)
+
+    def scrollTo(
+        self, index: _Index, hint: QAbstractItemView.ScrollHint = QAbstractItemView.ScrollHint.EnsureVisible
+    ) -> None:
+        if not index.isValid() or index.row() >= len(self._heights):
+            return
+        row = index.row()
+        self._measure(row)
+        top, height, page = self._heights.top(row), self._heights[row], self.viewport().height()
+        offset = self.verticalOffset()
+        if hint == QAbstractItemView.ScrollHint.EnsureVisible and top >= offset and top + height <= offset + page:
+            return
+        if hint == QAbstractItemView.ScrollHint.PositionAtCenter:
+            self._go_to(row, -max(0, (page - height) // 2))
+        elif hint == QAbstractItemView.ScrollHint.EnsureVisible and top >= offset and height < page:
+            self._go_to(row, height - page)
+        else:
+            self._go_to(row, 0)
+
+    def _go_to(self, row: int, inside: int) -> None:
+        """Put a row at the top of the viewport (`inside` pixels of it above; negative: below the top)."""
+        self._set_following(False)
+        while inside < 0 and row > 0:
+            row -= 1
+            self._measure(row)
+            inside += self._heights[row]
+        self._anchor = (row, max(0, inside))
+        self._settle_and_draw(whole=True)
+        if self._at_end() and not (self._transcript is not None and self._transcript.has_newer):
+            self._set_following(True)
+
+    def viewportSizeHint(self) -> QSize:
+        return QSize(320, 240)
+
+    # -- painting ----------------------------------------------------------------------------------------------------
+
+    def _span_of(self, row: int) -> Span | None:
+        """Selected text of a row."""
+        return None
+
+    def _hovered_segment(self, row: int) -> int | None:
+        return None
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        start = time.perf_counter()
+        self.paints += 1
+        painter = QPainter(self.viewport())
+        clip = event.rect()
+        painter.fillRect(clip, self._style.theme.surface)
+        count = len(self._heights)
+        if count:
+            self._paint_rows(painter, clip)
+        else:
+            self._paint_empty(painter)
+        painter.end()
+        self._scheduler.spent(time.perf_counter() - start)
+
+    def _paint_rows(self, painter: QPainter, clip: QRect) -> None:
+        offset = self.verticalOffset()
+        row, top = self._heights.row_at(max(0, clip.top() + offset))
+        area = QRectF(clip)
+        current = self.currentIndex().row() if self.hasFocus() else -1
+        while row < len(self._heights) and top - offset <= clip.bottom():
+            layout = self._layouts.get(self._entry(row).message.message_id)
+            if layout is None:
+                # Its layout went, or it was never needed: the height may be another now.
+                if self._measure(row):
+                    self._request()
+                layout = self._layouts[self._entry(row).message.message_id]
+            layout.paint(
+                painter,
+                top - offset,
+                area,
+                span=self._span_of(row),
+                needle=self._needle,
+                current=row == current,
+                hovered=self._hovered_segment(row),
+            )
+            top += self._heights[row]
+            row += 1
+
+    def _paint_empty(self, painter: QPainter) -> None:
+        title, detail = self._empty_text
+        colors, box = self._style.theme, QRectF(self.viewport().rect()).adjusted(24, 0, -24, 0)
+        flags = Qt.AlignmentFlag.AlignHCenter.value | Qt.TextFlag.TextWordWrap.value
+        painter.setFont(self._style.bold)
+        painter.setPen(colors.text_muted)
+        painter.drawText(box.adjusted(0, box.height() * 0.38, 0, 0), flags, title)
+        painter.setFont(self._style.body)
+        painter.drawText(box.adjusted(0, box.height() * 0.38 + 1.6 * self._style.line, 0, 0), flags, detail)

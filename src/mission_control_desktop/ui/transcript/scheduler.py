@@ -1,0 +1,88 @@
+"""One clock for all panels' redraws: each at most so often, so much a frame, the one that waited longest first."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from typing import Protocol
+
+from PySide6.QtCore import QObject, Qt, QTimer
+
+HOLD_SECONDS = 0.036
+"""Least time between two redraws of one panel: with one frame it leaves room below 60 ms from event to paint."""
+BUDGET_SECONDS = 0.004
+"""Layout and painting in one frame; what is left over waits for the next."""
+FRAME_MS = 12
+PAINT_SHARE = 2.0
+"""Painting beyond this many budgets is paid back by waiting, so that input is never starved."""
+
+
+class Flushed(Protocol):
+    """What is drawn through the scheduler."""
+
+    def flush(self) -> None:
+        """Lay out what changed and ask for the paint events."""
+        ...
+
+
+class FlushScheduler(QObject):
+    """Redraws of the GUI thread. `spent` tells it what painting cost afterwards, outside of its frames."""
+
+    def __init__(
+        self, parent: QObject | None = None, *, hold: float = HOLD_SECONDS, budget: float = BUDGET_SECONDS
+    ) -> None:
+        super().__init__(parent)
+        self._hold, self._budget = hold, budget
+        self._queue: OrderedDict[Flushed, None] = OrderedDict()
+        self._last: dict[Flushed, float] = {}
+        self._debt = 0.0
+        self._timer = QTimer(self)
+        self._timer.setTimerType(Qt.TimerType.PreciseTimer)
+        self._timer.setInterval(FRAME_MS)
+        self._timer.timeout.connect(self._on_frame)
+
+    def request(self, item: Flushed) -> None:
+        """Have the item flushed soon; asking again before that changes nothing."""
+        if item in self._queue:
+            return
+        self._queue[item] = None
+        if not self._timer.isActive():
+            self._timer.start()
+
+    def forget(self, item: Flushed) -> None:
+        self._queue.pop(item, None)
+        self._last.pop(item, None)
+
+    def spent(self, seconds: float) -> None:
+        """Painting took so long; it counts against the next frames."""
+        self._debt = min(self._debt + seconds, PAINT_SHARE * self._budget)
+
+    def _on_frame(self) -> None:
+        start = time.perf_counter()
+        allowed = self._budget - self._debt
+        self._debt = max(0.0, self._debt - self._budget)
+        done = 0
+        for item in list(self._queue):
+            now = time.perf_counter()
+            # One panel a frame is always drawn: whatever the load, all of them go on.
+            if done and now - start > allowed:
+                break
+            if now - self._last.get(item, 0.0) < self._hold:
+                continue
+            del self._queue[item]
+            self._last[item] = now
+            done += 1
+            item.flush()
+        if not self._queue:
+            self._timer.stop()
+
+
+_shared: FlushScheduler | None = None
+
+
+def shared_scheduler() -> FlushScheduler:
+    """The one scheduler of the process."""
+    global _shared
+    if _shared is None:
+        _shared = FlushScheduler()
+    return _shared
