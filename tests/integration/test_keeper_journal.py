@@ -86,7 +86,7 @@ async def test_replay_runs_into_the_live_stream_without_gap_or_double(tmp_path: 
         after = 0
         for stop in (5000, 5001, 23456, 40000):
             reader = await keeper.attach(after)
-            entry = await reader.until(lambda entry, stop=stop: entry.n >= stop)
+            entry = await reader.until_number(stop)
             assert [seen.n for seen in reader.seen] == list(range(after + 1, entry.n + 1))
             after = entry.n
         reader = await keeper.attach(after)

@@ -51,6 +51,9 @@ class Reader:
                     return entry
         raise AssertionError("entries ended")
 
+    async def until_number(self, number: int) -> Entry:
+        return await self.until(lambda entry: entry.n >= number)
+
     async def until_kind(self, kind: str) -> Entry:
         return await self.until(lambda entry: entry.kind == kind)
 

@@ -30,7 +30,9 @@ import structlog
 from mission_control_desktop.domain.limits import MAX_LINE_BYTES
 from mission_control_desktop.domain.sessions import ProcessInfo
 from mission_control_desktop.orchestrator.core.entries import Entry
-from mission_control_desktop.orchestrator.keeper import keeper as program
+from mission_control_desktop.orchestrator.keeper import processes
+from mission_control_desktop.orchestrator.keeper.keeper import IDENTITY, JOURNAL, LAUNCH, MARKER_VARIABLE, SOCKET
+from mission_control_desktop.orchestrator.keeper.processes import Process
 
 WINDOW_BYTES = 4 << 20
 """How many bytes of entries may be on the way to a client that has not consumed them; one entry may exceed it."""
@@ -108,7 +110,7 @@ async def launch(directory: Path, launch: Launch, *, python: str = sys.executabl
     An agent that cannot be started is not an error here: the journal's `start` entry says so. An existing journal is
     continued. Raises KeeperNotStarted.
     """
-    file = directory / program.LAUNCH
+    file = directory / LAUNCH
     await asyncio.to_thread(_write_private, file, msgspec.json.encode(launch))
     log = os.open(directory / "keeper.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     try:
@@ -117,7 +119,7 @@ async def launch(directory: Path, launch: Launch, *, python: str = sys.executabl
             python,
             "-I",
             "-S",
-            program.__file__,
+            str(Path(__file__).with_name("start.py")),
             str(directory),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,
@@ -155,7 +157,7 @@ def _connect(directory: Path) -> socket.socket:
     try:
         fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            sock.connect(f"/proc/self/fd/{fd}/{program.SOCKET}")
+            sock.connect(f"/proc/self/fd/{fd}/{SOCKET}")
         finally:
             os.close(fd)
         sock.setblocking(False)
@@ -343,7 +345,7 @@ class KeeperLink(asyncio.Protocol):
 def read_journal(directory: Path, after: int = 0) -> Iterator[Entry]:
     """The entries of a journal from its file; blocking. A last line that was written in part is ignored; damage before
     that raises JournalDamaged. No journal: no entries."""
-    path = directory / program.JOURNAL
+    path = directory / JOURNAL
     number = 0
     try:
         file = open(path, "rb", buffering=READ_BYTES)  # noqa: SIM115 - closed below
@@ -351,30 +353,29 @@ def read_journal(directory: Path, after: int = 0) -> Iterator[Entry]:
         return
     with file:
         for line in file:
-            entry = _parse(line, number + 1)
-            if entry is None:
-                if any(_parse(later, None) is not None for later in file):
-                    raise JournalDamaged(path, number)
+            entry = _parse(line)
+            if entry is None and not any(_parse(later) for later in file):
                 return
+            if entry is None or entry.n != number + 1:
+                raise JournalDamaged(path, number)
             number = entry.n
             if number > after:
                 yield entry
 
 
-def _parse(line: bytes, number: int | None) -> Entry | None:
+def _parse(line: bytes) -> Entry | None:
     if not line.endswith(b"\n"):
         return None
     try:
-        entry = _entries.decode(line)
+        return _entries.decode(line)
     except msgspec.MsgspecError:
         return None
-    return entry if number is None or entry.n == number else None
 
 
 def read_identity(directory: Path) -> Identity | None:
     """keeper.json; None if there is none that can be read."""
     try:
-        return msgspec.json.decode((directory / program.IDENTITY).read_bytes(), type=Identity)
+        return msgspec.json.decode((directory / IDENTITY).read_bytes(), type=Identity)
     except (OSError, msgspec.MsgspecError):
         return None
 
@@ -384,7 +385,7 @@ def keeper_alive(directory: Path) -> bool:
     identity = read_identity(directory)
     if identity is None:
         return False
-    process = program.read_process(identity.pid)
+    process = processes.read_process(identity.pid)
     return process is not None and process.start == identity.start_time and process.state not in "ZX"
 
 
@@ -398,24 +399,24 @@ def kill_tree_of_dead_keeper(directory: Path, *, seconds: float = 5.0) -> Swept:
     if keeper_alive(directory):
         raise KeeperError("the keeper lives: ask it")
     identity = read_identity(directory)
-    mark = f"{program.MARKER_VARIABLE}={identity.marker}".encode() if identity else None
+    mark = f"{MARKER_VARIABLE}={identity.marker}".encode() if identity else None
     agent = _last_start(directory)
     hit: dict[tuple[int, int], ProcessInfo] = {}
     deadline, clean = time.monotonic() + seconds, 0
-    left: list[program.Process] = []
+    left: list[Process] = []
     while time.monotonic() < deadline:
         left = _abandoned(agent, mark, set(hit))
         new = [process for process in left if process.id not in hit]
         for process in new:
             hit[process.id] = _info(process)
-            program.send_signal(process, signal.SIGSTOP)
+            processes.send_signal(process, signal.SIGSTOP)
         if new:
             continue
         clean = clean + 1 if not left else 0
         if clean == 2:
             break
         for process in left:
-            program.send_signal(process, signal.SIGKILL)
+            processes.send_signal(process, signal.SIGKILL)
         time.sleep(0.01)
     remaining = {process.id for process in left}
     swept = Swept(
@@ -438,17 +439,17 @@ def _last_start(directory: Path) -> tuple[int, int] | None:
     return found
 
 
-def _abandoned(agent: tuple[int, int] | None, mark: bytes | None, known: set[tuple[int, int]]) -> list[program.Process]:
+def _abandoned(agent: tuple[int, int] | None, mark: bytes | None, known: set[tuple[int, int]]) -> list[Process]:
     me = os.getpid()
-    processes = program.all_processes()
+    everything = processes.all_processes()
     roots = [
         process
-        for process in processes
+        for process in everything
         if process.pid != me
         and process.state not in "ZX"
         and (process.id == agent or process.id in known or _carries(process.pid, mark))
     ]
-    below = program.descendants([process.pid for process in roots], processes)
+    below = processes.descendants([process.pid for process in roots], everything)
     return roots + [process for process in below if process.pid != me]
 
 
@@ -462,12 +463,12 @@ def _carries(pid: int, mark: bytes | None) -> bool:
         return False
 
 
-def _info(process: program.Process) -> ProcessInfo:
+def _info(process: Process) -> ProcessInfo:
     return ProcessInfo(
         pid=process.pid,
         start_time=process.start,
         ppid=process.ppid,
-        command=program.command_line(process),
+        command=processes.command_line(process),
         state=process.state,
         escaped=True,
     )
