@@ -22,10 +22,15 @@ class AgentTokens:
     def __init__(self) -> None:
         self._hashes: dict[str, bytes] = {}
 
+    @staticmethod
+    def path(directory: Path) -> Path:
+        """Where the token of the session with this directory stands."""
+        return directory / TOKEN_FILE
+
     def create(self, session_id: str, directory: Path) -> Path:
         """Write a new token for the session (native id); returns the file. OSError if it cannot be written."""
         token = f"{PREFIX}_{session_id}_{secrets.token_urlsafe(32)}"
-        path = directory / TOKEN_FILE
+        path = self.path(directory)
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         with os.fdopen(descriptor, "w", encoding="ascii") as file:
             file.write(token + "\n")

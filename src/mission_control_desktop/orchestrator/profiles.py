@@ -34,7 +34,7 @@ class ProfileRepository(Protocol):
     async def all(self) -> Sequence[LaunchProfile]: ...
     async def get(self, name: str) -> LaunchProfile | None: ...
     async def put(self, profile: LaunchProfile) -> None: ...
-    async def remove(self, name: str) -> bool:
+    async def delete(self, name: str) -> bool:
         """False if there was none."""
         ...
 
@@ -125,7 +125,7 @@ class ProfileStore:
         """NotFound, or Conflict for the demo and for an agent that was found on this computer."""
         if name == DEMO_PROFILE:
             raise Conflict("The demo profile is part of the program and cannot be removed.")
-        if await self._repository.remove(name):
+        if await self._repository.delete(name):
             return
         if any(profile.name == name for profile in await self.detected()):
             raise Conflict(
@@ -159,8 +159,8 @@ class ProfileStore:
             version = await ask_version(command, self._environ)
             if version is not None and stamp is not None:
                 self._versions[stamp] = version
-                self._looked_at = float("-inf")
                 await asyncio.to_thread(self._write_cache)
+                self._looked_at = float("-inf")
 
     def _known_versions(self) -> dict[str, str]:
         return {stamp.rpartition("|")[2]: version for stamp, version in self._versions.items() if _current(stamp)}

@@ -1,0 +1,98 @@
+"""Where the files of the internal provider's sessions are, and how they are read and written.
+
+DATA_DIR/agents/NATIVE_ID/: spec.json (`SessionSpec`), launch.json, journal.jsonl, keeper.sock, keeper.json, keeper.log,
+mcp-token; and `ended` once the session is final on record, its keeper is gone and nothing of it runs any more.
+Directories are 0700, files 0600. They are kept after the end: the journal is the session's full history.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from mission_control_desktop.orchestrator.core.spec import SessionSpec
+from mission_control_desktop.orchestrator.files import make_private_dir, write_private
+from mission_control_desktop.orchestrator.keeper.client import read_journal
+
+NATIVE_ID = re.compile(r"[0-9a-f]{32}")
+SPEC, ENDED, JOURNAL = "spec.json", "ended", "journal.jsonl"
+
+
+class SessionDirectory:
+    """One session's directory. Methods block: call those that read much in a thread."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def session_id(self) -> str:
+        return self.path.name
+
+    def create(self, spec: SessionSpec) -> None:
+        """OSError if it cannot be written."""
+        make_private_dir(self.path)
+        write_private(self.path / SPEC, msgspec.json.encode(spec))
+
+    def spec(self) -> SessionSpec:
+        """OSError or msgspec.MsgspecError if it cannot be read."""
+        return msgspec.json.decode((self.path / SPEC).read_bytes(), type=SessionSpec)
+
+    @property
+    def ended(self) -> bool:
+        return (self.path / ENDED).exists()
+
+    def mark_ended(self, last: int) -> None:
+        write_private(self.path / ENDED, msgspec.json.encode({"lastEntry": last}))
+
+    def append_after_keeper(self, entries: list[dict[str, Any]]) -> None:
+        """Add entries ({kind, line?, key?, data?}) to the journal of a session that has no keeper (any more).
+
+        For what only the control plane can know then: that the agent was never started, or that its keeper is gone.
+        Takes the keeper's lock; BlockingIOError if a keeper holds it after all. A last line that was written in part
+        is cut off.
+        """
+        number = 0
+        for entry in read_journal(self.path):
+            number = entry.n
+        descriptor = os.open(self.path / JOURNAL, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "r+b") as file:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            raw_end = _end_of_whole_lines(file.fileno())
+            file.truncate(raw_end)
+            file.seek(raw_end)
+            for fields in entries:
+                number += 1
+                body = {"n": number, "t": round(time.time(), 6), **fields}
+                file.write(msgspec.json.encode(body) + b"\n")
+            file.flush()
+            os.fsync(descriptor)
+
+
+def _end_of_whole_lines(descriptor: int) -> int:
+    """The position after the last line break of a file."""
+    position = os.fstat(descriptor).st_size
+    while position > 0:
+        start = max(0, position - 65536)
+        found = os.pread(descriptor, position - start, start).rfind(b"\n")
+        if found >= 0:
+            return start + found + 1
+        position = start
+    return 0
+
+
+def session_directories(agents: Path) -> Iterator[SessionDirectory]:
+    """All of them, the oldest session first (ids sort by time)."""
+    try:
+        names = sorted(os.listdir(agents))
+    except FileNotFoundError:
+        return
+    for name in names:
+        if NATIVE_ID.fullmatch(name):
+            yield SessionDirectory(agents / name)

@@ -1,0 +1,634 @@
+"""One agent process under the control plane: follows its journal, folds it, and carries out what the fold wants.
+
+Everything that happens to the session comes as a journal entry, in one order, through one task: that is what serialises
+it. Decisions (`command`) go into the journal first and act when they come back. After a crash the whole journal is
+folded again; effects whose key is in the journal already are done, the others are carried out now, and what the record
+has already (its cursor) is not written again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing
+from itertools import islice
+from typing import Any, Protocol, cast
+
+import msgspec
+import structlog
+
+from mission_control_desktop.domain.clock import Clock
+from mission_control_desktop.domain.errors import (
+    BadInput,
+    Conflict,
+    MissionControlError,
+    RateLimited,
+    Unavailable,
+    Unreachable,
+    by_code,
+)
+from mission_control_desktop.domain.sessions import AgentSession, ProcessInfo, SessionStatus, split_id
+from mission_control_desktop.domain.tasks import Tasks
+from mission_control_desktop.orchestrator.core.commands import Command, Timer
+from mission_control_desktop.orchestrator.core.effects import Answered, Do, Effect, Send, SetTimer, Write
+from mission_control_desktop.orchestrator.core.entries import Entry
+from mission_control_desktop.orchestrator.core.session import SessionCore
+from mission_control_desktop.orchestrator.core.spec import SessionSpec
+from mission_control_desktop.orchestrator.directories import SessionDirectory
+from mission_control_desktop.orchestrator.keeper import client as keeper
+from mission_control_desktop.orchestrator.recording import Change, RecordWriter
+from mission_control_desktop.providers.contract import ProviderRecord
+from mission_control_desktop.record.ops import PutSession, RecordOp
+
+log = structlog.get_logger(__name__)
+
+FOLD_SECONDS = 0.004
+"""How long entries are folded before the loop gets a turn."""
+RETRY_FIRST, RETRY_MOST = 0.05, 2.0
+QUIT_SECONDS = 10.0
+REPLAY_CHUNK = 1000
+MAX_WAITING_COMMANDS = 256
+MAX_LAST_WORDS = 10
+
+
+class Observer(Protocol):
+    """What the driver tells its owner; called on the loop, must not block."""
+
+    def session_changed(self, driver: SessionDriver, session_id: str, session: AgentSession) -> None:
+        """A session of this process (native id) has a new state, live or replayed."""
+        ...
+
+    def driver_live(self, driver: SessionDriver) -> None:
+        """The journal is folded up to now."""
+        ...
+
+    def driver_ended(self, driver: SessionDriver) -> None:
+        """The session is final, its keeper is gone and the record has everything."""
+        ...
+
+
+class SessionDriver:
+    """`launch` starts the keeper first; without it the driver attaches to the one that is there, or reads what a dead
+    one left. `slots` bounds how many agents start at a time: a slot is held until the session leaves `spawning`."""
+
+    def __init__(
+        self,
+        spec: SessionSpec,
+        directory: SessionDirectory,
+        record: ProviderRecord,
+        observer: Observer,
+        *,
+        clock: Clock,
+        launch: keeper.Launch | None = None,
+        slots: asyncio.Semaphore | None = None,
+        slot_seconds: float = 20.0,
+    ) -> None:
+        self.spec = spec
+        self.directory = directory
+        self.native_id = spec.session_id
+        self._record = record
+        self._observer = observer
+        self._clock = clock
+        self._launch = launch
+        self._slots = slots
+        self._slot_seconds = slot_seconds
+        self._core = SessionCore(spec)
+        self._writer = RecordWriter(record, spec.session_id, self._refold)
+        self._tasks = Tasks(self._task_failed)
+        self.sessions: dict[str, AgentSession] = dict(self._core.sessions)
+        """By native id: this process's root session and the sub-sessions that its agent reported."""
+        self.children_told: dict[str, int] = {}
+        """By native id: the number of living children that the journal says."""
+        self.problem: str | None = None
+        """Why the agent cannot be reached at the moment."""
+        self.ended = asyncio.Event()
+        """The session is final; commands are refused."""
+        self.gone = asyncio.Event()
+        """Everything about it is done: keeper ended, record complete."""
+        self._left_spawning = asyncio.Event()
+        self._live = asyncio.Event()
+        self._launch_cancelled = False
+        self._launched = launch is None
+        self._not_started = "Mission Control was stopped before the agent was started"
+        self._exited = False
+        self._launch_done = asyncio.Event()
+        self._main: asyncio.Task[None] | None = None
+        self._link: keeper.KeeperLink | None = None
+        self._n = 0
+        self._todo: dict[str, Send | Do] = {}
+        """Effects of the journal so far that it does not show as done."""
+        self._pending: deque[Send | Do] = deque()
+        self._timers: dict[str, tuple[float, str]] = {}
+        self._handles: dict[str, asyncio.TimerHandle] = {}
+        self._unsent: dict[str, dict[str, Any]] = {}
+        """Commands that are not in the journal yet, by id."""
+        self._posted: set[str] = set()
+        self._post = asyncio.Event()
+        self._waiters: dict[str, list[asyncio.Future[tuple[int, Answered]]]] = {}
+
+    # -- for the owner
+
+    @property
+    def session(self) -> AgentSession:
+        """The root session as of the newest folded entry."""
+        return self.sessions[self.native_id]
+
+    @property
+    def final(self) -> bool:
+        return self.session.status.final
+
+    @property
+    def live(self) -> bool:
+        """Whether the journal is folded up to now and the keeper can be spoken to."""
+        return self._live.is_set()
+
+    @property
+    def record_behind(self) -> bool:
+        return self._writer.behind
+
+    def start(self) -> None:
+        self._main = self._tasks.start(self._run(), name=f"driver {self.native_id}")
+
+    async def close(self, *, flush_seconds: float = 5.0) -> None:
+        """Detach; the agent goes on. Gives the record `flush_seconds` to take what was folded."""
+        try:
+            async with asyncio.timeout(flush_seconds):
+                if self._launched and self._launch is not None:
+                    await self._launch_done.wait()  # a keeper that is half started would be nobody's
+                if self._main is not None:
+                    self._main.cancel()
+                    await asyncio.wait([self._main])
+                if self._link is not None:
+                    await self._link.close()
+                await self._writer.drained()
+        except TimeoutError:
+            log.warning("detached before the record had everything; it is read again", session=self.native_id)
+        for handle in self._handles.values():
+            handle.cancel()
+        await self._tasks.close()
+        self._refuse_waiters(Unavailable("Mission Control is shutting down."))
+
+    def cancel_launch(self) -> bool:
+        """Give up a launch that has not begun. False if it has: then the session must be stopped by command."""
+        if self._launched:
+            return False
+        self._launch_cancelled = True
+        return True
+
+    def post(self, command: Command) -> None:
+        """Journal a command as soon as possible, and ask for no answer."""
+        self._unsent.setdefault(command.id, msgspec.to_builtins(command))
+        self._post.set()
+
+    async def command(self, command: Command, *, seconds: float, durable: bool = False) -> Any:
+        """Journal a command and wait for its outcome: the value, or the error that the fold answered.
+
+        Unreachable when the keeper or the agent gives none within `seconds`; Conflict when the session is final;
+        with `durable`, Unavailable when the outcome stands in the journal but not on record in that time.
+        """
+        if self.ended.is_set():
+            raise self._ended_error()
+        if len(self._waiters) >= MAX_WAITING_COMMANDS:
+            raise Unavailable("Too many commands are waiting for this session. Try again in a moment.")
+        future: asyncio.Future[tuple[int, Answered]] = asyncio.get_running_loop().create_future()
+        self._waiters.setdefault(command.id, []).append(future)
+        self.post(command)
+        deadline = asyncio.get_running_loop().time() + seconds
+        try:
+            async with asyncio.timeout_at(deadline):
+                number, answer = await future
+        except TimeoutError:
+            raise Unreachable(
+                f"The agent's keeper did not carry this out within {seconds:.0f} seconds"
+                + (f" ({self.problem})" if self.problem else "")
+                + ". It may still happen; watch the session."
+            ) from None
+        finally:
+            waiting = self._waiters.get(command.id, [])
+            if future in waiting:
+                waiting.remove(future)
+            if not waiting:
+                self._waiters.pop(command.id, None)
+        if answer.error_code is not None:
+            raise _error(answer)
+        try:
+            async with asyncio.timeout_at(max(deadline, asyncio.get_running_loop().time() + 2.0)):
+                await self._writer.committed(number)
+        except TimeoutError:
+            if durable:
+                raise Unavailable(
+                    "It was accepted and stands in the session's journal, but the record cannot be written now."
+                ) from None
+        return answer.value
+
+    async def processes(self) -> list[ProcessInfo]:
+        """What a stop would hit now; Unreachable if the keeper does not answer."""
+        if self._link is None:
+            if self.ended.is_set() or not self._launched:
+                return []
+            raise Unreachable(f"The agent's keeper cannot be asked now{f': {self.problem}' if self.problem else ''}.")
+        try:
+            return await self._link.processes()
+        except keeper.KeeperError as error:
+            if self.ended.is_set():
+                return []
+            raise Unreachable(f"The agent's keeper cannot be asked now: {error}.") from error
+
+    # -- the life of a driver
+
+    async def _run(self) -> None:
+        self._writer.begin(await self._record.cursor(self.native_id))
+        self._tasks.start(self._writer.run(), name=f"record {self.native_id}")
+        self._tasks.start(self._poster(), name=f"poster {self.native_id}")
+        alive = self._launched or await self._start_keeper()
+        pause = RETRY_FIRST
+        while alive and not self._core.finished:
+            try:
+                await self._attached()
+                pause = RETRY_FIRST
+            except keeper.KeeperReplaced:
+                self.problem = "another control plane has taken the session over"
+                log.error("another control plane has taken the session over", session=self.native_id)
+                return
+            except keeper.KeeperError as error:
+                self._detach()
+                alive = await asyncio.to_thread(keeper.keeper_alive, self.directory.path)
+                if alive:
+                    self.problem = str(error)
+                    log.warning("keeper lost, attaching again", session=self.native_id, error=str(error))
+                    await asyncio.sleep(pause)
+                    pause = min(pause * 2, RETRY_MOST)
+        if not self._core.finished:
+            await self._without_keeper()
+        await self._wind_up()
+
+    async def _start_keeper(self) -> bool:
+        """False if there is no keeper now; why stands in the journal."""
+        if self._slots is not None:
+            await self._slots.acquire()
+        try:
+            if not self._launch_cancelled and self._launch is not None:
+                self._launched = True
+                await keeper.launch(self.directory.path, self._launch)
+                return True
+        except keeper.KeeperNotStarted as error:
+            self._not_started = str(error)
+            # It may have come up after all, too late for `launch`.
+            return await asyncio.to_thread(keeper.keeper_alive, self.directory.path)
+        finally:
+            self._launched = True
+            self._launch_done.set()
+            if self._slots is not None:
+                self._tasks.start(self._give_slot_back(self._slots), name=f"slot {self.native_id}")
+        return False
+
+    async def _give_slot_back(self, slots: asyncio.Semaphore) -> None:
+        try:
+            async with asyncio.timeout(self._slot_seconds):
+                await self._left_spawning.wait()
+        except TimeoutError:
+            log.info("an agent is slow to start; others go ahead", session=self.native_id)
+        finally:
+            slots.release()
+
+    async def _attached(self) -> None:
+        """Follow the journal until the session is finished; KeeperError when the connection breaks."""
+        link = await keeper.attach(self.directory.path, self._n)
+        self._posted.clear()
+        self._link = link
+        live = False
+        loop = asyncio.get_running_loop()
+        if link.last <= self._n:
+            live = await self._go_live()
+        turn_ends = loop.time() + FOLD_SECONDS
+        async with aclosing(cast("AsyncGenerator[Entry, None]", link.entries())) as entries:
+            async for entry in entries:
+                self._fold(entry)
+                if live:
+                    if self._pending:
+                        await self._act()
+                elif self._n >= link.last:
+                    live = await self._go_live()
+                if self._core.finished:
+                    return
+                if loop.time() >= turn_ends:
+                    await asyncio.sleep(0)
+                    turn_ends = loop.time() + FOLD_SECONDS
+
+    async def _go_live(self) -> bool:
+        """The journal is folded up to now: do what it left undone."""
+        self.problem = None
+        self._pending = deque(self._todo.values())
+        for name in list(self._timers):
+            self._arm(name)
+        self._live.set()
+        self._observer.driver_live(self)
+        self._post.set()
+        await self._act()
+        return True
+
+    def _detach(self) -> None:
+        self._link = None
+        self._live.clear()
+        self._pending.clear()
+        for handle in self._handles.values():
+            handle.cancel()
+        self._handles.clear()
+
+    # -- the fold
+
+    def _fold(self, entry: Entry) -> None:
+        if entry.n <= self._n:
+            return
+        self._note(entry)
+        self._n = entry.n
+        ops: list[RecordOp] = []
+        durable = False
+        answers: list[Answered] = []
+        for effect in self._feed(self._core, entry):
+            match effect:
+                case Write():
+                    ops.extend(effect.ops)
+                    durable = durable or effect.durable
+                case Send() | Do():
+                    self._todo[effect.key] = effect
+                    if self._live.is_set():
+                        self._pending.append(effect)
+                case SetTimer():
+                    self._set_timer(effect, entry)
+                case Answered():
+                    answers.append(effect)
+        if ops:
+            self._writer.put(Change(n=entry.n, ops=tuple(ops), durable=durable))
+            self._look_at_sessions(ops)
+        for answer in answers:
+            for future in self._waiters.get(answer.command_id, []):
+                if not future.done():
+                    future.set_result((entry.n, answer))
+
+    def _feed(self, core: SessionCore, entry: Entry) -> list[Effect]:
+        try:
+            return core.feed(entry)
+        except Exception:
+            # A fault of ours in one entry must not cost the operator the rest of the session. It is the same on every
+            # replay, so going on is as deterministic as not going on.
+            log.exception("an entry could not be folded", session=self.native_id, entry=entry.n, kind=entry.kind)
+            return []
+
+    def _note(self, entry: Entry) -> None:
+        """What the entry says about our own doings."""
+        if entry.kind == "exit":
+            self._exited = True
+        elif entry.key is not None and entry.kind == "out":
+            self._todo.pop(entry.key, None)
+        elif entry.kind == "did" and entry.data is not None:
+            self._todo.pop(str(entry.data.get("key", entry.key)), None)
+        elif entry.kind == "cmd" and entry.data is not None:
+            command_id = str(entry.data.get("id"))
+            self._unsent.pop(command_id, None)
+            self._posted.discard(command_id)
+            kind = entry.data.get("command")
+            if kind == "timer":
+                name = str(entry.data.get("name"))
+                if name in self._timers and self._timers[name][1] == command_id:
+                    self._drop_timer(name)
+            elif kind == "children":
+                target = entry.data.get("sessionId") or self.native_id
+                self.children_told[str(target)] = int(entry.data.get("alive", 0))
+
+    def _look_at_sessions(self, ops: list[RecordOp]) -> None:
+        for op in ops:
+            if isinstance(op, PutSession):
+                native = split_id(op.session.session_id)[1]
+                self.sessions[native] = op.session
+                if native == self.native_id and op.session.status is not SessionStatus.SPAWNING:
+                    self._left_spawning.set()
+                self._observer.session_changed(self, native, op.session)
+
+    def _refold(self, after: int, last: int) -> Iterator[Change]:
+        core = SessionCore(self.spec)
+        for entry in keeper.read_journal(self.directory.path):
+            if entry.n > last:
+                return
+            ops: list[RecordOp] = []
+            durable = False
+            for effect in self._feed(core, entry):
+                if isinstance(effect, Write):
+                    ops.extend(effect.ops)
+                    durable = durable or effect.durable
+            if entry.n > after and (ops or entry.n == last):
+                yield Change(n=entry.n, ops=tuple(ops), durable=durable)
+
+    # -- effects
+
+    async def _act(self) -> None:
+        """Carry out pending effects, in order."""
+        while self._pending and self._link is not None:
+            effect = self._pending.popleft()
+            if effect.key not in self._todo:
+                continue
+            try:
+                if isinstance(effect, Send):
+                    await self._link.send(effect.key, effect.line)
+                else:
+                    await self._link.do(effect.key, effect.what)
+            except keeper.KeeperRefused as error:
+                if error.code == "full":
+                    log.warning("the agent reads nothing; trying again", session=self.native_id, key=effect.key)
+                    asyncio.get_running_loop().call_later(1.0, self._again, effect)
+                else:
+                    # The agent's end of the pipe is closed: the line has no reader any more.
+                    log.info("not sent", session=self.native_id, key=effect.key, reason=str(error))
+                    self._todo.pop(effect.key, None)
+
+    def _again(self, effect: Send | Do) -> None:
+        if self._live.is_set() and effect.key in self._todo:
+            self._pending.append(effect)
+            self._tasks.start(self._act_again(), name=f"retry {self.native_id}")
+
+    async def _act_again(self) -> None:
+        try:
+            await self._act()
+        except keeper.KeeperGone as error:  # the driver's task meets it as well, and attaches again
+            log.info("retry met a broken connection", session=self.native_id, error=str(error))
+
+    def _set_timer(self, effect: SetTimer, entry: Entry) -> None:
+        self._drop_timer(effect.name)
+        if effect.seconds is not None:
+            self._timers[effect.name] = (entry.t + effect.seconds, f"timer-{effect.name}-{entry.n}")
+            if self._live.is_set():
+                self._arm(effect.name)
+
+    def _drop_timer(self, name: str) -> None:
+        self._timers.pop(name, None)
+        if (handle := self._handles.pop(name, None)) is not None:
+            handle.cancel()
+
+    def _arm(self, name: str) -> None:
+        due, command_id = self._timers[name]
+        delay = max(0.0, due - self._clock.now().timestamp())
+        if (handle := self._handles.pop(name, None)) is not None:
+            handle.cancel()
+        timer = Timer(id=command_id, name=name)
+        self._handles[name] = asyncio.get_running_loop().call_later(delay, self.post, timer)
+
+    async def _poster(self) -> None:
+        """Brings commands into the journal; those on the way when a connection broke are brought again."""
+        while True:
+            await self._post.wait()
+            self._post.clear()
+            for command_id, data in list(self._unsent.items()):
+                if not self._live.is_set() or self._link is None:
+                    break  # posted when the driver is live again
+                if command_id in self._posted:
+                    continue
+                self._posted.add(command_id)
+                try:
+                    await self._link.command(data)
+                except keeper.KeeperRefused as error:
+                    self._unsent.pop(command_id, None)
+                    refusal = Unavailable(f"The agent's keeper did not take this: {error}.")
+                    for future in self._waiters.get(command_id, []):
+                        if not future.done():
+                            future.set_exception(refusal)
+                except keeper.KeeperGone as error:
+                    log.info("command not posted, connection lost", session=self.native_id, error=str(error))
+                    break
+
+    # -- ends
+
+    async def _without_keeper(self) -> None:
+        """The keeper is dead, or never was: nothing of the agent may live on, and the session gets its end."""
+        swept = await asyncio.to_thread(keeper.kill_tree_of_dead_keeper, self.directory.path)
+        damaged: str | None = None
+        try:
+            await self._read_rest()
+            for _ in range(MAX_LAST_WORDS):
+                entries = self._last_words(swept)
+                if self._core.finished or not entries:
+                    break
+                await asyncio.to_thread(self.directory.append_after_keeper, entries)
+                await self._read_rest()
+        except keeper.JournalDamaged as error:
+            damaged = str(error)
+            log.error("journal damaged", session=self.native_id, error=damaged)
+        except OSError as error:
+            damaged = f"its journal cannot be written: {error.strerror}"
+            log.error("journal not completed", session=self.native_id, error=str(error))
+        if not all(session.status.final for session in self.sessions.values()):
+            await self._end_by_hand(damaged or "its keeper process was killed, and the agent with it")
+
+    def _last_words(self, swept: keeper.Swept) -> list[dict[str, Any]]:
+        """What belongs into the journal of a session without a keeper, given what stands in it. Empty: no more."""
+        if self._n == 0 and self._launch_cancelled:
+            return [{"kind": "cmd", "data": {"command": "kill", "id": f"unstarted-{self.native_id}"}}]
+        if self._n == 0:
+            return [{"kind": "start", "data": {"error": self._not_started}}]
+        left = [process.pid for process in swept.left]
+        pids = [process.pid for process in swept.killed]
+        asked = [effect for effect in self._todo.values() if isinstance(effect, Do)]
+        if asked:  # the keeper's answer is ours to give: nothing is left, the sweep has seen to it
+            return [
+                {
+                    "kind": "did",
+                    "key": effect.key,
+                    "data": {"what": effect.what, "key": effect.key, "ok": not left, "pids": pids, "left": left},
+                }
+                for effect in asked
+            ]
+        if self._exited:
+            return []
+        reason = "its keeper process was killed, so the agent was ended as well"
+        return [{"kind": "exit", "data": {"code": None, "signal": None, "left": left, "reason": reason}}]
+
+    async def _read_rest(self) -> None:
+        entries = keeper.read_journal(self.directory.path, self._n)
+        while chunk := await asyncio.to_thread(lambda: list(islice(entries, REPLAY_CHUNK))):
+            for entry in chunk:
+                self._fold(entry)
+            await asyncio.sleep(0)
+
+    async def _end_by_hand(self, reason: str) -> None:
+        """Where the fold itself found no end: the last word is that it failed, and why. No entry says so, hence the
+        record gets it without a cursor."""
+        now = self._clock.now()
+        ops = tuple(
+            PutSession(
+                session=msgspec.structs.replace(
+                    session,
+                    status=SessionStatus.FAILED,
+                    completed_at=now,
+                    waiting_for=None,
+                    error=f"The session was lost: {reason}.",
+                )
+            )
+            for session in self.sessions.values()
+            if not session.status.final
+        )
+        await self._writer.drained()
+        await self._record.apply(self.native_id, ops, durable=True)
+        self._look_at_sessions(list(ops))
+
+    async def _wind_up(self) -> None:
+        """After the end: refuse what comes late, let the keeper go, complete the record, mark the directory."""
+        self._left_spawning.set()
+        self.ended.set()
+        self._refuse_waiters(self._ended_error())
+        self._unsent.clear()
+        for handle in self._handles.values():
+            handle.cancel()
+        if self._link is not None:
+            await self._dismiss_keeper(self._link)
+            await self._link.close()
+            self._link = None
+        await self._writer.drained()
+        try:
+            await asyncio.to_thread(self.directory.mark_ended, self._n)
+        except OSError as error:  # the next start folds it again: slower, nothing worse
+            log.warning("directory not marked", session=self.native_id, error=str(error))
+        self.gone.set()
+        self._observer.driver_ended(self)
+
+    async def _dismiss_keeper(self, link: keeper.KeeperLink) -> None:
+        deadline = asyncio.get_running_loop().time() + QUIT_SECONDS
+        attempt = 0
+        while asyncio.get_running_loop().time() < deadline:
+            attempt += 1
+            try:
+                await link.quit()
+            except keeper.KeeperRefused:  # something of the agent still lives, though its session is over
+                await link.do(f"after-end-{self._n}-{attempt}", "kill")
+                await asyncio.sleep(0.2)
+            except keeper.KeeperGone:
+                return
+            else:
+                while await asyncio.to_thread(keeper.keeper_alive, self.directory.path):
+                    if asyncio.get_running_loop().time() > deadline:
+                        break
+                    await asyncio.sleep(0.02)
+                return
+        log.error("the keeper does not end", session=self.native_id)
+
+    def _refuse_waiters(self, error: MissionControlError) -> None:
+        for futures in self._waiters.values():
+            for future in futures:
+                if not future.done():
+                    future.set_exception(error)
+
+    def _ended_error(self) -> Conflict:
+        return Conflict(f"The session has ended ({self.session.status.value}). Start a new one to go on.")
+
+    def _task_failed(self, name: str, error: BaseException) -> None:
+        self.problem = f"internal fault: {error}"
+        log.error("driver task failed", task=name, session=self.native_id, exc_info=error)
+
+
+def _error(answer: Answered) -> MissionControlError:
+    message = answer.error_message or "refused"
+    cls = by_code().get(answer.error_code or "", MissionControlError)
+    if issubclass(cls, BadInput):
+        return cls("", message)
+    if issubclass(cls, RateLimited):
+        return cls(message, retry_after=1)
+    return cls(message)

@@ -1,0 +1,667 @@
+"""The orchestrator: the provider `internal`, which starts agents on this host, keeps their tree and stops them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+import structlog
+
+from mission_control_desktop import __version__
+from mission_control_desktop.domain.approvals import Approval
+from mission_control_desktop.domain.clock import Clock, IdSource
+from mission_control_desktop.domain.errors import (
+    BadInput,
+    Conflict,
+    MissionControlError,
+    NotFound,
+    Unavailable,
+    Unreachable,
+)
+from mission_control_desktop.domain.events import ProviderHealth
+from mission_control_desktop.domain.limits import MAX_INJECT_CHARS
+from mission_control_desktop.domain.profiles import LaunchProfile, SpawnRequest
+from mission_control_desktop.domain.receipts import Receipt
+from mission_control_desktop.domain.sessions import (
+    INTERNAL_PROVIDER,
+    AgentSession,
+    Delivery,
+    ProcessInfo,
+    SessionStatus,
+    TaskSource,
+    split_id,
+)
+from mission_control_desktop.domain.tasks import Tasks
+from mission_control_desktop.orchestrator.agent_tokens import AgentTokens
+from mission_control_desktop.orchestrator.core.commands import (
+    Answer,
+    Children,
+    Command,
+    Inject,
+    Kill,
+    Pause,
+    Resume,
+    Terminate,
+    Withdraw,
+)
+from mission_control_desktop.orchestrator.core.spec import SessionSpec
+from mission_control_desktop.orchestrator.directories import SessionDirectory, session_directories
+from mission_control_desktop.orchestrator.driver import SessionDriver
+from mission_control_desktop.orchestrator.environment import agent_environment, find_command
+from mission_control_desktop.orchestrator.files import make_private_dir
+from mission_control_desktop.orchestrator.keeper import client as keeper
+from mission_control_desktop.orchestrator.mcp import server as mcp_server
+from mission_control_desktop.orchestrator.profiles import ProfileStore
+from mission_control_desktop.orchestrator.tree import SessionTree
+from mission_control_desktop.providers.contract import ProviderRecord
+from mission_control_desktop.record.ops import PutSession
+
+log = structlog.get_logger(__name__)
+T = TypeVar("T")
+
+INJECT_SECONDS = 15.0
+PAUSE_SECONDS = 20.0
+TERMINATE_SECONDS = 15.0
+KILL_SECONDS = 30.0
+ANSWER_SECONDS = 15.0
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """How much the orchestrator takes on."""
+
+    starting: int = 4
+    """Agents that start at the same time; others wait in `spawning`."""
+    depth: int = 8
+    """Levels of sub-agents below a session that has no parent."""
+    children: int = 16
+    """Living sub-agents of one session."""
+    slot_seconds: float = 20.0
+    """An agent that takes longer to start does not hold the others up any more."""
+
+
+class Orchestrator:
+    """`AgentProvider` for agents on this host. Native ids are 32 hex digits; `<root>.<n>` for what an agent reports.
+
+    `environ` is the environment that agents inherit (cleaned, see `environment`). One orchestrator per data directory.
+    """
+
+    def __init__(
+        self,
+        data_dir: Path,
+        profiles: ProfileStore,
+        *,
+        clock: Clock,
+        ids: IdSource,
+        environ: Mapping[str, str] | None = None,
+        name: str = INTERNAL_PROVIDER,
+        limits: Limits | None = None,
+    ) -> None:
+        self._data_dir = data_dir.resolve()
+        self._agents = self._data_dir / "agents"
+        self.profiles = profiles
+        self._clock = clock
+        self._ids = ids
+        self._environ = dict(os.environ if environ is None else environ)
+        self._name = name
+        self._limits = limits or Limits()
+        self._record: ProviderRecord | None = None
+        self._drivers: dict[str, SessionDriver] = {}
+        """By native id of the root session, until everything about it is done."""
+        self._tree = SessionTree()
+        self._tokens = AgentTokens()
+        self._slots = asyncio.Semaphore(self._limits.starting)
+        self._spawning = asyncio.Lock()
+        self._tasks = Tasks(self._task_failed)
+        self._dirty_parents: set[str] = set()
+        self._reconcile = asyncio.Event()
+        self._problems: dict[str, str] = {}
+        self._closing = False
+
+    # -- the provider's own life
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    async def start(self, record: ProviderRecord) -> None:
+        """Take up every session that is not final; keepers are attached to in the background, all at the same time."""
+        self._record = record
+        await asyncio.to_thread(make_private_dir, self._agents)
+        known = {split_id(session.session_id)[1]: session for session in await record.sessions()}
+        for native, session in known.items():
+            self._tree.put(native, _native_parent(session), final=session.status.final)
+        taken: set[str] = set()
+        for directory, spec in await asyncio.to_thread(self._unfinished):
+            if spec is None:
+                continue
+            taken.add(spec.session_id)
+            driver = self._driver(spec, directory)
+            self._tokens.load(spec.session_id, directory.path)
+            if await record.session(spec.session_id) is None:
+                await record.apply(spec.session_id, [PutSession(session=driver.session)])
+            driver.start()
+        await self._end_without_files(known, taken)
+        self._tasks.start(self._reconciler(), name="children counts")
+
+    def _unfinished(self) -> list[tuple[SessionDirectory, SessionSpec | None]]:
+        found: list[tuple[SessionDirectory, SessionSpec | None]] = []
+        for directory in session_directories(self._agents):
+            if directory.ended:
+                continue
+            try:
+                spec = directory.spec()
+            except FileNotFoundError:
+                continue  # the control plane died before the session was anything
+            except (OSError, msgspec.MsgspecError) as error:
+                log.error("a session's files cannot be read", directory=str(directory.path), error=str(error))
+                self._problems[directory.session_id] = f"the files of session {directory.session_id} cannot be read"
+                continue
+            found.append((directory, spec))
+        return found
+
+    async def _end_without_files(self, known: Mapping[str, AgentSession], taken: set[str]) -> None:
+        """Sessions that are alive on record but have no files any more can only have failed."""
+        assert self._record is not None  # noqa: S101 - called by start
+        for native, session in known.items():
+            root = _root_of(native)
+            if session.status.final or root in taken:
+                continue
+            directory = SessionDirectory(self._agents / root)
+            if directory.path.is_dir():
+                swept = await asyncio.to_thread(_sweep, directory.path)
+                log.warning("session without usable files", session=native, killed=swept)
+            failed = msgspec.structs.replace(
+                session,
+                status=SessionStatus.FAILED,
+                waiting_for=None,
+                completed_at=self._clock.now(),
+                error="Its files are gone or cannot be read, so Mission Control cannot go on with it.",
+            )
+            await self._record.apply(root, [PutSession(session=failed)])
+            self._tree.put(native, _native_parent(session), final=True)
+
+    async def close(self) -> None:
+        """Detach from all keepers; every agent goes on."""
+        self._closing = True
+        await self._tasks.close()
+        drivers = list(self._drivers.values())
+        await asyncio.gather(*(driver.close() for driver in drivers))
+        self._drivers.clear()
+
+    def health(self) -> ProviderHealth:
+        problems = list(self._problems.values())
+        unreachable = [driver for driver in self._drivers.values() if driver.problem is not None]
+        behind = [driver for driver in self._drivers.values() if driver.record_behind]
+        if unreachable:
+            problems.append(f"{len(unreachable)} agents cannot be reached: {unreachable[0].problem}")
+        if behind:
+            problems.append(f"the record lags behind {len(behind)} agents")
+        state = "degraded" if problems else "ok"
+        return ProviderHealth(provider=self._name, state=state, detail="; ".join(problems) or None)
+
+    # -- reading
+
+    async def list_sessions(self) -> list[AgentSession]:
+        live = {
+            session.session_id: session for driver in self._drivers.values() for session in driver.sessions.values()
+        }
+        recorded = await self._need_record().sessions()
+        return [*live.values(), *(session for session in recorded if session.session_id not in live)]
+
+    async def get_session(self, session_id: str) -> AgentSession | None:
+        native = self._native(session_id)
+        driver = self._drivers.get(_root_of(native))
+        if driver is not None and native in driver.sessions:
+            return driver.sessions[native]
+        return await self._need_record().session(native)
+
+    async def processes(self, session_id: str) -> list[ProcessInfo]:
+        """Of the whole agent process, also for a session that an agent reported: a stop hits all of it."""
+        native = self._native(session_id)
+        driver = self._drivers.get(_root_of(native))
+        if driver is None:
+            await self._recorded(native)
+            return []
+        return await driver.processes()
+
+    def in_subtree(self, root: str, session_id: str) -> bool:
+        """Whether the session is `root` itself or below it (native ids)."""
+        return self._tree.in_subtree(self._native(root), self._native(session_id))
+
+    def authenticate_agent(self, token: str) -> str | None:
+        """The native id of the living session that this agent token belongs to."""
+        native = self._tokens.verify(token)
+        driver = self._drivers.get(native) if native is not None else None
+        return native if driver is not None and not driver.final else None
+
+    # -- starting
+
+    async def spawn(self, request: SpawnRequest, *, actor: str) -> AgentSession:
+        """Start a session. Returns it as it stands on record: `spawning`, or `failed` if the agent could not start.
+
+        BadInput names the field; NotFound for an unknown parent or profile; Conflict for a parent that has ended or has
+        too many sub-agents; Unavailable if the session's files cannot be written.
+        """
+        record = self._need_record()
+        profile = await self.profiles.get(request.profile)
+        parent = await self._parent(request)
+        launch, resolved = self._launch_of(request, profile, parent)
+        async with self._spawning:  # limits are counted and taken in one piece
+            self._check_room(parent)
+            native = self._ids.new()
+            directory = SessionDirectory(self._agents / native)
+            spec = self._spec(native, request, profile, parent, resolved, launch.cwd)
+            try:
+                await asyncio.to_thread(directory.create, spec)
+                await asyncio.to_thread(self._tokens.create, native, directory.path)
+            except OSError as error:
+                self._tokens.forget(native, directory.path)
+                raise Unavailable(f"The session's files cannot be written: {error.strerror}.") from error
+            driver = self._driver(spec, directory, launch)
+            if parent is not None and self._tree.ending(split_id(parent.session_id)[1]):
+                driver.cancel_launch()  # the parent was stopped while the files were written
+        # On record before anything runs: what was started can always be found again.
+        await record.apply(native, [PutSession(session=driver.session)], durable=True)
+        log.info("spawn", session=native, profile=profile.name, parent=spec.parent_session_id, actor=actor)
+        driver.start()
+        self._touch_parent(spec.parent_session_id)
+        return driver.session
+
+    async def _parent(self, request: SpawnRequest) -> AgentSession | None:
+        if request.parent_agent_id is None:
+            return None
+        parent = await self.get_session(self._native(request.parent_agent_id, "parentAgentId"))
+        if parent is None:
+            raise NotFound(f"There is no session {request.parent_agent_id} to start a sub-agent under.")
+        root = self._drivers.get(_root_of(split_id(parent.session_id)[1]))
+        if parent.status.final or root is None or root.final:
+            raise Conflict(f"The parent session has ended ({parent.status.value}); it can have no new sub-agents.")
+        return parent
+
+    def _check_room(self, parent: AgentSession | None) -> None:
+        if parent is None:
+            return
+        native = split_id(parent.session_id)[1]
+        if self._tree.ending(native):
+            raise Conflict("The parent session is being stopped; it can have no new sub-agents.")
+        depth = self._tree.depth(native) + 1
+        if depth > self._limits.depth:
+            raise Conflict(f"Sub-agents can be nested {self._limits.depth} levels deep; this one would be at {depth}.")
+        living = len(self._living_children(native))
+        if living >= self._limits.children:
+            raise Conflict(
+                f"This session has {living} living sub-agents, the most that is allowed. Wait until one has ended."
+            )
+
+    def _launch_of(
+        self, request: SpawnRequest, profile: LaunchProfile, parent: AgentSession | None
+    ) -> tuple[keeper.Launch, tuple[str, ...]]:
+        """What the keeper is told, and the command with its program as an absolute path."""
+        if request.task_source is not None and request.task_source not in {source.value for source in TaskSource}:
+            known = ", ".join(source.value for source in TaskSource)
+            raise BadInput("taskSource", f"The task source {request.task_source!r} is not known; known are: {known}.")
+        if request.prompt is not None and len(request.prompt) > MAX_INJECT_CHARS:
+            raise BadInput(
+                "prompt", f"The prompt has {len(request.prompt)} characters; {MAX_INJECT_CHARS} are allowed."
+            )
+        environment = agent_environment(self._environ, profile.env)
+        cwd, field = self._cwd_of(request, profile, parent, environment)
+        if not os.path.isdir(cwd):
+            raise BadInput(field, f"The working directory {cwd} does not exist. Create it or name another one.")
+        if not os.access(cwd, os.R_OK | os.X_OK):
+            raise BadInput(field, f"The working directory {cwd} cannot be entered by this user.")
+        program = find_command(profile.command[0], environ=environment, cwd=cwd)
+        if program is None:
+            raise BadInput(
+                "profile",
+                f"The agent's command {profile.command[0]!r} (launch profile {profile.name!r}) was not found. Install "
+                "it, or put its absolute path into the launch profile.",
+                command=profile.command[0],
+            )
+        resolved = (program, *profile.command[1:])
+        return keeper.Launch(command=resolved, cwd=cwd, env=environment), resolved
+
+    def _cwd_of(
+        self,
+        request: SpawnRequest,
+        profile: LaunchProfile,
+        parent: AgentSession | None,
+        environment: Mapping[str, str],
+    ) -> tuple[str, str]:
+        """The working directory (the request's, the parent's, the profile's, the home), and the field it came from."""
+        above = self._drivers.get(_root_of(split_id(parent.session_id)[1])) if parent is not None else None
+        chosen, field = request.cwd, "cwd"
+        if chosen is None and above is not None:
+            chosen = above.spec.cwd
+        if chosen is None and profile.cwd is not None:
+            chosen, field = profile.cwd, "profile"
+        home = environment.get("HOME", "/")
+        if chosen is None:
+            chosen = home
+        if chosen == "~" or chosen.startswith("~/"):
+            chosen = home + chosen[1:]
+        if "\0" in chosen or not os.path.isabs(chosen):
+            raise BadInput(field, "The working directory must be an absolute path.")
+        return os.path.normpath(chosen), field
+
+    def _spec(
+        self,
+        native: str,
+        request: SpawnRequest,
+        profile: LaunchProfile,
+        parent: AgentSession | None,
+        command: tuple[str, ...],
+        cwd: str,
+    ) -> SessionSpec:
+        mission = request.mission_id
+        if mission is None and parent is not None:
+            mission = parent.mission_id
+        return SessionSpec(
+            session_id=native,
+            provider=self._name,
+            run_id=self._ids.new(),
+            profile=profile.name,
+            runtime=profile.runtime,
+            command=command,
+            cwd=cwd,
+            spawned_at=self._clock.now(),
+            mode=profile.mode,
+            prompt=request.prompt,
+            parent_session_id=split_id(parent.session_id)[1] if parent is not None else None,
+            mission_id=mission,
+            task_id=request.task_id,
+            task_source=request.task_source,
+            agent_type=request.agent_type,
+            title=request.title or profile.title,
+            demo=profile.demo,
+            end_when_idle=request.end_when_idle,
+            mcp_servers=(self._mcp_server(native, profile.name),),
+            client_version=__version__,
+        )
+
+    def _mcp_server(self, native: str, profile: str) -> dict[str, Any]:
+        """The tool server for `session/new`. It is told where to look; the secret stays in its file."""
+        env = {
+            "MISSION_CONTROL_DATA_DIR": str(self._data_dir),
+            "MISSION_CONTROL_AGENT_ID": native,
+            "MISSION_CONTROL_AGENT_TOKEN_FILE": str(self._tokens.path(self._agents / native)),
+            "MISSION_CONTROL_AGENT_PROFILE": profile,
+        }
+        return {
+            "name": "mission-control",
+            "command": sys.executable,
+            "args": ["-I", "-S", str(Path(mcp_server.__file__).resolve())],
+            "env": [{"name": name, "value": value} for name, value in env.items()],
+        }
+
+    def _driver(
+        self, spec: SessionSpec, directory: SessionDirectory, launch: keeper.Launch | None = None
+    ) -> SessionDriver:
+        driver = SessionDriver(
+            spec,
+            directory,
+            self._need_record(),
+            self,
+            clock=self._clock,
+            launch=launch,
+            slots=self._slots,
+            slot_seconds=self._limits.slot_seconds,
+        )
+        self._drivers[spec.session_id] = driver
+        self._tree.put(spec.session_id, spec.parent_session_id, final=False)
+        return driver
+
+    # -- steering
+
+    async def inject(
+        self,
+        session_id: str,
+        *,
+        injection_id: str,
+        content: str,
+        operator_id: str,
+        delivery: Delivery | None = None,
+        pause_before_send: bool = False,
+        expected_run_id: str | None = None,
+    ) -> Receipt:
+        native = self._native(session_id)
+        command = Inject(
+            id=injection_id,
+            session_id=native,
+            expected_run_id=expected_run_id,
+            content=content,
+            operator_id=operator_id,
+            delivery=delivery,
+            pause_before_send=pause_before_send,
+        )
+        return await self._command(native, command, Receipt, seconds=INJECT_SECONDS, durable=True)
+
+    async def withdraw(self, session_id: str, injection_id: str) -> Receipt:
+        native = self._native(session_id)
+        command = Withdraw(id=self._ids.new(), session_id=native, injection_id=injection_id)
+        return await self._command(native, command, Receipt, seconds=INJECT_SECONDS, durable=True)
+
+    async def pause(
+        self, session_id: str, *, level: str | None = None, expected_run_id: str | None = None
+    ) -> AgentSession:
+        if level not in (None, "hold", "freeze"):
+            raise BadInput("level", "A session can be paused at the level hold or freeze.")
+        native = self._native(session_id)
+        command = Pause(id=self._ids.new(), session_id=native, expected_run_id=expected_run_id, level=level)
+        return await self._command(native, command, AgentSession, seconds=PAUSE_SECONDS)
+
+    async def resume(self, session_id: str, *, expected_run_id: str | None = None) -> AgentSession:
+        native = self._native(session_id)
+        command = Resume(id=self._ids.new(), session_id=native, expected_run_id=expected_run_id)
+        return await self._command(native, command, AgentSession, seconds=PAUSE_SECONDS)
+
+    async def answer(self, session_id: str, approval_id: str, option_id: str, *, user_id: str) -> Approval:
+        native = self._native(session_id)
+        command = Answer(
+            id=self._ids.new(), session_id=native, approval_id=approval_id, option_id=option_id, user_id=user_id
+        )
+        return await self._command(native, command, Approval, seconds=ANSWER_SECONDS, durable=True)
+
+    # -- stopping
+
+    async def terminate(self, session_id: str, *, expected_run_id: str | None = None) -> AgentSession:
+        native = self._native(session_id)
+
+        def command(target: str) -> Command:
+            return Terminate(
+                id=self._ids.new(), session_id=target, expected_run_id=expected_run_id if target == native else None
+            )
+
+        return await self._stop(native, command, TERMINATE_SECONDS)
+
+    async def kill(self, session_id: str, *, expected_run_id: str | None = None) -> AgentSession:
+        native = self._native(session_id)
+
+        def command(target: str) -> Command:
+            return Kill(
+                id=self._ids.new(), session_id=target, expected_run_id=expected_run_id if target == native else None
+            )
+
+        return await self._stop(native, command, KILL_SECONDS)
+
+    async def _stop(self, native: str, command: Callable[[str], Command], seconds: float) -> AgentSession:
+        """Stop a session and then all that was started below it, so that nothing is left to start anything new."""
+        driver = await self._need_driver(native)
+        self._tree.mark_ending(native, True)
+        try:
+            if native == driver.native_id and driver.cancel_launch():
+                async with asyncio.timeout(seconds):
+                    await driver.ended.wait()
+                session = driver.session
+            else:
+                session = await self._command(native, command(native), AgentSession, seconds=seconds)
+        except TimeoutError:
+            raise Unreachable("The session was not started, but its end could not be written yet.") from None
+        except MissionControlError:
+            self._tree.mark_ending(native, False)
+            raise
+        failures = await self._stop_below(native, command, seconds)
+        if failures:
+            raise Unreachable(
+                f"The session was stopped, but {len(failures)} of its sub-agents did not confirm: {failures[0]}"
+            )
+        return session
+
+    async def _stop_below(self, native: str, command: Callable[[str], Command], seconds: float) -> list[str]:
+        """One level after the other; within a level all at the same time. Returns what went wrong."""
+        failures: list[str] = []
+        level = self._living_children(native)
+        while level:
+            for child in level:
+                self._tree.mark_ending(child.native_id, True)
+            outcomes = await asyncio.gather(
+                *(self._stop_one(child, command(child.native_id), seconds) for child in level)
+            )
+            failures += [outcome for outcome in outcomes if outcome is not None]
+            level = [
+                below for child in level for native_id in child.sessions for below in self._living_children(native_id)
+            ]
+        return failures
+
+    async def _stop_one(self, driver: SessionDriver, command: Command, seconds: float) -> str | None:
+        if driver.cancel_launch():
+            return None
+        try:
+            await driver.command(command, seconds=seconds)
+        except Conflict:
+            return None  # it has ended by itself, or is ending already
+        except MissionControlError as error:
+            return f"{driver.session.title or driver.native_id}: {error.message}"
+        return None
+
+    # -- what the drivers tell
+
+    def session_changed(self, driver: SessionDriver, session_id: str, session: AgentSession) -> None:
+        before = self._tree.final(session_id)
+        self._tree.put(session_id, _native_parent(session), final=session.status.final)
+        if session.status.final and before is not True:
+            self._touch_parent(driver.spec.parent_session_id)
+            self._tree.mark_ending(session_id, False)
+            self._end_children_of(session_id, killed=session.status is SessionStatus.KILLED)
+        if session_id == driver.native_id and session.status.final:
+            self._tokens.forget(session_id, driver.directory.path)
+
+    def driver_live(self, driver: SessionDriver) -> None:
+        self._touch_parent(driver.spec.parent_session_id)
+        for native in driver.sessions:
+            self._touch_parent(native)
+        parent = driver.spec.parent_session_id
+        if parent is not None and not driver.final and _root_of(parent) not in self._drivers:
+            self._end_children_of(parent, killed=False)
+
+    def driver_ended(self, driver: SessionDriver) -> None:
+        self._tree.put(driver.native_id, driver.spec.parent_session_id, final=True)
+        self._touch_parent(driver.spec.parent_session_id)
+        if self._drivers.get(driver.native_id) is driver and not self._closing:
+            self._tasks.start(self._forget(driver), name=f"forget {driver.native_id}")
+
+    async def _forget(self, driver: SessionDriver) -> None:
+        self._drivers.pop(driver.native_id, None)
+        await driver.close()
+        self._tree.prune()
+
+    def _end_children_of(self, native: str, *, killed: bool) -> None:
+        """A session's end is the end of what was started below it."""
+        for child in self._living_children(native):
+            make = Kill if killed else Terminate
+            self._tree.mark_ending(child.native_id, True)
+            if not child.cancel_launch():
+                log.info("sub-agent ends with its parent", session=child.native_id, parent=native)
+                child.post(make(id=f"with-parent-{child.native_id}", session_id=child.native_id))
+
+    def _living_children(self, native: str) -> list[SessionDriver]:
+        return [
+            driver
+            for driver in self._drivers.values()
+            if driver.spec.parent_session_id == native and not driver.final and not driver.ended.is_set()
+        ]
+
+    # -- children counts
+
+    def _touch_parent(self, parent: str | None) -> None:
+        if parent is not None:
+            self._dirty_parents.add(parent)
+            self._reconcile.set()
+
+    async def _reconciler(self) -> None:
+        """Tells each parent's fold how many sub-agents live, whenever that differs from what its journal says."""
+        while True:
+            await self._reconcile.wait()
+            self._reconcile.clear()
+            dirty, self._dirty_parents = self._dirty_parents, set()
+            for parent in dirty:
+                driver = self._drivers.get(_root_of(parent))
+                if driver is None or not driver.live or driver.final:
+                    continue
+                alive = len(self._living_children(parent))
+                if driver.children_told.get(parent, 0) != alive:
+                    driver.children_told[parent] = alive
+                    driver.post(Children(id=self._ids.new(), session_id=parent, alive=alive))
+
+    # -- helpers
+
+    async def _command(
+        self, native: str, command: Command, expected: type[T], *, seconds: float, durable: bool = False
+    ) -> T:
+        driver = await self._need_driver(native)
+        value = await driver.command(command, seconds=seconds, durable=durable)
+        if isinstance(value, expected):
+            return value
+        return msgspec.convert(value, expected)
+
+    async def _need_driver(self, native: str) -> SessionDriver:
+        driver = self._drivers.get(_root_of(native))
+        if driver is None:
+            session = await self._recorded(native)
+            raise Conflict(f"The session has ended ({session.status.value}). Start a new one to go on.")
+        if native not in driver.sessions and driver.live:
+            raise NotFound(f"There is no session {native}.")
+        return driver
+
+    async def _recorded(self, native: str) -> AgentSession:
+        session = await self._need_record().session(native)
+        if session is None:
+            raise NotFound(f"There is no session {native}.")
+        return session
+
+    def _need_record(self) -> ProviderRecord:
+        if self._record is None or self._closing:
+            raise Unavailable("The orchestrator is not running.")
+        return self._record
+
+    def _native(self, session_id: str, field: str = "sessionId") -> str:
+        provider, native = split_id(session_id)
+        if provider not in (self._name, INTERNAL_PROVIDER):
+            raise BadInput(field, f"{session_id} is a session of another provider.")
+        return native
+
+    def _task_failed(self, name: str, error: BaseException) -> None:
+        self._problems[name] = f"internal fault in {name}: {error}"
+        log.error("orchestrator task failed", task=name, exc_info=error)
+
+
+def _root_of(native: str) -> str:
+    """The session whose agent process a session belongs to."""
+    return native.partition(".")[0]
+
+
+def _native_parent(session: AgentSession) -> str | None:
+    return split_id(session.parent_session_id)[1] if session.parent_session_id is not None else None
+
+
+def _sweep(path: Path) -> int:
+    try:
+        return len(keeper.kill_tree_of_dead_keeper(path).killed)
+    except keeper.KeeperError as error:
+        log.error("not swept", directory=str(path), error=str(error))
+        return 0
