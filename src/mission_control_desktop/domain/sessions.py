@@ -137,6 +137,18 @@ def split_id(session_id: str) -> tuple[str, str]:
     return (provider, native) if colon else (INTERNAL_PROVIDER, session_id)
 
 
+def known_as(session: AgentSession) -> AgentSession:
+    """The session with control-plane ids, also where its provider gave its own."""
+    prefix = f"{session.provider}:"
+    parent = session.parent_session_id
+    if parent is not None and ":" not in parent:
+        parent = prefix + parent
+    own = session.session_id if session.session_id.startswith(prefix) else prefix + session.session_id
+    if own == session.session_id and parent == session.parent_session_id:
+        return session
+    return msgspec.structs.replace(session, session_id=own, parent_session_id=parent)
+
+
 class ProcessInfo(Record, frozen=True, kw_only=True):
     """One process that a stop of the session would hit. `start_time` is in clock ticks since boot, as in /proc."""
 

@@ -1,0 +1,1 @@
+"""The control plane's decisions: policy, audit, interventions, kill-all, tokens."""

@@ -1,0 +1,138 @@
+"""`ControlPlane`: providers, policy, record and audit in one piece, with a beginning and an end."""
+
+from __future__ import annotations
+
+import os
+from datetime import datetime
+
+import structlog
+
+from mission_control_desktop import __version__
+from mission_control_desktop.control.idempotency import Idempotency
+from mission_control_desktop.control.interventions import Interventions
+from mission_control_desktop.control.kill_all import KillAlls
+from mission_control_desktop.control.limits import BARGE_IN_PER_MINUTE, MemoryRateLimiter, RateLimiter
+from mission_control_desktop.control.ports import AgentAccess, Profiles
+from mission_control_desktop.control.recovery import Recovery
+from mission_control_desktop.control.service import MissionControlService
+from mission_control_desktop.control.tokens import Tokens
+from mission_control_desktop.domain.clock import Clock, IdSource
+from mission_control_desktop.domain.mission_control import Health
+from mission_control_desktop.domain.people import DEFAULT_WORKSPACE, Principal
+from mission_control_desktop.domain.providers import ProviderView
+from mission_control_desktop.domain.sessions import AgentSession
+from mission_control_desktop.domain.tasks import Tasks
+from mission_control_desktop.providers.registry import ProviderRegistry
+from mission_control_desktop.record.recorder import Recorder
+from mission_control_desktop.storage.database import Database
+
+log = structlog.get_logger(__name__)
+
+
+class ControlPlane:
+    """Everything behind the doors. Make it, `start()` it, `bind()` callers to it, `close()` it.
+
+    It does not own the database: who opened that closes it, after this.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        recorder: Recorder,
+        registry: ProviderRegistry,
+        clock: Clock,
+        ids: IdSource,
+        *,
+        profiles: Profiles,
+        agents: AgentAccess | None = None,
+        barge_in: RateLimiter | None = None,
+    ) -> None:
+        self.database = database
+        self.recorder = recorder
+        self.registry = registry
+        self.clock = clock
+        self.ids = ids
+        self.profiles = profiles
+        self._agents = agents
+        self.barge_in = barge_in or MemoryRateLimiter(clock, limit=BARGE_IN_PER_MINUTE, window=60)
+        self.tokens = Tokens(database.tokens, agents, clock, ids)
+        self.interventions = Interventions(recorder.audit.append, clock, ids)
+        self.idempotency = Idempotency(database.idempotency, clock)
+        self.kill_alls = KillAlls(registry, self.interventions, recorder.kills, self._known_sessions, clock, ids)
+        self._tasks = Tasks(lambda name, error: log.error("control plane task failed", task=name, error=repr(error)))
+        self._started_at: datetime = clock.now()
+
+    async def start(self) -> None:
+        """Attach to the providers, take up what an earlier process left. The recorder must run already."""
+        await self.idempotency.start()
+        intents = list(await self.database.audit.open_intents(DEFAULT_WORKSPACE))
+        await self.registry.start(self.recorder.provider_record)
+        going_on = await self.kill_alls.start()
+        self._tasks.start(Recovery(self).run(intents, left_alone=going_on), name="recovery")
+
+    async def close(self) -> None:
+        """Detach. Ends no session."""
+        await self._tasks.close()
+        await self.kill_alls.close()
+        await self.idempotency.close()
+        await self.interventions.close()
+        await self.registry.close()
+
+    def bind(self, who: Principal) -> MissionControlService:
+        """What this caller can see and do."""
+        return MissionControlService(self, who)
+
+    async def health(self, *, detailed: bool) -> Health:
+        """Without `detailed` only what anyone may know."""
+        providers = self.registry.health()
+        pending = self.interventions.pending_rows
+        recorder = self.recorder.health()
+        good = not pending and recorder.state == "ok" and all(one.state == "ok" for one in providers)
+        health = Health(
+            status="ok" if good else "degraded",
+            version=__version__,
+            epoch=self.recorder.epoch,
+            pid=os.getpid(),
+        )
+        if not detailed:
+            return health
+        detail = {
+            "startedAt": self._started_at,
+            "providers": {one.provider: {"state": one.state, "detail": one.detail} for one in providers},
+            "record": {"state": recorder.state, "detail": recorder.detail},
+            "audit": {"waitingRows": pending},
+        }
+        return Health(status=health.status, version=health.version, epoch=health.epoch, pid=health.pid, detail=detail)
+
+    def reachable(self, provider: str) -> bool:
+        """Whether a provider's sessions can be believed to be as they are on record."""
+        return any(one.provider == provider and one.state != "unreachable" for one in self.registry.health())
+
+    def provider_views(self, workspace_id: str) -> tuple[ProviderView, ...]:
+        health = {one.provider: one for one in self.registry.health()}
+        return tuple(
+            ProviderView(
+                id=name,
+                workspace_id=workspace_id,
+                name=name,
+                provider=self.registry.entry(name).kind,
+                gateway_url="",
+                is_active=True,
+                has_credentials=False,
+                created_at=self._started_at,
+                updated_at=self._started_at,
+                health=health[name],
+            )
+            for name in self.registry.names(workspace_id)
+        )
+
+    def in_subtree(self, root: str, session_id: str) -> bool:
+        """Whether a session (native ids) is an agent's own or below it."""
+        return self._agents is not None and self._agents.in_subtree(root, session_id)
+
+    async def any_live_session(self) -> bool:
+        """Whether anything runs that someone might want to come back to."""
+        return bool(await self.database.sessions.living())
+
+    async def _known_sessions(self, provider: str) -> list[AgentSession]:
+        return await self.database.sessions.living(provider=provider)

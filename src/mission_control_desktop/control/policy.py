@@ -1,0 +1,142 @@
+"""Who may do what: the one table, and the one place that decides by it.
+
+Every operation of the control plane has a rule here; the service asks before it does anything, the server's route
+table names the operation of each route, and the permission matrix in the tests is generated from both.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, StrEnum
+
+from mission_control_desktop.domain.audit import AuditAction
+from mission_control_desktop.domain.errors import Forbidden
+from mission_control_desktop.domain.people import ActorKind, Principal, Role
+
+
+class Operation(StrEnum):
+    """Everything that can be asked of the control plane by someone who is known to it."""
+
+    CONTRACT = "contract"
+    ME = "me"
+    HEALTH_DETAIL = "health-detail"
+    SESSIONS = "sessions"
+    SESSION = "session"
+    TREE = "tree"
+    MESSAGES = "messages"
+    STREAM = "stream"
+    EVENTS = "events"
+    RECEIPTS = "receipts"
+    PROCESSES = "processes"
+    APPROVALS = "approvals"
+    AUDIT = "audit"
+    AUDIT_VERIFY = "audit-verify"
+    PROFILES = "profiles"
+    PROVIDERS = "providers"
+    KILL_STATE = "kill-state"
+    SPAWN = "spawn"
+    INJECT = "inject"
+    WITHDRAW = "withdraw"
+    PAUSE = "pause"
+    RESUME = "resume"
+    TERMINATE = "terminate"
+    KILL = "kill"
+    KILL_ALL = "kill-all"
+    KILL_ALL_UNDO = "kill-all-undo"
+    ANSWER = "answer"
+    PROFILE_PUT = "profile-put"
+    PROFILE_DELETE = "profile-delete"
+    TOKENS = "tokens"
+    TOKEN_CREATE = "token-create"  # noqa: S105 - a verb, not a secret
+    TOKEN_REVOKE = "token-revoke"  # noqa: S105 - a verb, not a secret
+
+
+class Reach(Enum):
+    """Where the target of an operation lies, seen from an agent that asks."""
+
+    NO_TARGET = "no target"
+    SELF = "self"
+    BELOW = "below"
+    OUTSIDE = "outside"
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """`role` is the lowest role that may; `agents` is how far an agent may reach with it, empty for not at all.
+
+    `action` is the audit action of an attempt: of every attempt where `intervention`, else only of refused ones.
+    """
+
+    role: Role
+    action: AuditAction = AuditAction.READ
+    agents: frozenset[Reach] = frozenset()
+
+    @property
+    def intervention(self) -> bool:
+        return self.action is not AuditAction.READ
+
+
+_READS_OWN = frozenset({Reach.SELF, Reach.BELOW})
+_ANY_OWN = frozenset({Reach.NO_TARGET, Reach.SELF, Reach.BELOW})
+_BELOW = frozenset({Reach.BELOW})
+
+RULES: dict[Operation, Rule] = {
+    Operation.CONTRACT: Rule(Role.OBSERVER, agents=_ANY_OWN),
+    Operation.ME: Rule(Role.OBSERVER, agents=_ANY_OWN),
+    Operation.HEALTH_DETAIL: Rule(Role.OBSERVER),
+    Operation.SESSIONS: Rule(Role.OBSERVER, agents=_ANY_OWN),
+    Operation.SESSION: Rule(Role.OBSERVER, agents=_READS_OWN),
+    Operation.TREE: Rule(Role.OBSERVER, agents=_ANY_OWN),
+    Operation.MESSAGES: Rule(Role.OBSERVER, agents=_READS_OWN),
+    Operation.STREAM: Rule(Role.OBSERVER, agents=_READS_OWN),
+    Operation.EVENTS: Rule(Role.OBSERVER),
+    Operation.RECEIPTS: Rule(Role.OBSERVER, agents=_READS_OWN),
+    Operation.PROCESSES: Rule(Role.OBSERVER),
+    Operation.APPROVALS: Rule(Role.OBSERVER),
+    Operation.AUDIT: Rule(Role.OBSERVER),
+    Operation.AUDIT_VERIFY: Rule(Role.OBSERVER),
+    Operation.PROFILES: Rule(Role.OBSERVER, agents=_ANY_OWN),
+    Operation.PROVIDERS: Rule(Role.OBSERVER),
+    Operation.KILL_STATE: Rule(Role.OBSERVER),
+    # An agent's sub-agent starts below the agent itself or below one of its own.
+    Operation.SPAWN: Rule(Role.OPERATOR, AuditAction.SPAWN, agents=_READS_OWN),
+    Operation.INJECT: Rule(Role.OPERATOR, AuditAction.INJECT, agents=_BELOW),
+    Operation.WITHDRAW: Rule(Role.OPERATOR, AuditAction.WITHDRAW),
+    Operation.PAUSE: Rule(Role.OPERATOR, AuditAction.PAUSE),
+    Operation.RESUME: Rule(Role.OPERATOR, AuditAction.RESUME),
+    Operation.TERMINATE: Rule(Role.OPERATOR, AuditAction.TERMINATE, agents=_BELOW),
+    Operation.KILL: Rule(Role.OPERATOR, AuditAction.KILL),
+    Operation.KILL_ALL: Rule(Role.OPERATOR, AuditAction.KILL_ALL),
+    Operation.KILL_ALL_UNDO: Rule(Role.OPERATOR, AuditAction.KILL_ALL_UNDO),
+    Operation.ANSWER: Rule(Role.OPERATOR, AuditAction.APPROVE),
+    Operation.PROFILE_PUT: Rule(Role.ADMIN, AuditAction.PROFILE_CHANGE),
+    Operation.PROFILE_DELETE: Rule(Role.ADMIN, AuditAction.PROFILE_REMOVE),
+    Operation.TOKENS: Rule(Role.ADMIN),
+    Operation.TOKEN_CREATE: Rule(Role.ADMIN, AuditAction.TOKEN_CREATE),
+    Operation.TOKEN_REVOKE: Rule(Role.ADMIN, AuditAction.TOKEN_REVOKE),
+}
+
+if missing := set(Operation) - set(RULES):
+    raise RuntimeError(f"operations without a rule: {sorted(missing)}")
+
+
+def check_role(who: Principal, operation: Operation) -> None:
+    """Refuse what the caller may not do whatever the target. Raises Forbidden."""
+    rule = RULES[operation]
+    if who.actor_kind is ActorKind.AGENT:
+        if not rule.agents:
+            raise Forbidden(f"Agents may not do this ({operation.value}).", operation=operation.value)
+        return
+    if who.role.rank < rule.role.rank:
+        raise Forbidden(
+            f"This needs the role {rule.role.value}; you are {who.role.value}.",
+            operation=operation.value,
+            needs=rule.role.value,
+        )
+
+
+def check(who: Principal, operation: Operation, reach: Reach) -> None:
+    """Decide about one operation on one target. `reach` counts for agents only. Raises Forbidden."""
+    check_role(who, operation)
+    if who.actor_kind is ActorKind.AGENT and reach not in RULES[operation].agents:
+        raise Forbidden("An agent can act only on agents that it started.", operation=operation.value)

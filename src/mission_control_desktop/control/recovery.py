@@ -1,0 +1,134 @@
+"""Intents that an earlier process left open: closed by asking what became of them.
+
+The journal of a session may still carry out what it was told, so each intent is looked at for a while before it is
+called interrupted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from mission_control_desktop.domain.approvals import ApprovalState
+from mission_control_desktop.domain.audit import AuditAction, AuditEntry, AuditOutcome
+from mission_control_desktop.domain.errors import MissionControlError
+from mission_control_desktop.domain.people import DEFAULT_WORKSPACE
+from mission_control_desktop.domain.receipts import ReceiptState
+from mission_control_desktop.domain.sessions import AgentSession, SessionStatus
+
+if TYPE_CHECKING:
+    from mission_control_desktop.control.plane import ControlPlane
+
+log = structlog.get_logger(__name__)
+
+SETTLE_SECONDS = 15.0
+STEP_SECONDS = 0.5
+LOOK_TIMEOUT = 5.0
+
+Finding = str | None
+"""How it is known to be done, or None: not (yet)."""
+
+
+class Recovery:
+    """Closes the open intents of all that this process finds on record at its start."""
+
+    def __init__(self, plane: ControlPlane, *, settle_seconds: float = SETTLE_SECONDS) -> None:
+        self._plane = plane
+        self._settle = settle_seconds
+
+    async def run(self, intents: list[AuditEntry], *, left_alone: frozenset[str]) -> None:
+        """`left_alone`: kill ids whose runner goes on and closes its own intent."""
+        mine = [intent for intent in intents if intent.metadata.get("killId") not in left_alone]
+        async with asyncio.TaskGroup() as group:
+            for intent in mine:
+                group.create_task(self._close(intent))
+        if mine:
+            log.info("open intents closed", count=len(mine))
+
+    async def _close(self, intent: AuditEntry) -> None:
+        deadline = asyncio.get_running_loop().time() + self._settle
+        done: Finding = None
+        detail = "interrupted by a restart"
+        while True:
+            try:
+                done = await self._look(intent)
+            except MissionControlError as error:
+                detail = f"interrupted by a restart; {error.message}"
+            except Exception as error:
+                log.exception("open intent cannot be looked into", intent=intent.id)
+                detail = f"interrupted by a restart; {type(error).__name__}"
+                break
+            if done is not None or asyncio.get_running_loop().time() >= deadline:
+                break
+            await asyncio.sleep(STEP_SECONDS)
+        outcome = AuditOutcome.FAILED if done is None else AuditOutcome.DONE
+        await self._plane.interventions.close_intent(DEFAULT_WORKSPACE, intent, outcome, done or detail)
+
+    async def _look(self, intent: AuditEntry) -> Finding:
+        look = _LOOKS.get(intent.action)
+        return None if look is None else await look(self, intent)
+
+    async def _session(self, intent: AuditEntry) -> AgentSession | None:
+        if intent.session_id is None:
+            return None
+        provider, native = self._plane.registry.of(intent.session_id)
+        return await self._plane.registry.call(provider.name, provider.get_session(native), timeout=LOOK_TIMEOUT)
+
+    async def _ended(self, intent: AuditEntry) -> Finding:
+        session = await self._session(intent)
+        return f"the session is {session.status.value}" if session is not None and session.status.final else None
+
+    async def _paused(self, intent: AuditEntry) -> Finding:
+        session = await self._session(intent)
+        return "the session is paused" if session is not None and session.status is SessionStatus.PAUSED else None
+
+    async def _resumed(self, intent: AuditEntry) -> Finding:
+        session = await self._session(intent)
+        if session is None or session.status.final or session.status is SessionStatus.PAUSED:
+            return None
+        return f"the session is {session.status.value}"
+
+    async def _injected(self, intent: AuditEntry) -> Finding:
+        receipt = await self._plane.database.receipts.get(str(intent.metadata.get("injectionId")))
+        return None if receipt is None else f"the message is {receipt.state.value}"
+
+    async def _withdrawn(self, intent: AuditEntry) -> Finding:
+        receipt = await self._plane.database.receipts.get(str(intent.metadata.get("injectionId")))
+        withdrawn = receipt is not None and receipt.state is ReceiptState.WITHDRAWN
+        return "the message is withdrawn" if withdrawn else None
+
+    async def _answered(self, intent: AuditEntry) -> Finding:
+        approval = await self._plane.database.approvals.get(str(intent.metadata.get("approvalId")))
+        given = approval is not None and approval.state is ApprovalState.ANSWERED
+        same = given and approval is not None and approval.answer == intent.metadata.get("optionId")
+        return "the question has this answer" if same else None
+
+    async def _profile_there(self, intent: AuditEntry) -> Finding:
+        name = intent.metadata.get("name")
+        there = any(profile.name == name for profile in await self._plane.profiles.list())
+        return "the profile is there" if there else None
+
+    async def _profile_gone(self, intent: AuditEntry) -> Finding:
+        return "the profile is gone" if await self._profile_there(intent) is None else None
+
+    async def _revoked(self, intent: AuditEntry) -> Finding:
+        info = await self._plane.database.tokens.get(str(intent.metadata.get("tokenId")))
+        return "the token is revoked" if info is not None and info.revoked_at is not None else None
+
+
+_LOOKS: dict[AuditAction, Callable[[Recovery, AuditEntry], Awaitable[Any]]] = {
+    AuditAction.KILL: Recovery._ended,
+    AuditAction.TERMINATE: Recovery._ended,
+    AuditAction.PAUSE: Recovery._paused,
+    AuditAction.RESUME: Recovery._resumed,
+    AuditAction.INJECT: Recovery._injected,
+    AuditAction.WITHDRAW: Recovery._withdrawn,
+    AuditAction.APPROVE: Recovery._answered,
+    AuditAction.DENY: Recovery._answered,
+    AuditAction.PROFILE_CHANGE: Recovery._profile_there,
+    AuditAction.PROFILE_REMOVE: Recovery._profile_gone,
+    AuditAction.TOKEN_REVOKE: Recovery._revoked,
+}

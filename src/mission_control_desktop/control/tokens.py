@@ -1,0 +1,175 @@
+"""Tokens: who calls. Only a hash of each is stored; a token is 256 random bits, so a plain hash cannot be undone."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import msgspec
+import structlog
+
+from mission_control_desktop.control.ports import AgentAccess, TokenStore
+from mission_control_desktop.domain.clock import Clock, IdSource
+from mission_control_desktop.domain.errors import BadInput, NotAuthenticated, NotFound
+from mission_control_desktop.domain.people import (
+    DEFAULT_WORKSPACE,
+    ActorKind,
+    NewToken,
+    Principal,
+    Role,
+    TokenInfo,
+)
+
+log = structlog.get_logger(__name__)
+
+PREFIX = "mc_"
+USED_STEP = timedelta(seconds=60)
+"""`lastUsedAt` is written at most once in this time per token."""
+CACHE_SECONDS = 1.0
+"""How long a token's validity is believed before the store is asked again (another process may have revoked it)."""
+MAX_LIFE = timedelta(days=3650)
+_DURATION = re.compile(r"^(\d{1,9})\s*([smhdw]?)$")
+_UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+
+
+def token_hash(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def parse_duration(text: str | int | float) -> timedelta:
+    """`30d`, `12h`, `90m`, `45s`, `2w`, or seconds as a number. Raises BadInput for `expiresIn`."""
+    if isinstance(text, (int, float)):
+        seconds = float(text)
+    else:
+        match = _DURATION.match(text.strip())
+        if match is None:
+            raise BadInput("expiresIn", "Give a time like 30d, 12h or 90m.")
+        seconds = int(match[1]) * _UNITS[match[2]]
+    if not 0 < seconds <= MAX_LIFE.total_seconds():
+        raise BadInput("expiresIn", "A token lives for more than nothing and at most ten years.")
+    return timedelta(seconds=seconds)
+
+
+@dataclass(slots=True)
+class _Cached:
+    info: TokenInfo
+    until: datetime
+
+
+class Tokens:
+    """Creates, checks, lists and revokes tokens; tells who follows (`on_revoke`) which ones ended."""
+
+    def __init__(self, store: TokenStore, agents: AgentAccess | None, clock: Clock, ids: IdSource) -> None:
+        self._store = store
+        self._agents = agents
+        self._clock = clock
+        self._ids = ids
+        self._cache: dict[str, _Cached] = {}
+        self._used: dict[str, datetime] = {}
+        self.on_revoke: list[Callable[[str], None]] = []
+
+    async def authenticate(self, token: str | None) -> Principal:
+        """Who a token stands for. Raises NotAuthenticated if it is missing, unknown, revoked or expired."""
+        if not token:
+            raise NotAuthenticated("A token is needed: send `Authorization: Bearer TOKEN`.")
+        info = await self._lookup(token_hash(token))
+        if info is None:
+            native = self._agents.authenticate_agent(token) if self._agents is not None else None
+            if native is None:
+                raise NotAuthenticated("This token is not known here.")
+            return Principal(
+                user_id=f"agent:{native}",
+                role=Role.OPERATOR,
+                actor_kind=ActorKind.AGENT,
+                agent_session_id=native,
+            )
+        self._require_valid(info)
+        await self._note_use(info)
+        return Principal(user_id=info.user_id, role=info.role, workspace_id=info.workspace_id, token_id=info.id)
+
+    async def still_valid(self, who: Principal) -> bool:
+        """Whether a caller who authenticated earlier still may: for streams, which live long."""
+        if who.token_id is None:
+            return True
+        info = await self._store.get(who.token_id)
+        return info is not None and info.revoked_at is None and not self._expired(info)
+
+    async def create(
+        self,
+        *,
+        user_id: str,
+        role: Role,
+        workspace_id: str = DEFAULT_WORKSPACE,
+        expires_in: timedelta | None = None,
+    ) -> NewToken:
+        """A new token; the only moment at which it can be seen."""
+        now = self._clock.now()
+        token = PREFIX + secrets.token_urlsafe(32)
+        info = TokenInfo(
+            id=self._ids.new(),
+            user_id=user_id,
+            role=role,
+            workspace_id=workspace_id,
+            created_at=now,
+            expires_at=None if expires_in is None else now + expires_in,
+        )
+        await self._store.add(info, token_hash=token_hash(token))
+        return NewToken(**msgspec.structs.asdict(info), token=token)
+
+    async def list(self, workspace_id: str) -> tuple[TokenInfo, ...]:
+        return tuple(await self._store.page(workspace_id))
+
+    async def get(self, workspace_id: str, token_id: str) -> TokenInfo:
+        """Raises NotFound."""
+        info = await self._store.get(token_id)
+        if info is None or info.workspace_id != workspace_id:
+            raise NotFound("There is no such token.")
+        return info
+
+    async def revoke(self, workspace_id: str, token_id: str) -> TokenInfo:
+        """End a token now; the same again changes nothing. Raises NotFound."""
+        info = await self.get(workspace_id, token_id)
+        if info.revoked_at is None:
+            await self._store.revoke(token_id, at=self._clock.now())
+            info = await self.get(workspace_id, token_id)
+        self._cache.clear()
+        for told in self.on_revoke:
+            told(token_id)
+        return info
+
+    async def _lookup(self, hashed: str) -> TokenInfo | None:
+        now = self._clock.now()
+        cached = self._cache.get(hashed)
+        if cached is not None and now < cached.until:
+            return cached.info
+        info = await self._store.by_hash(hashed)
+        if info is None:
+            self._cache.pop(hashed, None)
+        else:
+            self._cache[hashed] = _Cached(info, now + timedelta(seconds=CACHE_SECONDS))
+        return info
+
+    def _expired(self, info: TokenInfo) -> bool:
+        return info.expires_at is not None and self._clock.now() >= info.expires_at
+
+    def _require_valid(self, info: TokenInfo) -> None:
+        if info.revoked_at is not None:
+            raise NotAuthenticated("This token was revoked.")
+        if self._expired(info):
+            raise NotAuthenticated("This token has expired.")
+
+    async def _note_use(self, info: TokenInfo) -> None:
+        now = self._clock.now()
+        last = self._used.get(info.id)
+        if last is not None and now - last < USED_STEP:
+            return
+        self._used[info.id] = now
+        try:
+            await self._store.used(info.id, at=now)
+        except Exception as error:  # noqa: BLE001 - logged
+            # A disk that is full must not keep an operator from stopping agents.
+            log.warning("use of a token could not be noted", error=repr(error))

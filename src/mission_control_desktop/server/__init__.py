@@ -1,0 +1,1 @@
+"""The HTTP door: authentication, routes, validation, streams. It decides nothing itself."""

@@ -1,0 +1,339 @@
+"""The ASGI application, made from the route table.
+
+For each request, in this order: the route, who calls, whether the role allows it at all, the input, the handler. Paths
+are matched as they were sent, so that an id with a percent-encoded slash or colon stays one part.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any
+from urllib.parse import parse_qsl, unquote
+
+import msgspec
+import structlog
+from starlette.applications import Starlette
+from starlette.routing import Route as StarletteRoute
+from starlette.types import Receive, Scope, Send
+
+from mission_control_desktop.control.idempotency import KeyedAnswer
+from mission_control_desktop.control.plane import ControlPlane
+from mission_control_desktop.control.service import MissionControlService
+from mission_control_desktop.domain.errors import MissionControlError, NotAuthenticated, NotFound, TooLarge
+from mission_control_desktop.domain.limits import MAX_BODY_BYTES, MAX_REASON_CHARS
+from mission_control_desktop.domain.people import Principal
+from mission_control_desktop.server.bodies import Input
+from mission_control_desktop.server.calls import Call
+from mission_control_desktop.server.errors import (
+    MethodNotAllowed,
+    WrongContentType,
+    bad_input,
+    error_body,
+    error_headers,
+    internal_error,
+)
+from mission_control_desktop.server.openapi import describe
+from mission_control_desktop.server.sse import Frames, Streams
+from mission_control_desktop.server.table import ROUTES, Route, by_path, parameters
+
+log = structlog.get_logger(__name__)
+
+MAX_QUERY_BYTES = 8_192
+MAX_DRAINED_BYTES = 16 * MAX_BODY_BYTES
+"""How much of a body that is too large is still read, so that its sender sees the answer and not a broken pipe."""
+JSON = (b"content-type", b"application/json")
+COMMON = [(b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff")]
+
+
+class Activity:
+    """When a client last asked for something; for a control plane that ends when nobody needs it."""
+
+    def __init__(self) -> None:
+        self._last = time.monotonic()
+        self._running = 0
+
+    def begin(self) -> None:
+        self._running += 1
+
+    def end(self) -> None:
+        self._running -= 1
+        self._last = time.monotonic()
+
+    def idle_for(self) -> float:
+        """Seconds since the last request or stream ended; 0 while one runs."""
+        return 0.0 if self._running else time.monotonic() - self._last
+
+
+class Application:
+    """The HTTP door to one control plane. `streams` and `activity` are for the server that runs it."""
+
+    def __init__(
+        self, plane: ControlPlane, *, routes: Iterable[Route] = ROUTES, streams: Streams | None = None
+    ) -> None:
+        self.plane = plane
+        self._routes = tuple(routes)
+        self.activity = Activity()
+        self.streams = streams or Streams(plane.tokens.still_valid)
+        plane.tokens.on_revoke.append(self.streams.end_token)
+        table = by_path(self._routes)
+        self._starlette = Starlette(
+            routes=[StarletteRoute(path, endpoint=_Endpoint(self, methods)) for path, methods in table.items()]
+        )
+        self._starlette.router.redirect_slashes = False
+        self._starlette.router.default = self._unknown
+        for route in self._starlette.router.routes:
+            if not isinstance(route, StarletteRoute) or route.path not in table:
+                raise RuntimeError(f"{route!r} is served but has no entry in the route table")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            raise RuntimeError(f"only HTTP is served, not {scope['type']}")
+        raw = scope.get("raw_path")
+        path = raw.decode("latin-1") if isinstance(raw, bytes) else scope["path"]
+        await self._starlette({**scope, "path": path.partition("?")[0]}, receive, send)
+
+    def contract(self) -> dict[str, Any]:
+        """What is served, as OpenAPI."""
+        return describe(self._routes)
+
+    async def _unknown(self, scope: Scope, receive: Receive, send: Send) -> None:
+        log.info("request", method=scope["method"], path="(unknown)", status=404)
+        await respond_error(send, NotFound("There is nothing at this address."))
+
+
+class _Endpoint:
+    """All methods of one path."""
+
+    def __init__(self, application: Application, methods: Mapping[str, Route]) -> None:
+        self._application = application
+        self._methods = methods
+        self._path = next(iter(methods.values())).path
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        began = time.perf_counter()
+        told = _Told(send)
+        self._application.activity.begin()
+        try:
+            await self._answer(scope, receive, told)
+        except MissionControlError as error:
+            await self._fail(told, error)
+        except OSError as error:
+            log.info("client went away", path=self._path, error=type(error).__name__)
+        except Exception:
+            log.exception("request failed", method=scope["method"], path=self._path)
+            await self._fail(told, internal_error())
+        finally:
+            self._application.activity.end()
+            # The path is the route's pattern: ids, queries and content stay out of the log.
+            log.info(
+                "request",
+                method=scope["method"],
+                path=self._path,
+                status=told.status,
+                ms=round((time.perf_counter() - began) * 1000, 1),
+                user=told.user,
+            )
+
+    async def _fail(self, told: _Told, error: MissionControlError) -> None:
+        if told.status is not None:
+            log.warning("answer broken off", path=self._path, status=told.status, error=error.message)
+            return
+        try:
+            await respond_error(told, error)
+        except OSError:
+            log.debug("client went before the answer", path=self._path)
+
+    async def _answer(self, scope: Scope, receive: Receive, told: _Told) -> None:
+        route = self._route(scope["method"])
+        plane = self._application.plane
+        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+        path = _path(scope["path_params"])
+        who = await self._caller(route, headers)
+        service = None if who is None else plane.bind(who)
+        told.user = None if who is None else who.user_id
+        if service is not None:
+            await self._require_role(route, service, path, headers, receive)
+        query = _query(route, scope["query_string"])
+        raw = b""
+        body: Input | None = None
+        if route.body is not None:
+            raw = await _read_body(receive, strict=True)
+            body = _body(route.body, headers, raw)
+        call = Call(
+            plane=plane,
+            who=who,
+            bound=service,
+            contract=self._application.contract,
+            path=path,
+            query_=query,
+            body_=body,
+            last_event_id=headers.get("last-event-id"),
+            idempotency_key=headers.get("idempotency-key"),
+        )
+        if route.stream:
+            frames = await route.handler(call)
+            if who is None or not isinstance(frames, Frames):
+                raise RuntimeError(f"{route.path} is no stream for a known caller")
+            await self._application.streams.serve(who, frames, receive, told)
+        elif route.method == "POST" and call.idempotency_key is not None and who is not None:
+            await _keyed(route, call, who, raw, told)
+        else:
+            await respond(told, route.status, await _result(route, call))
+
+    def _route(self, method: str) -> Route:
+        route = self._methods.get(method)
+        if route is None and method == "HEAD":
+            route = self._methods.get("GET")
+            if route is not None and route.stream:
+                route = None
+        if route is None:
+            raise MethodNotAllowed(f"{method} is not possible here.", allow=", ".join(sorted(self._methods)))
+        return route
+
+    async def _caller(self, route: Route, headers: Mapping[str, str]) -> Principal | None:
+        kind, _, shown = headers.get("authorization", "").partition(" ")
+        token = shown.strip() if kind.lower() == "bearer" else ""
+        if route.operation is not None:
+            return await self._application.plane.tokens.authenticate(token)
+        # Open to anyone; who shows a token is told more, and a bad token is no reason to hide that we are well.
+        try:
+            return await self._application.plane.tokens.authenticate(token) if token else None
+        except NotAuthenticated:
+            return None
+
+    @staticmethod
+    async def _require_role(
+        route: Route,
+        service: MissionControlService,
+        path: Mapping[str, str],
+        headers: Mapping[str, str],
+        receive: Receive,
+    ) -> None:
+        """Refuse before the input is looked at, but keep what was said for the audit row."""
+        if route.operation is None or service.may(route.operation):
+            return
+        content, reason = None, None
+        if route.body is not None:
+            content, reason = _said(await _read_body(receive, strict=False))
+        about_session = "/sessions/{id}" in route.path or route.path.startswith("/agents/{id}")
+        await service.refuse(
+            route.operation, session_id=path["id"] if about_session else None, content=content, reason=reason
+        )
+
+
+class _Told:
+    """A `send` that remembers what status went out, and to whom."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.status: int | None = None
+        self.user: str | None = None
+
+    async def __call__(self, message: Any) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+        await self._send(message)
+
+
+async def respond(send: Send, status: int, body: bytes, *, headers: Iterable[tuple[bytes, bytes]] = ()) -> None:
+    """Send a whole JSON answer."""
+    start = [*COMMON, *headers]
+    if status != 204:
+        start += [JSON, (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": status, "headers": start})
+    await send({"type": "http.response.body", "body": b"" if status == 204 else body})
+
+
+async def respond_error(send: Send, error: MissionControlError) -> None:
+    close = [(b"connection", b"close")] if isinstance(error, TooLarge) else []
+    await respond(send, error.status, error_body(error), headers=[*error_headers(error), *close])
+
+
+async def _keyed(route: Route, call: Call, who: Principal, raw: bytes, send: Send) -> None:
+    async def act() -> KeyedAnswer:
+        try:
+            return KeyedAnswer(route.status, await _result(route, call), secret=route.secret)
+        except MissionControlError as error:
+            return KeyedAnswer(error.status, error_body(error), headers=tuple(error_headers(error)))
+
+    path = route.path
+    for name in parameters(route.path):
+        path = path.replace(f"{{{name}}}", call.path[name])
+    request = f"{route.method} {path}\n".encode() + _canonical(raw)
+    answer = await call.plane.idempotency.run(who, call.idempotency_key, request, act, repeatable=route.repeatable)
+    await respond(send, answer.status, answer.body, headers=answer.headers)
+
+
+async def _result(route: Route, call: Call) -> bytes:
+    result = await route.handler(call)
+    return b"" if route.status == 204 else msgspec.json.encode(result)
+
+
+def _said(raw: bytes) -> tuple[str | None, str | None]:
+    """Content and reason of a body whose sender is refused, whatever else is in it."""
+    try:
+        body = msgspec.json.decode(raw) if raw else None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None, None
+    if not isinstance(body, dict):
+        return None, None
+    content, reason = body.get("content"), body.get("reason")
+    return (
+        content if isinstance(content, str) else None,
+        reason[:MAX_REASON_CHARS] if isinstance(reason, str) else None,
+    )
+
+
+def _path(parameters_: Mapping[str, str]) -> dict[str, str]:
+    try:
+        return {name: unquote(value, errors="strict") for name, value in parameters_.items()}
+    except UnicodeDecodeError:
+        raise NotFound("There is nothing at this address.") from None
+
+
+def _query(route: Route, raw: bytes) -> Input:
+    if len(raw) > MAX_QUERY_BYTES:
+        raise TooLarge("The query is too long.")
+    try:
+        pairs = parse_qsl(raw.decode("ascii"), errors="strict", max_num_fields=50)
+        return msgspec.convert(dict(pairs), route.query, strict=False)
+    except (msgspec.ValidationError, ValueError) as error:
+        raise bad_input(error, where="query") from error
+
+
+async def _read_body(receive: Receive, *, strict: bool) -> bytes:
+    """The whole body. Raises TooLarge; when not `strict`, what is too large is taken for empty."""
+    parts: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ConnectionResetError("the client went while it sent its request")
+        chunk = message.get("body", b"")
+        size += len(chunk)
+        if size <= MAX_BODY_BYTES:
+            parts.append(chunk)
+        if not message.get("more_body", False) or size > MAX_DRAINED_BYTES:
+            break
+    if size <= MAX_BODY_BYTES:
+        return b"".join(parts)
+    if strict:
+        raise TooLarge(f"A request has at most {MAX_BODY_BYTES} bytes.", limit=MAX_BODY_BYTES)
+    return b""
+
+
+def _body(kind: type[Input], headers: Mapping[str, str], raw: bytes) -> Input:
+    if raw:
+        content_type = headers.get("content-type", "").partition(";")[0].strip().lower()
+        if content_type and content_type != "application/json" and not content_type.endswith("+json"):
+            raise WrongContentType("Send JSON (`Content-Type: application/json`).")
+    try:
+        return msgspec.json.decode(raw or b"{}", type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise bad_input(error, where="body") from error
+
+
+def _canonical(raw: bytes) -> bytes:
+    """The same bytes for the same JSON, whatever its white space and order."""
+    return msgspec.json.encode(msgspec.json.decode(raw), order="sorted") if raw else b"{}"

@@ -1,0 +1,164 @@
+"""What requests carry. Unknown fields are refused by name: a misspelt `expectedRunId` must not mean "any run"."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated
+
+import msgspec
+
+from mission_control_desktop.control.kill_all import MAX_UNDO_SECONDS
+from mission_control_desktop.domain.approvals import ApprovalState
+from mission_control_desktop.domain.limits import MAX_INJECT_CHARS, MAX_REASON_CHARS, PAGE_DEFAULT, PAGE_MAX, REPLAY_MAX
+from mission_control_desktop.domain.people import Role
+from mission_control_desktop.domain.profiles import NAME_PATTERN
+from mission_control_desktop.domain.sessions import INTERNAL_PROVIDER, Delivery, SessionStatus, TaskSource
+
+MAX_NAME_CHARS = 200
+MAX_PATH_CHARS = 4_096
+MAX_SEQ = 2**53
+
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_NAME_CHARS)]
+Text = Annotated[str, msgspec.Meta(max_length=MAX_NAME_CHARS)]
+FilePath = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_PATH_CHARS)]
+Content = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_INJECT_CHARS)]
+Reason = Annotated[str, msgspec.Meta(max_length=MAX_REASON_CHARS)]
+RequiredReason = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_REASON_CHARS)]
+ProviderName = Annotated[str, msgspec.Meta(pattern=NAME_PATTERN)]
+Limit = Annotated[int, msgspec.Meta(ge=1, le=PAGE_MAX)]
+Seq = Annotated[int, msgspec.Meta(ge=0, le=MAX_SEQ)]
+Cursor = Annotated[str, msgspec.Meta(min_length=1, max_length=1_000)]
+
+
+class Input(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
+    """Base of everything that a request carries."""
+
+
+# --- queries
+
+
+class NoQuery(Input, frozen=True, kw_only=True):
+    pass
+
+
+class SessionsQuery(Input, frozen=True, kw_only=True):
+    provider: ProviderName | None = None
+    status: SessionStatus | None = None
+    q: Annotated[str, msgspec.Meta(max_length=500)] | None = None
+    limit: Limit = PAGE_DEFAULT
+    cursor: Cursor | None = None
+
+
+class AgentsQuery(Input, frozen=True, kw_only=True):
+    status: SessionStatus | None = None
+    q: Annotated[str, msgspec.Meta(max_length=500)] | None = None
+    limit: Limit = PAGE_DEFAULT
+    cursor: Cursor | None = None
+
+
+class MessagesQuery(Input, frozen=True, kw_only=True):
+    limit: Limit = PAGE_DEFAULT
+    before: Seq | None = None
+    after: Seq | None = None
+
+
+class StreamQuery(Input, frozen=True, kw_only=True):
+    replay: Annotated[int, msgspec.Meta(ge=0, le=REPLAY_MAX)] | None = None
+    last_event_id: Annotated[str, msgspec.Meta(max_length=200)] | None = None
+
+
+class EventsQuery(Input, frozen=True, kw_only=True):
+    last_event_id: Annotated[str, msgspec.Meta(max_length=200)] | None = None
+
+
+class ApprovalsQuery(Input, frozen=True, kw_only=True):
+    state: ApprovalState | None = None
+
+
+class AuditQuery(Input, frozen=True, kw_only=True):
+    user: Text | None = None
+    session: Annotated[str, msgspec.Meta(max_length=500)] | None = None
+    provider: ProviderName | None = None
+    action: Text | None = None
+    outcome: Text | None = None
+    from_: datetime | None = msgspec.field(default=None, name="from")
+    to: datetime | None = None
+    limit: Limit = PAGE_DEFAULT
+    cursor: Cursor | None = None
+
+
+# --- bodies
+
+
+class NoBody(Input, frozen=True, kw_only=True):
+    pass
+
+
+class AgentSpawnBody(Input, frozen=True, kw_only=True):
+    profile: Name
+    prompt: Content | None = None
+    cwd: FilePath | None = None
+    parent_agent_id: Name | None = None
+    mission_id: Name | None = None
+    task_id: Name | None = None
+    task_source: TaskSource | None = None
+    agent_type: Text | None = None
+    title: Text | None = None
+    end_when_idle: bool = False
+
+
+class SpawnBody(AgentSpawnBody, frozen=True, kw_only=True):
+    provider: ProviderName = INTERNAL_PROVIDER
+
+
+class InjectBody(Input, frozen=True, kw_only=True):
+    content: Content
+    delivery: Delivery | None = None
+    pause_before_send: bool = False
+    expected_run_id: Name | None = None
+
+
+class ActBody(Input, frozen=True, kw_only=True):
+    expected_run_id: Name | None = None
+    reason: Reason | None = None
+
+
+class PauseBody(ActBody, frozen=True, kw_only=True):
+    level: Annotated[str, msgspec.Meta(pattern="^(hold|freeze)$")] | None = None
+
+
+class KillBody(Input, frozen=True, kw_only=True):
+    reason: RequiredReason
+    expected_run_id: Name | None = None
+
+
+class KillAllBody(Input, frozen=True, kw_only=True):
+    scope: Name
+    confirm: Annotated[str, msgspec.Meta(max_length=100)]
+    reason: RequiredReason
+    undo_seconds: Annotated[float, msgspec.Meta(ge=0, le=MAX_UNDO_SECONDS)] = 0
+
+
+class AgentsKillAllBody(Input, frozen=True, kw_only=True):
+    reason: RequiredReason
+
+
+class AnswerBody(Input, frozen=True, kw_only=True):
+    option_id: Name
+
+
+class ProfileBody(Input, frozen=True, kw_only=True):
+    command: Annotated[tuple[Annotated[str, msgspec.Meta(max_length=MAX_PATH_CHARS)], ...], msgspec.Meta(min_length=1)]
+    runtime: Name = "acp"
+    cwd: FilePath | None = None
+    env: dict[str, str] = msgspec.field(default_factory=dict)
+    mode: Text | None = None
+    title: Text | None = None
+
+
+class TokenBody(Input, frozen=True, kw_only=True):
+    user: Name
+    role: Role
+    workspace: Annotated[str, msgspec.Meta(pattern=NAME_PATTERN)] | None = None
+    expires_in: str | int | None = None
+    """Like `30d`, `12h`, `90m`, or seconds. Without it the token does not expire."""

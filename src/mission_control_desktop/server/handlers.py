@@ -1,0 +1,367 @@
+"""One function per entry of the route table: from typed input to a service call to a reply. No decisions here."""
+
+from __future__ import annotations
+
+from contextlib import AbstractAsyncContextManager
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from mission_control_desktop.control.tokens import parse_duration
+from mission_control_desktop.domain.approvals import Approval
+from mission_control_desktop.domain.audit import AuditEntry, ChainReport
+from mission_control_desktop.domain.errors import NotFound
+from mission_control_desktop.domain.events import EventType
+from mission_control_desktop.domain.kill import CONFIRM_WORDS, KillAll
+from mission_control_desktop.domain.messages import AgentMessage
+from mission_control_desktop.domain.mission_control import AuditFilter, Health, Page, TreeNode
+from mission_control_desktop.domain.people import Me, NewToken, TokenInfo
+from mission_control_desktop.domain.profiles import LaunchProfile, ProfileView, SpawnRequest
+from mission_control_desktop.domain.providers import ProviderView
+from mission_control_desktop.domain.receipts import Receipt
+from mission_control_desktop.domain.sessions import INTERNAL_PROVIDER, AgentSession, ProcessInfo, global_id, split_id
+from mission_control_desktop.record.encoded import Encoded
+from mission_control_desktop.server import bodies
+from mission_control_desktop.server.calls import Call
+from mission_control_desktop.server.sse import Frames
+
+if TYPE_CHECKING:
+    from mission_control_desktop.record.streams import EventStream
+
+# --- the control plane itself
+
+
+async def health(call: Call) -> Health:
+    if call.who is None:
+        return await call.plane.health(detailed=False)
+    return await call.service.health()
+
+
+async def openapi(call: Call) -> dict[str, Any]:
+    return call.contract()
+
+
+async def me(call: Call) -> Me:
+    return await call.service.me()
+
+
+async def tokens(call: Call) -> Page[TokenInfo]:
+    return Page(items=await call.service.tokens())
+
+
+async def create_token(call: Call) -> NewToken:
+    body = call.body(bodies.TokenBody)
+    return await call.service.create_token(
+        user=body.user,
+        role=body.role,
+        workspace=body.workspace,
+        expires_in=None if body.expires_in is None else parse_duration(body.expires_in),
+    )
+
+
+async def revoke_token(call: Call) -> None:
+    await call.service.revoke_token(call.path["id"])
+
+
+async def providers(call: Call) -> Page[ProviderView]:
+    return Page(items=await call.service.providers())
+
+
+# --- sessions of all providers
+
+
+async def sessions(call: Call) -> Page[AgentSession]:
+    query = call.query(bodies.SessionsQuery)
+    return await call.service.sessions(
+        provider=query.provider, status=query.status, q=query.q, limit=query.limit, cursor=query.cursor
+    )
+
+
+async def spawn(call: Call) -> AgentSession:
+    body = call.body(bodies.SpawnBody)
+    return await call.service.spawn(_spawn_request(body), provider=body.provider)
+
+
+async def tree(call: Call) -> Page[TreeNode]:
+    return Page(items=await call.service.tree())
+
+
+async def session(call: Call) -> AgentSession:
+    return await call.service.session(call.path["id"])
+
+
+async def messages(call: Call) -> Page[AgentMessage]:
+    return await _messages(call, call.path["id"])
+
+
+async def stream(call: Call) -> Frames:
+    return await _stream(call, call.path["id"])
+
+
+async def receipts(call: Call) -> Page[Receipt]:
+    return Page(items=await call.service.receipts(call.path["id"]))
+
+
+async def processes(call: Call) -> tuple[ProcessInfo, ...]:
+    return await call.service.processes(call.path["id"])
+
+
+async def inject(call: Call) -> Receipt:
+    return await _inject(call, call.path["id"])
+
+
+async def withdraw(call: Call) -> Receipt:
+    return await call.service.withdraw(call.path["id"], call.path["injectionId"])
+
+
+async def pause(call: Call) -> AgentSession:
+    return await _pause(call, call.path["id"])
+
+
+async def resume(call: Call) -> AgentSession:
+    return await _resume(call, call.path["id"])
+
+
+async def terminate(call: Call) -> AgentSession:
+    return await _terminate(call, call.path["id"])
+
+
+async def kill(call: Call) -> AgentSession:
+    return await _kill(call, call.path["id"])
+
+
+# --- kill-all, approvals, audit, events
+
+
+async def kill_all(call: Call) -> KillAll:
+    body = call.body(bodies.KillAllBody)
+    return await call.service.kill_all(
+        scope=body.scope, confirm=body.confirm, reason=body.reason, undo_seconds=body.undo_seconds
+    )
+
+
+async def kill_state(call: Call) -> KillAll:
+    return await call.service.kill_state(call.path["killId"])
+
+
+async def undo_kill_all(call: Call) -> KillAll:
+    return await call.service.kill_undo(call.path["killId"])
+
+
+async def approvals(call: Call) -> Page[Approval]:
+    return await call.service.approvals(state=call.query(bodies.ApprovalsQuery).state)
+
+
+async def answer(call: Call) -> Approval:
+    return await call.service.answer(call.path["id"], call.body(bodies.AnswerBody).option_id)
+
+
+async def audit(call: Call) -> Page[AuditEntry]:
+    query = call.query(bodies.AuditQuery)
+    filters = AuditFilter(
+        user=query.user,
+        session=query.session,
+        provider=query.provider,
+        action=query.action,
+        outcome=query.outcome,
+        from_=query.from_,
+        to=query.to,
+    )
+    return await call.service.audit(filters, limit=query.limit, cursor=query.cursor)
+
+
+async def audit_verify(call: Call) -> ChainReport:
+    return await call.service.audit_verify()
+
+
+async def events(call: Call) -> Frames:
+    return Frames(await _events(call))
+
+
+# --- the orchestrator: the built-in provider under its own ids
+
+
+async def agents(call: Call) -> Page[AgentSession]:
+    query = call.query(bodies.AgentsQuery)
+    page = await call.service.sessions(
+        provider=INTERNAL_PROVIDER, status=query.status, q=query.q, limit=query.limit, cursor=query.cursor
+    )
+    return Page(items=tuple(map(_native_session, page.items)), next_cursor=page.next_cursor)
+
+
+async def agents_spawn(call: Call) -> AgentSession:
+    return _native_session(await call.service.spawn(_spawn_request(call.body(bodies.AgentSpawnBody))))
+
+
+async def agents_tree(call: Call) -> Page[TreeNode]:
+    nodes = await call.service.tree()
+    return Page(items=tuple(_native_node(node) for node in nodes if node.session.provider == INTERNAL_PROVIDER))
+
+
+async def agents_kill_all(call: Call) -> KillAll:
+    started = await call.service.kill_all(
+        scope=INTERNAL_PROVIDER, confirm=CONFIRM_WORDS, reason=call.body(bodies.AgentsKillAllBody).reason
+    )
+    targets = tuple(msgspec.structs.replace(one, session_id=split_id(one.session_id)[1]) for one in started.targets)
+    return msgspec.structs.replace(started, targets=targets)
+
+
+async def agents_events(call: Call) -> Frames:
+    def lifecycle(event: Encoded) -> bytes | None:
+        data = event.payload.data
+        wanted = event.type is EventType.RESET or (
+            isinstance(data, AgentSession) and data.provider == INTERNAL_PROVIDER
+        )
+        return event.sse_native if wanted else None
+
+    return Frames(await _events(call), frame=lifecycle)
+
+
+async def profiles(call: Call) -> Page[ProfileView]:
+    return Page(items=await call.service.profiles())
+
+
+async def put_profile(call: Call) -> ProfileView:
+    body = call.body(bodies.ProfileBody)
+    return await call.service.put_profile(
+        LaunchProfile(
+            name=call.path["name"],
+            command=body.command,
+            runtime=body.runtime,
+            cwd=body.cwd,
+            env=body.env,
+            mode=body.mode,
+            title=body.title,
+        )
+    )
+
+
+async def delete_profile(call: Call) -> None:
+    await call.service.delete_profile(call.path["name"])
+
+
+async def agent(call: Call) -> AgentSession:
+    return _native_session(await call.service.session(_agent_id(call)))
+
+
+async def agent_messages(call: Call) -> Page[AgentMessage]:
+    page = await _messages(call, _agent_id(call))
+    native = tuple(msgspec.structs.replace(one, session_id=call.path["id"]) for one in page.items)
+    return Page(items=native, next_cursor=page.next_cursor)
+
+
+async def agent_stream(call: Call) -> Frames:
+    frames = await _stream(call, _agent_id(call))
+    return Frames(frames.subscription, frame=lambda event: event.sse_native)
+
+
+async def agent_inject(call: Call) -> Receipt:
+    return msgspec.structs.replace(await _inject(call, _agent_id(call)), session_id=call.path["id"])
+
+
+async def agent_pause(call: Call) -> AgentSession:
+    return _native_session(await _pause(call, _agent_id(call)))
+
+
+async def agent_resume(call: Call) -> AgentSession:
+    return _native_session(await _resume(call, _agent_id(call)))
+
+
+async def agent_terminate(call: Call) -> AgentSession:
+    return _native_session(await _terminate(call, _agent_id(call)))
+
+
+async def agent_kill(call: Call) -> AgentSession:
+    return _native_session(await _kill(call, _agent_id(call)))
+
+
+# --- shared
+
+
+def _spawn_request(body: bodies.AgentSpawnBody) -> SpawnRequest:
+    return SpawnRequest(
+        profile=body.profile,
+        prompt=body.prompt,
+        cwd=body.cwd,
+        parent_agent_id=body.parent_agent_id,
+        mission_id=body.mission_id,
+        task_id=body.task_id,
+        task_source=None if body.task_source is None else body.task_source.value,
+        agent_type=body.agent_type,
+        title=body.title,
+        end_when_idle=body.end_when_idle,
+    )
+
+
+async def _messages(call: Call, session_id: str) -> Page[AgentMessage]:
+    query = call.query(bodies.MessagesQuery)
+    return await call.service.messages(session_id, limit=query.limit, before=query.before, after=query.after)
+
+
+async def _stream(call: Call, session_id: str) -> Frames:
+    query = call.query(bodies.StreamQuery)
+    return Frames(
+        await call.service.open_stream(
+            session_id, last_event_id=call.last_event_id or query.last_event_id, replay=query.replay
+        )
+    )
+
+
+async def _events(call: Call) -> AbstractAsyncContextManager[EventStream]:
+    return await call.service.open_events(
+        last_event_id=call.last_event_id or call.query(bodies.EventsQuery).last_event_id
+    )
+
+
+async def _inject(call: Call, session_id: str) -> Receipt:
+    body = call.body(bodies.InjectBody)
+    return await call.service.inject(
+        session_id,
+        body.content,
+        delivery=body.delivery,
+        pause_before_send=body.pause_before_send,
+        expected_run_id=body.expected_run_id,
+        injection_id=call.service.injection_id(call.idempotency_key),
+    )
+
+
+async def _pause(call: Call, session_id: str) -> AgentSession:
+    body = call.body(bodies.PauseBody)
+    return await call.service.pause(
+        session_id, level=body.level, reason=body.reason, expected_run_id=body.expected_run_id
+    )
+
+
+async def _resume(call: Call, session_id: str) -> AgentSession:
+    body = call.body(bodies.ActBody)
+    return await call.service.resume(session_id, reason=body.reason, expected_run_id=body.expected_run_id)
+
+
+async def _terminate(call: Call, session_id: str) -> AgentSession:
+    body = call.body(bodies.ActBody)
+    return await call.service.terminate(session_id, reason=body.reason, expected_run_id=body.expected_run_id)
+
+
+async def _kill(call: Call, session_id: str) -> AgentSession:
+    body = call.body(bodies.KillBody)
+    return await call.service.kill(session_id, reason=body.reason, expected_run_id=body.expected_run_id)
+
+
+def _agent_id(call: Call) -> str:
+    native = call.path["id"]
+    if ":" in native:
+        raise NotFound("There is no such agent. These endpoints take an agent's own id, without a provider's name.")
+    return global_id(INTERNAL_PROVIDER, native)
+
+
+def _native_session(session: AgentSession) -> AgentSession:
+    parent = session.parent_session_id
+    return msgspec.structs.replace(
+        session,
+        session_id=split_id(session.session_id)[1],
+        parent_session_id=None if parent is None else split_id(parent)[1],
+    )
+
+
+def _native_node(node: TreeNode) -> TreeNode:
+    return TreeNode(session=_native_session(node.session), children=tuple(map(_native_node, node.children)))
