@@ -47,6 +47,9 @@ FOLD_SECONDS = 0.004
 """How long entries are folded before the loop gets a turn."""
 RETRY_FIRST, RETRY_MOST = 0.05, 2.0
 QUIT_SECONDS = 10.0
+ATTACH_SECONDS = 5.0
+RECORD_SECONDS = 2.0
+"""How long the outcome of a command waits for its record where the caller can do without."""
 REPLAY_CHUNK = 1000
 MAX_WAITING_COMMANDS = 256
 MAX_LAST_WORDS = 10
@@ -213,7 +216,8 @@ class SessionDriver:
         if answer.error_code is not None:
             raise _error(answer)
         try:
-            async with asyncio.timeout_at(max(deadline, asyncio.get_running_loop().time() + 2.0)):
+            now = asyncio.get_running_loop().time()
+            async with asyncio.timeout_at(max(deadline, now + RECORD_SECONDS) if durable else now + RECORD_SECONDS):
                 await self._writer.committed(number)
         except TimeoutError:
             if durable:
@@ -224,8 +228,15 @@ class SessionDriver:
 
     async def processes(self) -> list[ProcessInfo]:
         """What a stop would hit now; Unreachable if the keeper does not answer."""
+        if self.ended.is_set() or not self._launched:
+            return []
+        try:
+            async with asyncio.timeout(ATTACH_SECONDS):
+                await self._live.wait()
+        except TimeoutError:
+            pass
         if self._link is None:
-            if self.ended.is_set() or not self._launched:
+            if self.ended.is_set():
                 return []
             raise Unreachable(f"The agent's keeper cannot be asked now{f': {self.problem}' if self.problem else ''}.")
         try:

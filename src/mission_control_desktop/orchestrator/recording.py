@@ -44,14 +44,11 @@ class RecordWriter:
         record: ProviderRecord,
         session_id: str,
         refold: Refold,
-        *,
-        max_ops: int = MAX_WAITING_OPS,
-        max_chars: int = MAX_WAITING_CHARS,
     ) -> None:
         self._record = record
         self._session_id = session_id
         self._refold = refold
-        self._max_ops, self._max_chars = max_ops, max_chars
+        self._max_ops, self._max_chars = MAX_WAITING_OPS, MAX_WAITING_CHARS
         self._waiting: deque[Change] = deque()
         self._ops = self._chars = 0
         self._news = asyncio.Event()
@@ -63,8 +60,11 @@ class RecordWriter:
         self._durable = 0
         """The newest entry with a durable change."""
         self._overflowed = False
-        self.behind = False
-        """Whether changes had to be dropped and are being computed again."""
+
+    @property
+    def behind(self) -> bool:
+        """Whether changes had to be dropped and are to be computed again."""
+        return self._overflowed
 
     def begin(self, cursor: int) -> None:
         """What the record has already; changes up to there are not given to it again."""
@@ -132,7 +132,6 @@ class RecordWriter:
 
     async def _catch_up(self) -> None:
         """Compute the dropped changes again. Ends at exactly the entry from which on changes are queued again."""
-        self.behind = True
         while self._accepted < self._folded:
             batch: list[Change] = []
             count = 0
@@ -147,7 +146,7 @@ class RecordWriter:
             if batch:
                 await self._apply(batch)
         # No await since the comparison: nothing was folded in between, so the next change continues the sequence.
-        self._overflowed = self.behind = False
+        self._overflowed = False
 
 
 def _chars(op: RecordOp) -> int:
