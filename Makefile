@@ -1,9 +1,29 @@
 .DEFAULT_GOAL := help
-PY := .venv/bin/python
+SHELL := /bin/bash
 
-.PHONY: help setup
-help:  ## What can be made here
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
+.PHONY: help setup run test lint lock bench screenshots
 
-setup: ## Prepare .venv/ (and say what the system lacks)
+help: ## Say what can be made here
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS=$$'\t' read -r name what; do \
+		printf '  make %-12s %s\n' "$$name" "$$what"; done
+
+setup: ## Prepare .venv/ (and install or name what the system lacks)
 	@scripts/setup.sh
+
+run: setup ## Open the window (without a display: render the demo into build/screenshots/)
+	@scripts/run.sh $(ARGS)
+
+test: setup ## Run all checks and all tests (PARTS="lint unit integration ui live" chooses)
+	@scripts/test.sh $(PARTS)
+
+lint: setup ## Run the checks alone
+	@scripts/test.sh lint
+
+lock: ## Make requirements.lock again from pyproject.toml (needs uv; UPGRADE=1 takes the newest)
+	@scripts/lock.sh
+
+bench: setup ## Measure the whole way from an agent's word to paint (results as JSON in build/)
+	@.venv/bin/python benchmarks/end_to_end.py $(ARGS)
+
+screenshots: setup ## Make the pictures of docs/ again from the demo mission
+	@QT_QPA_PLATFORM=offscreen .venv/bin/python scripts/screenshots.py $(ARGS)
