@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from datetime import datetime
 
@@ -17,6 +18,8 @@ from mission_control_desktop.control.recovery import Recovery
 from mission_control_desktop.control.service import MissionControlService
 from mission_control_desktop.control.tokens import Tokens
 from mission_control_desktop.domain.clock import Clock, IdSource
+from mission_control_desktop.domain.errors import Unavailable
+from mission_control_desktop.domain.events import ProviderHealth
 from mission_control_desktop.domain.mission_control import Health
 from mission_control_desktop.domain.people import DEFAULT_WORKSPACE, Principal
 from mission_control_desktop.domain.providers import ProviderView
@@ -25,6 +28,9 @@ from mission_control_desktop.domain.tasks import Tasks
 from mission_control_desktop.providers.registry import ProviderRegistry
 from mission_control_desktop.record.recorder import Recorder
 from mission_control_desktop.storage.database import Database
+
+HEALTH_SECONDS = 2.0
+"""How often the providers are asked how they do."""
 
 log = structlog.get_logger(__name__)
 
@@ -67,6 +73,7 @@ class ControlPlane:
         await self.idempotency.start()
         intents = list(await self.database.audit.open_intents(DEFAULT_WORKSPACE))
         await self.registry.start(self.recorder.provider_record)
+        self._tasks.start(self._watch_providers(), name="provider health")
         going_on = await self.kill_alls.start()
         self._tasks.start(Recovery(self).run(intents, left_alone=going_on), name="recovery")
 
@@ -77,6 +84,21 @@ class ControlPlane:
         await self.idempotency.close()
         await self.interventions.close()
         await self.registry.close()
+
+    async def _watch_providers(self) -> None:
+        """Show changes of the providers' health on the workspace's stream."""
+        shown: dict[str, ProviderHealth] = {}
+        while True:
+            for health in self.registry.health():
+                if shown.get(health.provider) == health:
+                    continue
+                try:
+                    await self.recorder.publish_provider(health)
+                except Unavailable as error:
+                    log.debug("provider health not shown", provider=health.provider, error=error.message)
+                else:
+                    shown[health.provider] = health
+            await asyncio.sleep(HEALTH_SECONDS)
 
     def bind(self, who: Principal) -> MissionControlService:
         """What this caller can see and do."""

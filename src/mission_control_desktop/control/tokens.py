@@ -98,6 +98,10 @@ class Tokens:
         info = await self._store.get(who.token_id)
         return info is not None and info.revoked_at is None and not self._expired(info)
 
+    async def by_hash(self, hashed: str) -> TokenInfo | None:
+        """What is known of a token, valid or not."""
+        return await self._store.by_hash(hashed)
+
     async def create(
         self,
         *,

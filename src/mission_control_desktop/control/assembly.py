@@ -1,0 +1,76 @@
+"""A control plane put together from its parts: database, record, orchestrator, installed adapters."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import structlog
+
+from mission_control_desktop.control.plane import ControlPlane
+from mission_control_desktop.domain.errors import Unsupported
+from mission_control_desktop.domain.profiles import LaunchProfile, ProfileView
+from mission_control_desktop.orchestrator.orchestrator import Orchestrator
+from mission_control_desktop.orchestrator.profiles import ProfileStore
+from mission_control_desktop.providers.registry import ProviderRegistry
+from mission_control_desktop.record.recorder import Recorder
+from mission_control_desktop.storage import SystemClock, Uuid7, open_database
+
+log = structlog.get_logger(__name__)
+
+DATABASE_FILE = "control-plane.db"
+VERSIONS_FILE = "agent-versions.json"
+
+
+class NoProfiles:
+    """Launch profiles of a control plane that starts no agents itself."""
+
+    async def list(self) -> Sequence[ProfileView]:
+        return ()
+
+    async def put(self, profile: LaunchProfile) -> ProfileView:
+        raise Unsupported("This control plane starts no agents itself, so it keeps no launch profiles.")
+
+    async def delete(self, name: str) -> None:
+        raise Unsupported("This control plane starts no agents itself, so it keeps no launch profiles.")
+
+
+@asynccontextmanager
+async def open_plane(
+    data_dir: Path,
+    *,
+    database_url: str | None = None,
+    orchestrator: bool = True,
+    environ: Mapping[str, str] | None = None,
+) -> AsyncIterator[ControlPlane]:
+    """A started control plane; everything is closed again in the end, and no agent is ended by that.
+
+    `environ` is what agents inherit. Raises BadInput or Unavailable if the record cannot be opened, or is another's.
+    """
+    variables = dict(os.environ if environ is None else environ)
+    clock, ids = SystemClock(), Uuid7()
+    async with AsyncExitStack() as stack:
+        database = await asyncio.to_thread(open_database, database_url or data_dir / DATABASE_FILE)
+        stack.push_async_callback(database.close)
+        recorder = Recorder(database, clock, ids, _task_failed)
+        await recorder.start()
+        stack.push_async_callback(recorder.close)
+        registry = ProviderRegistry()
+        profiles: ProfileStore | None = None
+        agents: Orchestrator | None = None
+        if orchestrator:
+            profiles = ProfileStore(database.profiles, environ=variables, cache=data_dir / VERSIONS_FILE)
+            stack.push_async_callback(profiles.close)
+            agents = Orchestrator(data_dir, profiles, clock=clock, ids=ids, environ=variables)
+            registry.add(agents, kind="orchestrator")
+        plane = ControlPlane(database, recorder, registry, clock, ids, profiles=profiles or NoProfiles(), agents=agents)
+        stack.push_async_callback(plane.close)
+        await plane.start()
+        yield plane
+
+
+def _task_failed(name: str, error: BaseException) -> None:
+    log.error("task failed", task=name, exc_info=error)

@@ -1,0 +1,54 @@
+"""The programs, put together: the one place that knows both the service and its clients."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mission_control_desktop.domain.mission_control import MissionControl
+
+# Everything else is imported where it is needed: `mission-control --help` must not wait for a database or for Qt.
+
+
+def control(argv: Sequence[str] | None = None) -> int:
+    """`mission-control`."""
+    from mission_control_desktop.cli.main import Program, main
+
+    return main(
+        sys.argv[1:] if argv is None else argv,
+        programs={"serve": Program(about="run the control plane", run=_serve)},
+    )
+
+
+def desktop(argv: Sequence[str] | None = None) -> int:
+    """`mission-control-desktop`."""
+    from mission_control_desktop.ui.application import run
+
+    return run(sys.argv[1:] if argv is None else argv, in_process=open_in_process)
+
+
+async def open_in_process() -> MissionControl:
+    """A whole control plane on this event loop; closing what is returned closes it. Its agents live on.
+
+    It has its own door on a loopback port as well: agents reach their sub-agents through it.
+    """
+    from mission_control_desktop.client.paths import data_dir
+    from mission_control_desktop.control.embedded import EmbeddedMissionControl
+    from mission_control_desktop.domain.people import Principal, Role
+    from mission_control_desktop.server.local_token import local_user
+    from mission_control_desktop.server.running import Options, running
+
+    stack = AsyncExitStack()
+    served = await stack.enter_async_context(running(Options(data_dir=data_dir())))
+    who = Principal(user_id=local_user(), role=Role.ADMIN)
+    return EmbeddedMissionControl(served.plane, who, stack.aclose)
+
+
+def _serve(argv: list[str]) -> int:
+    from mission_control_desktop.client.paths import data_dir
+    from mission_control_desktop.server.serve import main
+
+    return main(argv, default_data_dir=data_dir({}))
