@@ -43,8 +43,8 @@ from mission_control_desktop.record.ops import PutSession, RecordOp
 
 log = structlog.get_logger(__name__)
 
-FOLD_SECONDS = 0.004
-"""How long entries are folded before the loop gets a turn."""
+FOLD_SECONDS, REPLAY_SECONDS = 0.004, 0.001
+"""How long entries are folded before the loop gets a turn, live and in a replay: many drivers replay at a start."""
 RETRY_FIRST, RETRY_MOST = 0.05, 2.0
 QUIT_SECONDS = 10.0
 ATTACH_SECONDS = 5.0
@@ -127,6 +127,7 @@ class SessionDriver:
         self._unsent: dict[str, dict[str, Any]] = {}
         """Commands that are not in the journal yet, by id."""
         self._posted: set[str] = set()
+        self._journaled: dict[str, asyncio.Event] = {}
         self._post = asyncio.Event()
         self._waiters: dict[str, list[asyncio.Future[tuple[int, Answered]]]] = {}
 
@@ -183,6 +184,19 @@ class SessionDriver:
         """Journal a command as soon as possible, and ask for no answer."""
         self._unsent.setdefault(command.id, msgspec.to_builtins(command))
         self._post.set()
+
+    async def journal(self, command: Command, *, seconds: float) -> bool:
+        """Journal a command and wait until it stands there; False if it did not within `seconds`."""
+        seen = self._journaled.setdefault(command.id, asyncio.Event())
+        self.post(command)
+        try:
+            async with asyncio.timeout(seconds):
+                await seen.wait()
+        except TimeoutError:
+            return False
+        finally:
+            self._journaled.pop(command.id, None)
+        return True
 
     async def command(self, command: Command, *, seconds: float, durable: bool = False) -> Any:
         """Journal a command and wait for its outcome: the value, or the error that the fold answered.
@@ -249,15 +263,21 @@ class SessionDriver:
     # -- the life of a driver
 
     async def _run(self) -> None:
-        self._writer.begin(await self._record.cursor(self.native_id))
+        self._writer.begin(await self._cursor())
         self._tasks.start(self._writer.run(), name=f"record {self.native_id}")
         self._tasks.start(self._poster(), name=f"poster {self.native_id}")
         alive = self._launched or await self._start_keeper()
         pause = RETRY_FIRST
-        while alive and not self._core.finished:
+        while not self._core.finished:
             try:
-                await self._attached()
-                pause = RETRY_FIRST
+                if alive:
+                    await self._attached()
+                    pause = RETRY_FIRST
+                elif await self._without_keeper():
+                    break
+                else:  # one holds the journal after all: it was only just starting
+                    alive = True
+                    await asyncio.sleep(pause)
             except keeper.KeeperReplaced:
                 self.problem = "another control plane has taken the session over"
                 log.error("another control plane has taken the session over", session=self.native_id)
@@ -270,9 +290,18 @@ class SessionDriver:
                     log.warning("keeper lost, attaching again", session=self.native_id, error=str(error))
                     await asyncio.sleep(pause)
                     pause = min(pause * 2, RETRY_MOST)
-        if not self._core.finished:
-            await self._without_keeper()
         await self._wind_up()
+
+    async def _cursor(self) -> int:
+        pause = RETRY_FIRST
+        while True:
+            try:
+                return await self._record.cursor(self.native_id)
+            except MissionControlError as error:
+                self.problem = f"the record cannot be read: {error.message}"
+                log.warning("the record cannot be read, trying again", session=self.native_id, error=error.message)
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, RETRY_MOST)
 
     async def _start_keeper(self) -> bool:
         """False if there is no keeper now; why stands in the journal."""
@@ -312,7 +341,7 @@ class SessionDriver:
         loop = asyncio.get_running_loop()
         if link.last <= self._n:
             live = await self._go_live()
-        turn_ends = loop.time() + FOLD_SECONDS
+        turn_ends = loop.time() + REPLAY_SECONDS
         async with aclosing(cast("AsyncGenerator[Entry, None]", link.entries())) as entries:
             async for entry in entries:
                 self._fold(entry)
@@ -325,7 +354,7 @@ class SessionDriver:
                     return
                 if loop.time() >= turn_ends:
                     await asyncio.sleep(0)
-                    turn_ends = loop.time() + FOLD_SECONDS
+                    turn_ends = loop.time() + (FOLD_SECONDS if live else REPLAY_SECONDS)
 
     async def _go_live(self) -> bool:
         """The journal is folded up to now: do what it left undone."""
@@ -399,6 +428,8 @@ class SessionDriver:
             command_id = str(entry.data.get("id"))
             self._unsent.pop(command_id, None)
             self._posted.discard(command_id)
+            if (seen := self._journaled.get(command_id)) is not None:
+                seen.set()
             kind = entry.data.get("command")
             if kind == "timer":
                 name = str(entry.data.get("name"))
@@ -509,8 +540,9 @@ class SessionDriver:
 
     # -- ends
 
-    async def _without_keeper(self) -> None:
-        """The keeper is dead, or never was: nothing of the agent may live on, and the session gets its end."""
+    async def _without_keeper(self) -> bool:
+        """The keeper is dead, or never was: nothing of the agent may live on, and the session gets its end. False if a
+        keeper holds the journal after all."""
         swept = await asyncio.to_thread(keeper.kill_tree_of_dead_keeper, self.directory.path)
         damaged: str | None = None
         try:
@@ -524,11 +556,14 @@ class SessionDriver:
         except keeper.JournalDamaged as error:
             damaged = str(error)
             log.error("journal damaged", session=self.native_id, error=damaged)
+        except BlockingIOError:
+            return False
         except OSError as error:
             damaged = f"its journal cannot be written: {error.strerror}"
             log.error("journal not completed", session=self.native_id, error=str(error))
         if not all(session.status.final for session in self.sessions.values()):
             await self._end_by_hand(damaged or "its keeper process was killed, and the agent with it")
+        return True
 
     def _last_words(self, swept: keeper.Swept) -> list[dict[str, Any]]:
         """What belongs into the journal of a session without a keeper, given what stands in it. Empty: no more."""
@@ -604,22 +639,22 @@ class SessionDriver:
     async def _dismiss_keeper(self, link: keeper.KeeperLink) -> None:
         deadline = asyncio.get_running_loop().time() + QUIT_SECONDS
         attempt = 0
-        while asyncio.get_running_loop().time() < deadline:
-            attempt += 1
-            try:
-                await link.quit()
-            except keeper.KeeperRefused:  # something of the agent still lives, though its session is over
-                await link.do(f"after-end-{self._n}-{attempt}", "kill")
-                await asyncio.sleep(0.2)
-            except keeper.KeeperGone:
+        try:
+            while asyncio.get_running_loop().time() < deadline:
+                attempt += 1
+                try:
+                    await link.quit()
+                    break
+                except keeper.KeeperRefused:  # something of the agent still lives, though its session is over
+                    await link.do(f"after-end-{self._n}-{attempt}", "kill")
+                    await asyncio.sleep(0.2)
+        except keeper.KeeperError as error:
+            log.info("the keeper went by itself", session=self.native_id, reason=str(error))
+        while await asyncio.to_thread(keeper.keeper_alive, self.directory.path):
+            if asyncio.get_running_loop().time() > deadline:
+                log.error("the keeper does not end", session=self.native_id)
                 return
-            else:
-                while await asyncio.to_thread(keeper.keeper_alive, self.directory.path):
-                    if asyncio.get_running_loop().time() > deadline:
-                        break
-                    await asyncio.sleep(0.02)
-                return
-        log.error("the keeper does not end", session=self.native_id)
+            await asyncio.sleep(0.02)
 
     def _refuse_waiters(self, error: MissionControlError) -> None:
         for futures in self._waiters.values():

@@ -69,6 +69,8 @@ PAUSE_SECONDS = 20.0
 TERMINATE_SECONDS = 15.0
 KILL_SECONDS = 30.0
 ANSWER_SECONDS = 15.0
+RECORD_SECONDS = 10.0
+TELL_SECONDS = 2.0
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -135,21 +137,17 @@ class Orchestrator:
         known = {split_id(session.session_id)[1]: session for session in await record.sessions()}
         for native, session in known.items():
             self._tree.put(native, _native_parent(session), final=session.status.final)
-        taken: set[str] = set()
-        for directory, spec in await asyncio.to_thread(self._unfinished):
-            if spec is None:
-                continue
-            taken.add(spec.session_id)
-            driver = self._driver(spec, directory)
-            self._tokens.load(spec.session_id, directory.path)
-            if await record.session(spec.session_id) is None:
-                await record.apply(spec.session_id, [PutSession(session=driver.session)])
+        drivers = [self._driver(spec, directory) for directory, spec in await asyncio.to_thread(self._unfinished)]
+        for driver in drivers:
+            self._tokens.load(driver.native_id, driver.directory.path)
+            if await record.session(driver.native_id) is None:
+                await record.apply(driver.native_id, [PutSession(session=driver.session)])
             driver.start()
-        await self._end_without_files(known, taken)
+        await self._end_without_files(known, {driver.native_id for driver in drivers})
         self._tasks.start(self._reconciler(), name="children counts")
 
-    def _unfinished(self) -> list[tuple[SessionDirectory, SessionSpec | None]]:
-        found: list[tuple[SessionDirectory, SessionSpec | None]] = []
+    def _unfinished(self) -> list[tuple[SessionDirectory, SessionSpec]]:
+        found: list[tuple[SessionDirectory, SessionSpec]] = []
         for directory in session_directories(self._agents):
             if directory.ended:
                 continue
@@ -266,10 +264,17 @@ class Orchestrator:
             if parent is not None and self._tree.ending(split_id(parent.session_id)[1]):
                 driver.cancel_launch()  # the parent was stopped while the files were written
         # On record before anything runs: what was started can always be found again.
-        await record.apply(native, [PutSession(session=driver.session)], durable=True)
+        try:
+            async with asyncio.timeout(RECORD_SECONDS):
+                await record.apply(native, [PutSession(session=driver.session)], durable=True)
+        except TimeoutError:
+            driver.cancel_launch()
+            raise Unavailable("The record cannot be written now, so nothing was started. Try again later.") from None
+        finally:
+            driver.start()
         log.info("spawn", session=native, profile=profile.name, parent=spec.parent_session_id, actor=actor)
-        driver.start()
-        self._touch_parent(spec.parent_session_id)
+        if spec.parent_session_id is not None:
+            await self._tell_parent(spec.parent_session_id)
         return driver.session
 
     async def _parent(self, request: SpawnRequest) -> AgentSession | None:
@@ -599,14 +604,20 @@ class Orchestrator:
             await self._reconcile.wait()
             self._reconcile.clear()
             dirty, self._dirty_parents = self._dirty_parents, set()
-            for parent in dirty:
-                driver = self._drivers.get(_root_of(parent))
-                if driver is None or not driver.live or driver.final:
-                    continue
-                alive = len(self._living_children(parent))
-                if driver.children_told.get(parent, 0) != alive:
-                    driver.children_told[parent] = alive
-                    driver.post(Children(id=self._ids.new(), session_id=parent, alive=alive))
+            await asyncio.gather(*(self._tell_parent(parent) for parent in dirty))
+
+    async def _tell_parent(self, parent: str) -> None:
+        """Returns when it stands in the parent's journal: a spawn is answered after that, so that a parent which ends
+        when it is idle cannot end between the two."""
+        driver = self._drivers.get(_root_of(parent))
+        if driver is None or not driver.live or driver.final:
+            return  # it is told when it is live again
+        alive = len(self._living_children(parent))
+        if driver.children_told.get(parent, 0) != alive:
+            driver.children_told[parent] = alive
+            command = Children(id=self._ids.new(), session_id=parent, alive=alive)
+            if not await driver.journal(command, seconds=TELL_SECONDS):
+                log.warning("a parent was not told of its sub-agents in time", session=parent, alive=alive)
 
     # -- helpers
 

@@ -41,8 +41,8 @@ class ProfileRepository(Protocol):
 
 def demo_profile() -> LaunchProfile:
     """The demo agent: a real child process that speaks ACP like any other; no key, no network."""
-    script = Path(__file__).parent / "demo" / "agent.py"
-    return LaunchProfile(name=DEMO_PROFILE, title="Demo agent", command=(sys.executable, str(script)), demo=True)
+    command = (sys.executable, "-m", "mission_control_desktop.orchestrator.demo.agent")
+    return LaunchProfile(name=DEMO_PROFILE, title="Demo agent", command=command, demo=True)
 
 
 def view(profile: LaunchProfile) -> ProfileView:
