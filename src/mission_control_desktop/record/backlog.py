@@ -16,12 +16,16 @@ BATCH_OPS = 5_000
 
 
 def weight_of(op: RecordOp) -> int:
-    """Roughly, in bytes, what keeping the op costs."""
+    """Roughly, in bytes, what keeping the op costs. Nobody has checked the op's fields yet."""
     if isinstance(op, AppendText):
-        return 400 + len(op.text)
+        return 400 + _length(op.text)
     if isinstance(op, PutMessage):
-        return 1_500 + len(op.message.content)
+        return 1_500 + _length(op.message.content)
     return 3_000
+
+
+def _length(text: object) -> int:
+    return len(text) if isinstance(text, str) else 0
 
 
 class Waiting:
@@ -32,6 +36,14 @@ class Waiting:
     def __init__(self, call: Call, done: asyncio.Future[None] | None) -> None:
         self.call = call
         self.done = done
+
+    def committed(self) -> None:
+        if self.done is not None and not self.done.done():
+            self.done.set_result(None)
+
+    def refused(self) -> None:
+        if self.done is not None and not self.done.done():
+            self.done.set_exception(Unavailable("The record was closed before this was written."))
 
 
 class Backlog:
@@ -86,7 +98,7 @@ class Backlog:
             self.urgent.set()
 
     def take(self) -> list[Waiting]:
-        """The next transaction's calls. They keep counting until `committed`."""
+        """The next transaction's calls. They keep counting until `finished`."""
         taken: list[Waiting] = []
         weight = ops = 0
         while self._calls:
@@ -101,7 +113,10 @@ class Backlog:
             self.urgent.clear()
         return taken
 
-    def committed(self, taken: list[Waiting]) -> None:
+    def finished(self, taken: list[Waiting]) -> None:
+        """They are committed, or never will be."""
+        for waiting in taken:
+            waiting.refused()
         self._weight -= sum(waiting.call.weight for waiting in taken)
         self._room.set()
 
@@ -112,9 +127,8 @@ class Backlog:
         self.filled.set()
         self.urgent.set()
 
-    def abandon(self, error: Exception) -> None:
+    def abandon(self) -> None:
         """Tell those who wait for what is left that it will not be committed."""
         for waiting in self._calls:
-            if waiting.done is not None and not waiting.done.done():
-                waiting.done.set_exception(error)
+            waiting.refused()
         self._calls.clear()

@@ -112,7 +112,7 @@ class Recorder:
                 log.error("closing with entries that could not be recorded", bytes=self._backlog.weight)
         self._hub.close()
         await self._tasks.close()
-        self._backlog.abandon(Unavailable("The record was closed before this was written."))
+        self._backlog.abandon()
         self._ownership.give_up()
 
     def health(self) -> RecordHealth:
@@ -181,8 +181,11 @@ class Recorder:
             taken = self._backlog.take()
             if not taken:
                 return
-            await self._commit(taken)
-            self._backlog.committed(taken)
+            try:
+                await self._commit(taken)
+            finally:
+                # Cancelled: whoever waits for these is told as for the rest of the backlog.
+                self._backlog.finished(taken)
 
     async def _commit(self, taken: list[Waiting]) -> None:
         """Retries until it is done: nothing that was accepted is dropped because the disk is full."""
@@ -219,8 +222,7 @@ class Recorder:
             # A commit may have reached the database although its answer did not reach us.
             self._hub.all_lag()
         for waiting in taken:
-            if waiting.done is not None and not waiting.done.done():
-                waiting.done.set_result(None)
+            waiting.committed()
 
     def _degraded(self, why: str) -> None:
         if self._trouble is None:

@@ -76,7 +76,8 @@ class Access:
             with self._reader_engine.connect() as connection, connection.begin():
                 return work(connection)
         except Exception as error:
-            raise _translated(error, "read") from error
+            _raise_if_unavailable(error, "read")
+            raise
 
     def _write(self, work: Work[T], durable: bool, then: Callable[[T], None] | None) -> T:
         try:
@@ -88,7 +89,8 @@ class Access:
         except Exception as error:
             if isinstance(error, DBAPIError) and error.connection_invalidated:
                 self._drop_writer()
-            raise _translated(error, "written") from error
+            _raise_if_unavailable(error, "written")
+            raise
         if then is not None:
             then(result)
         return result
@@ -130,8 +132,7 @@ class Access:
         self._writer_engine.dispose()
 
 
-def _translated(error: Exception, what: str) -> Exception:
+def _raise_if_unavailable(error: Exception, what: str) -> None:
     reason = unavailable_reason(error)
-    if reason is None:
-        return error
-    return Unavailable(f"The record cannot be {what} now: {reason}.", reason=reason)
+    if reason is not None:
+        raise Unavailable(f"The record cannot be {what} now: {reason}.", reason=reason) from error

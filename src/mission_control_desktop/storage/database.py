@@ -11,7 +11,7 @@ from typing import Any
 import uuid_utils
 from sqlalchemy import Connection, Engine, create_engine, event, insert, make_url, select
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import ArgumentError
 
 from mission_control_desktop.domain.errors import BadInput, Unavailable
 from mission_control_desktop.storage import tables as t
@@ -22,7 +22,6 @@ from mission_control_desktop.storage.configs import LaunchProfiles, ProviderConf
 from mission_control_desktop.storage.idempotency import IdempotencyKeys
 from mission_control_desktop.storage.kills import Kills
 from mission_control_desktop.storage.messages import Messages
-from mission_control_desktop.storage.problems import unavailable_reason
 from mission_control_desktop.storage.receipts import Receipts
 from mission_control_desktop.storage.schema import migrate
 from mission_control_desktop.storage.sessions import Sessions
@@ -78,8 +77,9 @@ def open_database(path_or_url: str | Path) -> Database:
         access.write_now(_prepare)
     except BaseException as error:
         access.close()
-        if isinstance(error, DBAPIError) and (reason := unavailable_reason(error)):
-            raise Unavailable(f"The record cannot be opened: {reason}.") from error
+        if isinstance(error, Unavailable) and "reason" in error.details:
+            where = path or url.render_as_string(hide_password=True)
+            raise Unavailable(f"The record cannot be opened: {error.details['reason']} ({where}).") from error
         raise
     return Database(access, path=path)
 
