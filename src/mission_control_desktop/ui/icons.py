@@ -5,9 +5,10 @@ from __future__ import annotations
 from functools import cache
 from importlib.resources import files
 
-from PySide6.QtCore import QByteArray, QRectF, Qt
+from PySide6.QtCore import QByteArray, QObject, QRectF, Qt
 from PySide6.QtGui import QColor, QIcon, QPainter, QPixmap
 from PySide6.QtSvg import QSvgRenderer
+from PySide6.QtWidgets import QAbstractButton
 
 from mission_control_desktop.ui import theme
 
@@ -53,6 +54,25 @@ def pixmap(name: str, side: int, color: QColor | None = None, *, ratio: float = 
     painter.end()
     image.setDevicePixelRatio(ratio)
     return image
+
+
+class _Bound(QObject):
+    """Keeps a button's icon in the theme's colours; lives as long as the button."""
+
+    def __init__(self, button: QAbstractButton, name: str) -> None:
+        super().__init__(button)
+        self._button, self._name = button, name
+        theme.signals.theme_changed.connect(self.refresh)
+        self.refresh()
+
+    def refresh(self) -> None:
+        primary = self._button.property("kind") == "primary"
+        self._button.setIcon(icon(self._name, theme.current().on_accent if primary else None))
+
+
+def bind(button: QAbstractButton, name: str) -> None:
+    """Give a button an icon that follows the theme. Set the button's `kind` before."""
+    _Bound(button, name)
 
 
 def app_icon() -> QIcon:

@@ -10,10 +10,10 @@ class When(Enum):
     """What must be so for a command to be in effect."""
 
     ALWAYS = "always"
-    CONNECTED = "a control plane is connected"
+    CONNECTED = "connected and your role may act"
     PANEL = "a panel is open"
     SESSION = "a session is selected or its panel is active"
-    LIVE_SESSION = "the selected session has not ended"
+    LIVE_SESSION = "a live session is selected and your role may act"
 
 
 class Menu(Enum):

@@ -17,7 +17,7 @@ from PySide6.QtCore import (
 from PySide6.QtGui import QColor, QFontMetrics, QHelpEvent, QMouseEvent, QPainter, QPen
 from PySide6.QtWidgets import QAbstractItemView, QStyle, QStyledItemDelegate, QStyleOptionViewItem, QToolTip
 
-from mission_control_desktop.domain.sessions import AgentSession, Freshness, SessionStatus
+from mission_control_desktop.domain.sessions import INTERNAL_PROVIDER, AgentSession, Freshness, SessionStatus
 from mission_control_desktop.ui import icons, theme, words
 from mission_control_desktop.ui.roster.filter import needs_person
 from mission_control_desktop.ui.roster.model import BELOW_ROLE, SESSION_ROLE, Column
@@ -87,33 +87,32 @@ class RosterDelegate(QStyledItemDelegate):
         text = line.adjusted(19, 0, 0, 0)
         if below:
             text.setRight(text.right() - self._count(painter, text, below) - 6)
-        if words.is_demo(session) and session.parent_session_id is None:
-            font = theme.ui_font(theme.metrics.text_small, bold=True)
-            width = QFontMetrics(font).horizontalAdvance("DEMO") + 10
-            if text.width() > width + 60:
-                self._badge(
-                    painter, QRect(text.right() - width, text.top(), width, text.height()), "DEMO", look.attention
-                )
-                text.setRight(text.right() - width - 6)
         strong = needs_person(session) or bool(state & QStyle.StateFlag.State_HasFocus)
         title = look.text_muted if session.status.final and not strong else look.text
         self._text(painter, text, words.name(session), title, bold=session.parent_session_id is None)
         if self.narrow:
-            second = QRect(rect.left() + 21, rect.top() + 22, rect.width() - 25, 16)
-            used = self._text(painter, second, theme.status_text(session), color, small=True)
-            second.setLeft(second.left() + used + 8)
-            if session.provider != "internal" and second.width() > 40:
-                width = self._badge(painter, second, session.provider, look.text_muted)
-                second.setLeft(second.left() + width + 8)
-            age = words.evidence_age(session, self._now())
-            if age and second.width() > 30:
-                fresh = session.evidence.freshness is Freshness.LIVE
-                self._text(
-                    painter, second, f"· {age} ago" if fresh else f"· {age}", self._age_color(session), small=True
-                )
+            self._paint_second(painter, QRect(rect.left() + 21, rect.top() + 22, rect.width() - 25, 16), session, color)
         if state & QStyle.StateFlag.State_HasFocus and state & QStyle.StateFlag.State_Active:
             painter.setPen(QPen(look.focus, 2))
             painter.drawLine(rect.left() + 1, rect.top() + 3, rect.left() + 1, rect.bottom() - 3)
+
+    def _paint_second(self, painter: QPainter, line: QRect, session: AgentSession, color: QColor) -> None:
+        """Status in words, for how long, what kind of session, and how old the newest sign of life is."""
+        look = theme.current()
+        line.setLeft(line.left() + self._text(painter, line, theme.status_text(session), color, small=True) + 6)
+        spent = f"· {words.elapsed(session, self._now())}"
+        line.setLeft(line.left() + self._text(painter, line, spent, look.text_muted, small=True) + 8)
+        tags = ["DEMO"] if words.is_demo(session) and session.parent_session_id is None else []
+        tags += [session.provider] if session.provider != INTERNAL_PROVIDER else []
+        for tag in tags:
+            if line.width() > 44:
+                ink = look.attention if tag == "DEMO" else look.text_muted
+                line.setLeft(line.left() + self._badge(painter, line, tag, ink) + 6)
+        age = words.evidence_age(session, self._now())
+        if not age or line.width() < 40:
+            return
+        text = f"seen {age} ago" if session.evidence.freshness is Freshness.LIVE else age
+        self._text(painter, line, text, self._age_color(session), small=True)
 
     def _paint_actions(self, painter: QPainter, rect: QRect, session: AgentSession, state: QStyle.StateFlag) -> None:
         look = theme.current()

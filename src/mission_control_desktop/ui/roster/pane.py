@@ -106,7 +106,7 @@ class RosterTree(QTreeView):
             return
         wide = self.width() >= _WIDE
         self._delegate.narrow = not wide
-        for column in (Column.STATUS, Column.PROVIDER, Column.SEEN):
+        for column in (Column.STATUS, Column.PROVIDER, Column.ELAPSED, Column.SEEN):
             self.setColumnHidden(column, not wide)
         self.setHeaderHidden(not wide)
         # Uniform heights are measured once; asking for a new measurement needs a relayout.
@@ -200,6 +200,7 @@ class RosterPane(QFrame):
 
         head = QHBoxLayout()
         head.setContentsMargins(12, 8, 8, 4)
+        head.setSpacing(8)
         head.addWidget(self._title)
         head.addWidget(self._total, 1)
         head.addWidget(self.live_only)
@@ -243,7 +244,7 @@ class RosterPane(QFrame):
         self._show_state()
 
     def sizeHint(self) -> QSize:
-        return QSize(320, 600)
+        return QSize(340, 600)
 
     def focus_filter(self) -> None:
         """Put the cursor into the filter line, its text selected."""

@@ -71,6 +71,11 @@ QPushButton[kind="danger-outline"]:focus {{ border: 2px solid {t["error"]}; }}
 QPushButton[kind="danger-outline"]:disabled {{ color: {t["text_muted"]}; border-color: {t["border"]}; }}
 QPushButton[kind="attention"] {{ color: {t["attention"]}; background: {t["attention_background"]};
   border-color: {t["attention"]}; font-weight: 600; }}
+QPushButton[kind="card"] {{ background: {t["surface_raised"]}; border: 1px solid {t["border"]};
+  border-radius: 6px; text-align: left; }}
+QPushButton[kind="card"]:hover {{ border-color: {t["border_strong"]}; }}
+QPushButton[kind="card"]:checked {{ border: 2px solid {t["accent"]}; background: {t["surface_raised"]}; }}
+QPushButton[kind="card"]:focus {{ border: 2px solid {t["focus"]}; background: {t["hover"]}; }}
 QPushButton[kind="quiet"], QToolButton[kind="quiet"] {{ background: transparent; border-color: transparent; }}
 QPushButton[kind="quiet"]:hover, QToolButton[kind="quiet"]:hover {{ background: {t["hover"]}; }}
 QPushButton[kind="quiet"]:focus, QToolButton[kind="quiet"]:focus {{ border: 2px solid {t["focus"]}; }}
@@ -86,6 +91,7 @@ QLineEdit[invalid="true"], QPlainTextEdit[invalid="true"], QComboBox[invalid="tr
   border: 2px solid {t["error"]}; }}
 QLineEdit:disabled, QPlainTextEdit:disabled, QComboBox:disabled {{ color: {t["text_muted"]};
   background: {t["surface"]}; border-color: {t["border"]}; }}
+QComboBox::drop-down {{ border: 0; width: 18px; }}
 QComboBox QAbstractItemView {{ background: {t["surface_raised"]}; color: {t["text"]};
   selection-background-color: {t["selection"]}; selection-color: {t["text"]};
   border: 1px solid {t["border_strong"]}; }}
@@ -95,6 +101,9 @@ QTreeView, QTableView, QListView {{ background: {t["surface"]}; color: {t["text"
   alternate-background-color: {t["surface"]}; border: 0; gridline-color: {t["border"]};
   selection-background-color: {t["selection"]}; selection-color: {t["text"]}; }}
 QTreeView:focus, QTableView:focus {{ border: 2px solid {t["focus"]}; }}
+QTableView::item {{ padding: 0 5px; border: 0; }}
+QTableView::item:selected {{ background: {t["selection"]}; color: {t["text"]}; }}
+QAbstractScrollArea::corner {{ background: transparent; border: 0; }}
 QHeaderView {{ background: {t["surface"]}; }}
 QHeaderView::section {{ background: {t["surface"]}; color: {t["text_muted"]}; border: 0;
   border-bottom: 1px solid {t["border"]}; padding: 4px 8px; }}
@@ -136,6 +145,7 @@ QFrame[surface="notice"] {{ background: {t["attention_background"]}; border: 0;
   border-bottom: 1px solid {t["attention"]}; }}
 QFrame[surface="error"] {{ background: {t["error_background"]}; border: 0; border-bottom: 1px solid {t["error"]}; }}
 
+QScrollArea, QScrollArea > QWidget > QWidget {{ background: transparent; }}
 QLabel {{ background: transparent; }}
 QLabel[tone="muted"] {{ color: {t["text_muted"]}; }}
 QLabel[tone="attention"] {{ color: {t["attention"]}; font-weight: 600; }}

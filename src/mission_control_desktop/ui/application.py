@@ -1,0 +1,292 @@
+"""The program: from its arguments to a window on a control plane, and out again without ending an agent."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import importlib
+import os
+import signal
+import sys
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import qasync
+import structlog
+from PySide6.QtCore import QObject, Qt
+from PySide6.QtWidgets import QApplication, QMessageBox
+
+from mission_control_desktop import __version__
+from mission_control_desktop.client.engine import EngineHost
+from mission_control_desktop.client.inbox import Inbox
+from mission_control_desktop.client.paths import data_dir
+from mission_control_desktop.domain.errors import MissionControlError
+from mission_control_desktop.domain.mission_control import MissionControl
+from mission_control_desktop.domain.tasks import Tasks
+from mission_control_desktop.ui import icons, theme, words
+from mission_control_desktop.ui.audit.presenter import AuditPresenter
+from mission_control_desktop.ui.bridge import Bridge
+from mission_control_desktop.ui.control import GatewayPort, StateDrafts
+from mission_control_desktop.ui.failures import Failures
+from mission_control_desktop.ui.local_state import LocalState
+from mission_control_desktop.ui.main_window.presenter import WindowPresenter
+from mission_control_desktop.ui.main_window.window import MainWindow
+from mission_control_desktop.ui.panels import Panels
+from mission_control_desktop.ui.sessions import SessionStore
+
+log = structlog.get_logger(__name__)
+
+Opener = Callable[[], Coroutine[Any, Any, MissionControl]]
+
+CLOSING_SAID = "closing_said"
+HEADLESS_SECONDS = 60.0
+_HEAVY = ("mission_control_desktop.client.discovery", "mission_control_desktop.client.http")
+"""Imported after the first paint, off the GUI thread."""
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """The program's arguments. Exits with 2 on wrong ones."""
+    parser = argparse.ArgumentParser(
+        prog="mission-control-desktop", description="Watch, steer and stop many AI agents at once."
+    )
+    parser.add_argument("--demo", action="store_true", help="start the demo mission (real child processes, no key)")
+    parser.add_argument("--connect", metavar="URL", help="use the control plane at this address")
+    parser.add_argument(
+        "--in-process", action="store_true", help="run the control plane inside this program; its agents live on"
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    arguments = parser.parse_args(list(argv))
+    if arguments.connect and arguments.in_process:
+        parser.error("--connect and --in-process exclude each other")
+    return arguments
+
+
+def is_headless(environ: Mapping[str, str], platform: str = sys.platform) -> bool:
+    """Whether no display can be reached and none was asked for by name."""
+    return platform.startswith("linux") and not any(
+        environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM")
+    )
+
+
+def headless_seconds(environ: Mapping[str, str]) -> float:
+    """How long the demo runs without a display; MISSION_CONTROL_HEADLESS_SECONDS says otherwise."""
+    text = environ.get("MISSION_CONTROL_HEADLESS_SECONDS", "")
+    try:
+        return max(1.0, float(text)) if text else HEADLESS_SECONDS
+    except ValueError:
+        return HEADLESS_SECONDS
+
+
+def run(argv: Sequence[str], *, in_process: Opener | None = None) -> int:
+    """Run the program until its window is closed; returns the exit code.
+
+    `in_process` makes the control plane of `--in-process`; it is called on the engine's loop.
+    """
+    arguments = parse(argv)
+    if arguments.in_process and in_process is None:
+        sys.stderr.write("mission-control-desktop: --in-process is not available in this build\n")
+        return 2
+    headless = is_headless(os.environ)
+    if headless:
+        os.environ["QT_QPA_PLATFORM"] = "offscreen"
+        os.environ.setdefault("QT_LOGGING_RULES", "qt.qpa.*=false")
+    existing = QApplication.instance()
+    app = existing if isinstance(existing, QApplication) else QApplication([sys.argv[0]])
+    app.setApplicationName("mission-control-desktop")
+    app.setApplicationDisplayName("Mission Control")
+    app.setDesktopFileName("mission-control-desktop")
+    app.setQuitOnLastWindowClosed(False)
+    app.setWindowIcon(icons.app_icon())
+    loop = qasync.QEventLoop(app)
+    asyncio.set_event_loop(loop)
+    try:
+        with loop:
+            desktop = Desktop(
+                data_dir(), connect=arguments.connect, in_process=in_process if arguments.in_process else None
+            )
+            if headless:
+                from mission_control_desktop.ui.headless import run_headless
+
+                return int(loop.run_until_complete(run_headless(desktop, headless_seconds(os.environ))))
+            return int(loop.run_until_complete(desktop.main(demo=arguments.demo)))
+    finally:
+        asyncio.set_event_loop(None)
+
+
+class Desktop(QObject):
+    """One window with everything behind it. `show` paints, `reach` finds a control plane, `close` lets go."""
+
+    def __init__(self, folder: Path, *, connect: str | None = None, in_process: Opener | None = None) -> None:
+        super().__init__()
+        self._folder = folder
+        self._url = connect
+        self._in_process = in_process
+        self._closed = asyncio.Event()
+        self._retry = asyncio.Event()
+        self._notes: list[str] = []
+        self.failures = Failures(self)
+        self.failures.install()
+        earlier = self.failures.watch_crashes(folder)
+        if earlier is not None:
+            self._notes.append(f"The window crashed the last time. No agent was ended. The trace is in {earlier}.")
+        self.state = LocalState(folder, problem=self._on_state_problem)
+        saved = self.state.get("scheme", "system")
+        theme.set_scheme(saved if saved in theme.SCHEMES else "system")
+        self.tasks = Tasks(self.failures.on_task)
+        self.store = SessionStore(self)
+        self.window = MainWindow(self.store, self.state)
+        if not self.window.restore_layout():
+            self._notes.append(
+                "The saved layout was damaged. It was set aside, and the window starts with the default one; nothing "
+                "else is lost."
+            )
+        self.failures.reported.connect(self._on_failure)
+        self.inbox = Inbox()
+        self.bridge = Bridge(self.inbox, self)
+        self.host = EngineHost(self.inbox, on_error=self.failures.on_task)
+        self.panels = Panels(
+            self.store, GatewayPort(self.host), StateDrafts(self.state), self.host, self.bridge, self.tasks, self
+        )
+        self.window.panels.set_factory(self.panels.make)
+        self.window.panels.panel_closed.connect(self.panels.closed)
+        self.presenter = WindowPresenter(self.window, self.host, self.panels, self.bridge, self.inbox, self.tasks)
+        self.audit = AuditPresenter(self.host, self.store, self.window.audit, self.state, self.tasks)
+        self.window.audit_shown.connect(self.audit.reload)
+        self.window.close_requested.connect(self._on_close_requested)
+        self.window.starting.retry_requested.connect(self._retry.set)
+
+    # -- the whole run
+
+    async def main(self, *, demo: bool = False) -> int:
+        """Show the window, connect, and stay until it is closed."""
+        self._catch_signals()
+        await self.show()
+        connecting = self.tasks.start(self._connect_until_done(demo=demo), name="connect")
+        try:
+            await self._closed.wait()
+        finally:
+            connecting.cancel()
+            await self.close()
+        return 0
+
+    async def show(self) -> None:
+        """Show the window; returns after its first paint."""
+        painted = asyncio.Event()
+        self.window.first_painted.connect(painted.set)
+        self.window.show()
+        for note in self._notes:
+            self.window.notices.show_notice(note)
+        await painted.wait()
+
+    async def reach(self) -> None:
+        """Find or start the control plane and read what is there. Raises the tree of `domain.errors`."""
+        self.window.starting.show_progress("Looking for the control plane on this computer…")
+        loop = asyncio.get_running_loop()
+        for name in _HEAVY:
+            await loop.run_in_executor(None, importlib.import_module, name)
+        self.host.start()
+        where = self._url or ""
+        if self._in_process is not None:
+            await self.host.connect(self._in_process)
+            where = "inside this program"
+        else:
+            from mission_control_desktop.client.discovery import Discovery, How
+
+            self.window.starting.show_progress(
+                f"Reaching {self._url}…" if self._url else "Finding or starting the control plane…"
+            )
+            discovery = Discovery(data_dir=self._folder)
+            endpoint = await self.host.run(lambda: discovery.find_or_start(self._url))
+
+            async def opened() -> MissionControl:
+                return endpoint.open()
+
+            await self.host.connect(opened)
+            where = endpoint.url
+            log.info("connected", url=endpoint.url, how=endpoint.how.value, version=endpoint.version)
+            if endpoint.note:
+                self.window.notices.show_notice(endpoint.note)
+            if endpoint.how is How.STARTED:
+                self.window.statusBar().showMessage(
+                    "The control plane was started; it goes on without this window.", 8000
+                )
+        self.audit.source = where
+        self.host.open_workspace()
+        await self.presenter.connected(where)
+
+    async def _connect_until_done(self, *, demo: bool) -> None:
+        while True:
+            self._retry.clear()
+            try:
+                await self.reach()
+            except MissionControlError as error:
+                self.window.starting.show_problem(error.message)
+                if self.window.pages.currentWidget() is not self.window.starting:
+                    self.window.notices.show_notice(
+                        f"Not connected: {error.message}", error=True, action="Try again", key="connect"
+                    ).acted.connect(self._retry.set)
+                await self._retry.wait()
+                self.window.notices.dismiss("connect")
+            else:
+                break
+        if demo and not any(words.is_demo(s) for s in self.store.live()):
+            self.presenter.start_demo()
+
+    async def close(self) -> None:
+        """Let go of everything: agents and the control plane go on."""
+        self.window.finish()
+        await self.panels.close()
+        await self.tasks.close()
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(None, self.host.stop)
+        await loop.run_in_executor(None, self.state.close)
+        self.failures.uninstall()
+        self.window.deleteLater()
+
+    # -- closing
+
+    def _on_close_requested(self) -> None:
+        live = len(self.store.live())
+        if not live or self.state.get(CLOSING_SAID):
+            self._closed.set()
+            return
+        box = QMessageBox(self.window)
+        box.setObjectName("dialog.closing")
+        box.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        box.setWindowTitle("Close the window")
+        box.setText(f"{words.plural(live, 'agent keeps', 'agents keep')} running.")
+        box.setInformativeText(
+            "Closing the window ends no agent: the control plane goes on, and the next window shows every session with "
+            "its whole transcript. To end agents, use Terminate, Kill or Kill All. This is said once."
+        )
+        close = box.addButton("Close the window", QMessageBox.ButtonRole.AcceptRole)
+        box.setDefaultButton(close)
+        box.setEscapeButton(box.addButton("Stay", QMessageBox.ButtonRole.RejectRole))
+        box.buttonClicked.connect(lambda button: self._on_closing_answered(button is close))
+        box.open()
+
+    def _on_closing_answered(self, close: bool) -> None:
+        if close:
+            self.state.put(CLOSING_SAID, True)
+            self._closed.set()
+
+    def _catch_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            with contextlib.suppress(NotImplementedError, ValueError):
+                loop.add_signal_handler(number, self._closed.set)
+
+    # -- what went wrong
+
+    def _on_failure(self, text: str, details: str) -> None:
+        self.window.notices.show_notice(text, error=True, detail=details)
+
+    def _on_state_problem(self, text: str) -> None:
+        """On any thread; before the window is there the text waits."""
+        log.warning("local state", problem=text)
+        if hasattr(self, "window"):
+            self.failures.reported.emit(text, "")
+        else:
+            self._notes.append(text)

@@ -1,0 +1,1 @@
+"""The audit drawer: who intervened where, when, with which words and what came of it."""

@@ -1,0 +1,320 @@
+"""The drawer that slides in over the panels."""
+
+from __future__ import annotations
+
+import msgspec
+from PySide6.QtCore import QEasingCurve, QEvent, QObject, QPropertyAnimation, QRect, Qt, QTimer, Signal
+from PySide6.QtGui import QKeyEvent
+from PySide6.QtWidgets import (
+    QAbstractItemView,
+    QCheckBox,
+    QComboBox,
+    QFrame,
+    QHBoxLayout,
+    QHeaderView,
+    QLabel,
+    QLineEdit,
+    QPlainTextEdit,
+    QPushButton,
+    QStackedWidget,
+    QStyle,
+    QTableView,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from mission_control_desktop.domain.audit import AuditAction, AuditEntry, AuditOutcome
+from mission_control_desktop.domain.mission_control import AuditFilter
+from mission_control_desktop.ui import icons, theme
+from mission_control_desktop.ui.audit.model import AuditColumn, AuditModel
+
+_MIN_WIDTH, _MAX_WIDTH = 520, 960
+
+
+class AuditTable(QTableView):
+    """Enter shows the whole row."""
+
+    entered = Signal()
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
+            self.entered.emit()
+            event.accept()
+            return
+        super().keyPressEvent(event)
+
+
+class AuditDrawer(QFrame):
+    """Lies over its parent's right side. The presenter loads; this shows."""
+
+    filter_changed = Signal()
+    refresh_requested = Signal()
+    jump_requested = Signal(str)
+    closed = Signal()
+
+    def __init__(self, model: AuditModel, parent: QWidget) -> None:
+        super().__init__(parent)
+        self.model = model
+        self._host = parent
+        self._slide: QPropertyAnimation | None = None
+        self.setObjectName("audit")
+        self.setProperty("surface", "drawer")
+        self.setAccessibleName("Audit log")
+        title = QLabel("Audit log")
+        title.setProperty("tone", "heading")
+        self.note = QLabel()
+        self.note.setProperty("tone", "muted")
+        self.refresh = self._tool("refresh", "Read again")
+        self.refresh.clicked.connect(self.refresh_requested)
+        self._close = self._tool("close", "Close the audit log (Esc)")
+        self._close.clicked.connect(self.closed)
+        head = QHBoxLayout()
+        head.setContentsMargins(12, 8, 8, 0)
+        head.addWidget(title)
+        head.addWidget(self.note, 1)
+        head.addWidget(self.refresh)
+        head.addWidget(self._close)
+
+        self.person = QLineEdit()
+        self.person.setPlaceholderText("Person")
+        self.person.setAccessibleName("Filter by person")
+        self.session = QLineEdit()
+        self.session.setPlaceholderText("Session id")
+        self.session.setAccessibleName("Filter by session id")
+        self.session.setClearButtonEnabled(True)
+        self.action = _choices("Any action", [a.value for a in AuditAction])
+        self.outcome = _choices("Any outcome", [o.value for o in AuditOutcome])
+        self.steps = QCheckBox("Steps")
+        self.steps.setToolTip("Show an order and its outcome as two rows, as they stand in the log")
+        self.steps.toggled.connect(model.set_steps)
+        filters = QHBoxLayout()
+        filters.setContentsMargins(12, 0, 12, 0)
+        for widget, stretch in (
+            (self.person, 2),
+            (self.session, 3),
+            (self.action, 2),
+            (self.outcome, 2),
+            (self.steps, 0),
+        ):
+            filters.addWidget(widget, stretch)
+        self._later = QTimer(self)
+        self._later.setSingleShot(True)
+        self._later.setInterval(300)
+        self._later.timeout.connect(self.filter_changed)
+        self.person.textChanged.connect(lambda _t: self._later.start())
+        self.session.textChanged.connect(lambda _t: self._later.start())
+        self.action.currentIndexChanged.connect(lambda _i: self.filter_changed.emit())
+        self.outcome.currentIndexChanged.connect(lambda _i: self.filter_changed.emit())
+
+        self.away = QLabel()
+        self.away.setProperty("tone", "attention")
+        self.away.setWordWrap(True)
+        self.away.setContentsMargins(12, 0, 12, 0)
+        self.away.hide()
+        self.table = self._make_table()
+        self._empty = QLabel("No audit rows yet.\nEvery intervention of a person is written down here.")
+        self._empty.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self._empty.setProperty("tone", "muted")
+        self._stack = QStackedWidget()
+        self._stack.addWidget(self.table)
+        self._stack.addWidget(self._empty)
+        self.detail = QPlainTextEdit()
+        self.detail.setReadOnly(True)
+        self.detail.setFont(theme.mono_font(theme.metrics.text_small))
+        self.detail.setTabChangesFocus(True)
+        self.detail.setAccessibleName("The whole row")
+        self.detail.setFixedHeight(180)
+        self._jump = QPushButton("&Go to the session")
+        self._jump.setAutoDefault(False)
+        self._jump.clicked.connect(self._on_jump)
+        self._detail_box = QWidget()
+        box = QVBoxLayout(self._detail_box)
+        box.setContentsMargins(12, 0, 12, 0)
+        box.addWidget(self.detail)
+        box.addWidget(self._jump, 0, Qt.AlignmentFlag.AlignLeft)
+        self._detail_box.hide()
+
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(1, 0, 0, 8)
+        layout.setSpacing(8)
+        layout.addLayout(head)
+        layout.addLayout(filters)
+        layout.addWidget(self.away)
+        layout.addWidget(self._stack, 1)
+        layout.addWidget(self._detail_box)
+
+        for signal in (model.modelReset, model.rowsInserted, model.rowsRemoved):
+            signal.connect(self._on_rows)
+        theme.signals.theme_changed.connect(self._on_theme)
+        parent.installEventFilter(self)
+        self._on_rows()
+        self._on_theme()
+        self.hide()
+
+    def _make_table(self) -> AuditTable:
+        table = AuditTable()
+        table.setObjectName("audit.table")
+        table.setModel(self.model)
+        table.setAccessibleName("Audit rows, newest first")
+        table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        table.setShowGrid(False)
+        table.setWordWrap(False)
+        table.setTabKeyNavigation(False)
+        table.verticalHeader().hide()
+        table.verticalHeader().setDefaultSectionSize(26)
+        header = table.horizontalHeader()
+        header.setHighlightSections(False)
+        header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
+        header.setSectionResizeMode(AuditColumn.CONTENT, QHeaderView.ResizeMode.Stretch)
+        for column, width in (
+            (AuditColumn.TIME, 80),
+            (AuditColumn.PERSON, 76),
+            (AuditColumn.ACTION, 92),
+            (AuditColumn.SESSION, 130),
+            (AuditColumn.OUTCOME, 78),
+        ):
+            table.setColumnWidth(column, width)
+        table.entered.connect(self.show_detail)
+        table.doubleClicked.connect(lambda _i: self.show_detail())
+        table.selectionModel().currentRowChanged.connect(lambda _a, _b: self._follow())
+        return table
+
+    def _tool(self, name: str, tip: str) -> QToolButton:
+        button = QToolButton()
+        button.setProperty("kind", "quiet")
+        button.setProperty("icon_name", name)
+        button.setToolTip(tip)
+        button.setAccessibleName(tip)
+        return button
+
+    # -- what is asked for
+
+    def filters(self) -> AuditFilter:
+        """The filter as it stands."""
+        return AuditFilter(
+            user=self.person.text().strip() or None,
+            session=self.session.text().strip() or None,
+            action=self.action.currentData(),
+            outcome=self.outcome.currentData(),
+        )
+
+    def say(self, text: str) -> None:
+        """A short note beside the title, e.g. how many rows are loaded."""
+        self.note.setText(text)
+
+    def set_away(self, text: str) -> None:
+        """Say that these rows are not fresh; empty when they are."""
+        self.away.setText(text)
+        self.away.setVisible(bool(text))
+
+    # -- one row
+
+    def show_detail(self) -> None:
+        """Show the current row whole."""
+        if self.model.entry(self.table.currentIndex()) is not None:
+            self._detail_box.show()
+            self._follow()
+
+    def _follow(self) -> None:
+        entry = self.model.entry(self.table.currentIndex())
+        if entry is None or self._detail_box.isHidden():
+            return
+        self.detail.setPlainText(detail_text(entry, self.model.content(entry)))
+        self._jump.setVisible(entry.session_id is not None)
+
+    def _on_jump(self) -> None:
+        entry = self.model.entry(self.table.currentIndex())
+        if entry is not None and entry.session_id is not None:
+            self.jump_requested.emit(entry.session_id)
+
+    def _on_rows(self) -> None:
+        self._stack.setCurrentIndex(0 if self.model.rowCount() else 1)
+
+    # -- sliding
+
+    def slide(self, *, show: bool) -> None:
+        """Come in from the right, or go."""
+        target, away = self._places()
+        duration = self.style().styleHint(QStyle.StyleHint.SH_Widget_Animation_Duration)
+        if self._slide is not None:
+            self._slide.stop()
+            self._slide = None
+        if show:
+            self.show()
+            self.raise_()
+            if not self.table.currentIndex().isValid() and self.model.rowCount():
+                self.table.setCurrentIndex(self.model.index(0, 0))
+            self.table.setFocus(Qt.FocusReason.OtherFocusReason)
+        if duration <= 0 or not self._host.isVisible():
+            self.setGeometry(target)
+            self.setVisible(show)
+            return
+        slide = QPropertyAnimation(self, b"geometry", self)
+        slide.setDuration(min(160, duration))
+        slide.setEasingCurve(QEasingCurve.Type.OutCubic)
+        slide.setStartValue(away if show else self.geometry())
+        slide.setEndValue(target if show else away)
+        if not show:
+            slide.finished.connect(self.hide)
+        slide.start(QPropertyAnimation.DeletionPolicy.KeepWhenStopped)
+        self._slide = slide
+
+    def _places(self) -> tuple[QRect, QRect]:
+        parent = self._host
+        width = min(parent.width(), max(_MIN_WIDTH, min(_MAX_WIDTH, parent.width() * 2 // 3)))
+        target = QRect(parent.width() - width, 0, width, parent.height())
+        return target, target.translated(width, 0)
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        if event.type() is QEvent.Type.Resize and self.isVisible():
+            if self._slide is not None:
+                self._slide.stop()
+                self._slide = None
+            self.setGeometry(self._places()[0])
+        return super().eventFilter(watched, event)
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        if event.key() == Qt.Key.Key_Escape:
+            if self._detail_box.isVisible():
+                self._detail_box.hide()
+                self.table.setFocus(Qt.FocusReason.OtherFocusReason)
+            else:
+                self.closed.emit()
+            return
+        super().keyPressEvent(event)
+
+    def _on_theme(self) -> None:
+        for button in (self.refresh, self._close):
+            button.setIcon(icons.icon(button.property("icon_name")))
+        self.table.viewport().update()
+
+
+def detail_text(entry: AuditEntry, content: str) -> str:
+    """A row as a person reads it whole."""
+    lines = [
+        f"{entry.created_at.astimezone().isoformat(sep=' ', timespec='milliseconds')}   row {entry.seq}",
+        f"{entry.user_id} ({entry.actor_kind.value}): {entry.action.value}, {entry.outcome.value}",
+    ]
+    if entry.session_id:
+        lines.append(entry.session_id)
+    elif entry.provider:
+        lines.append(f"provider {entry.provider}")
+    if content:
+        lines += ["", content]
+    if entry.metadata:
+        lines += ["", msgspec.json.format(msgspec.json.encode(entry.metadata), indent=2).decode()]
+    lines += ["", f"hash {entry.hash}", f"prev {entry.prev_hash}"]
+    return "\n".join(lines)
+
+
+def _choices(every: str, values: list[str]) -> QComboBox:
+    box = QComboBox()
+    box.addItem(every, None)
+    for value in values:
+        box.addItem(value, value)
+    box.setAccessibleName(every)
+    box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+    box.setMinimumContentsLength(8)
+    return box

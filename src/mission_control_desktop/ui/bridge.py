@@ -1,0 +1,71 @@
+"""From the engine's thread to the window's: batches, at most one a frame, on the GUI thread."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from time import perf_counter
+
+from PySide6.QtCore import QObject, Qt, QTimer, Signal, Slot
+
+from mission_control_desktop.client.inbox import WORKSPACE, Inbox, InboxItem
+
+FRAME_MS = 16
+SLICE_SECONDS = 0.006
+"""Longest time that one drain may take before the window gets its turn again."""
+BATCH = 128
+
+Sink = Callable[[Sequence[InboxItem]], None]
+
+
+class Bridge(QObject):
+    """Hands what lies in the inbox to whoever asked for its topic. What nobody asked for is dropped."""
+
+    woken = Signal()
+
+    def __init__(self, inbox: Inbox, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._inbox = inbox
+        self._sinks: dict[str, Sink] = {}
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.setTimerType(Qt.TimerType.PreciseTimer)
+        self._timer.setInterval(FRAME_MS)
+        self._timer.timeout.connect(self.drain)
+        self.woken.connect(self._on_woken, Qt.ConnectionType.QueuedConnection)
+        inbox.on_wake(self.woken.emit)
+
+    def listen(self, topic: str, sink: Sink) -> None:
+        """Hand this topic's items to `sink`; one sink a topic, the newest counts."""
+        self._sinks[topic] = sink
+
+    def forget(self, topic: str) -> None:
+        """Hand this topic's items to nobody."""
+        self._sinks.pop(topic, None)
+
+    @Slot()
+    def _on_woken(self) -> None:
+        if not self._timer.isActive():
+            self._timer.start()
+
+    @Slot()
+    def drain(self) -> None:
+        """Hand out what is there, up to a slice of time; the rest comes with the next frame."""
+        until = perf_counter() + SLICE_SECONDS
+        while items := self._inbox.drain(max_items=BATCH):
+            topics: dict[str, list[InboxItem]] = {}
+            for item in items:
+                topics.setdefault(item.topic, []).append(item)
+            # What sessions are comes before what they say.
+            if (workspace := topics.pop(WORKSPACE, None)) is not None:
+                self._hand(WORKSPACE, workspace)
+            for topic, batch in topics.items():
+                self._hand(topic, batch)
+            if perf_counter() > until:
+                if not self._timer.isActive():
+                    self._timer.start()
+                return
+
+    def _hand(self, topic: str, batch: list[InboxItem]) -> None:
+        sink = self._sinks.get(topic)
+        if sink is not None:
+            sink(batch)

@@ -1,0 +1,98 @@
+"""What a person does, carried to the control plane: the ports of panels and of the window over one gateway."""
+
+from __future__ import annotations
+
+import msgspec
+
+from mission_control_desktop.domain.approvals import Approval
+from mission_control_desktop.domain.messages import AgentMessage
+from mission_control_desktop.domain.mission_control import Page
+from mission_control_desktop.domain.receipts import Receipt
+from mission_control_desktop.domain.sessions import AgentSession, Delivery
+from mission_control_desktop.ui.local_state import LocalState
+from mission_control_desktop.ui.panel.port import Draft
+from mission_control_desktop.ui.ports import Gateway
+
+DRAFT_PREFIX = "draft:"
+MAX_DRAFTS = 500
+"""Drafts kept at most; the ones stored first make room."""
+
+
+class GatewayPort:
+    """`PanelPort` over a gateway; the window's own actions on sessions go the same way."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+
+    async def inject(
+        self,
+        session_id: str,
+        content: str,
+        *,
+        delivery: Delivery | None,
+        pause_before_send: bool,
+        expected_run_id: str | None,
+        idempotency_key: str,
+    ) -> Receipt:
+        return await self._gateway.call(
+            lambda mc: mc.inject(
+                session_id,
+                content,
+                delivery=delivery,
+                pause_before_send=pause_before_send,
+                expected_run_id=expected_run_id,
+                idempotency_key=idempotency_key,
+            )
+        )
+
+    async def withdraw(self, session_id: str, injection_id: str) -> Receipt:
+        return await self._gateway.call(lambda mc: mc.withdraw(session_id, injection_id))
+
+    async def pause(self, session_id: str, *, level: str | None, expected_run_id: str | None) -> AgentSession:
+        return await self._gateway.call(lambda mc: mc.pause(session_id, level=level, expected_run_id=expected_run_id))
+
+    async def resume(self, session_id: str, *, expected_run_id: str | None) -> AgentSession:
+        return await self._gateway.call(lambda mc: mc.resume(session_id, expected_run_id=expected_run_id))
+
+    async def terminate(
+        self, session_id: str, *, expected_run_id: str | None, reason: str | None = None
+    ) -> AgentSession:
+        return await self._gateway.call(
+            lambda mc: mc.terminate(session_id, reason=reason, expected_run_id=expected_run_id)
+        )
+
+    async def kill(self, session_id: str, *, reason: str, expected_run_id: str | None) -> AgentSession:
+        return await self._gateway.call(lambda mc: mc.kill(session_id, reason=reason, expected_run_id=expected_run_id))
+
+    async def answer(self, approval_id: str, option_id: str) -> Approval:
+        return await self._gateway.call(lambda mc: mc.answer(approval_id, option_id))
+
+    async def messages(
+        self, session_id: str, *, limit: int, before: int | None = None, after: int | None = None
+    ) -> Page[AgentMessage]:
+        return await self._gateway.call(lambda mc: mc.messages(session_id, limit=limit, before=before, after=after))
+
+    async def receipts(self, session_id: str) -> tuple[Receipt, ...]:
+        return await self._gateway.call(lambda mc: mc.receipts(session_id))
+
+
+class StateDrafts:
+    """`DraftStore` over the local state."""
+
+    def __init__(self, state: LocalState) -> None:
+        self._state = state
+
+    async def load(self, session_id: str) -> Draft | None:
+        raw = self._state.get(DRAFT_PREFIX + session_id)
+        if raw is None:
+            return None
+        try:
+            return msgspec.convert(raw, Draft)
+        except msgspec.ValidationError:
+            return None
+
+    def save(self, session_id: str, draft: Draft | None) -> None:
+        self._state.put(DRAFT_PREFIX + session_id, None if draft is None else msgspec.to_builtins(draft))
+        kept = self._state.keys(DRAFT_PREFIX)
+        for key in kept[: max(0, len(kept) - MAX_DRAFTS)]:
+            self._state.put(key, None)

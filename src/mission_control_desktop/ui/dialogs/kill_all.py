@@ -1,0 +1,353 @@
+"""Kill All: a scope, what it hits, typed words, a reason, and then the result for each target as it comes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from math import ceil
+from typing import Any
+
+from PySide6.QtCore import QAbstractTableModel, QModelIndex, QObject, QPersistentModelIndex, Qt, QTimer, Signal
+from PySide6.QtGui import QKeyEvent
+from PySide6.QtWidgets import (
+    QAbstractItemView,
+    QDialog,
+    QFormLayout,
+    QHBoxLayout,
+    QHeaderView,
+    QLabel,
+    QLineEdit,
+    QPushButton,
+    QRadioButton,
+    QStackedWidget,
+    QTableView,
+    QVBoxLayout,
+    QWidget,
+)
+
+from mission_control_desktop.domain.kill import CONFIRM_WORDS, SCOPE_ALL, KillAll, KillState, TargetState
+from mission_control_desktop.domain.limits import MAX_REASON_CHARS
+from mission_control_desktop.domain.sessions import INTERNAL_PROVIDER, AgentSession
+from mission_control_desktop.ui import theme, words
+from mission_control_desktop.ui.sessions import SessionStore
+
+Index = QModelIndex | QPersistentModelIndex
+_ROOT = QModelIndex()
+
+STATE_WORDS = {
+    TargetState.FROZEN: "frozen, not dead yet",
+    TargetState.DEAD: "dead",
+    TargetState.ASKED: "asked, not verified",
+    TargetState.UNREACHABLE: "unreachable",
+    TargetState.CAME_BACK: "came back",
+}
+
+_Row = tuple[str, str, str, str, TargetState | None]
+
+
+class TargetsModel(QAbstractTableModel):
+    """Sessions in the scope, and after the order each one's result."""
+
+    COLUMNS = ("Session", "Provider", "Now", "Detail")
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        self._rows: list[_Row] = []
+        super().__init__(parent)
+
+    def show_sessions(self, sessions: Sequence[AgentSession]) -> None:
+        """List what the order would hit."""
+        self._replace([(words.name(s), s.provider, theme.status_text(s), "", None) for s in sessions])
+
+    def show_result(self, kill: KillAll, names: Mapping[str, str]) -> None:
+        """List what has become of each target."""
+        self._replace(
+            [
+                (names.get(t.session_id, t.session_id), t.provider, STATE_WORDS[t.state], t.detail or "", t.state)
+                for t in kill.targets
+            ]
+        )
+
+    def _replace(self, rows: list[_Row]) -> None:
+        if len(rows) == len(self._rows):
+            self._rows = rows
+            if rows:
+                self.dataChanged.emit(self.index(0, 0), self.index(len(rows) - 1, len(self.COLUMNS) - 1))
+            return
+        self.beginResetModel()
+        self._rows = rows
+        self.endResetModel()
+
+    def rowCount(self, parent: Index = _ROOT) -> int:
+        return 0 if parent.isValid() else len(self._rows)
+
+    def columnCount(self, parent: Index = _ROOT) -> int:
+        return 0 if parent.isValid() else len(self.COLUMNS)
+
+    def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+        if role == Qt.ItemDataRole.DisplayRole and orientation is Qt.Orientation.Horizontal:
+            return self.COLUMNS[section]
+        return None
+
+    def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+        if not index.isValid():
+            return None
+        row = self._rows[index.row()]
+        if role in (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.ToolTipRole):
+            return row[index.column()]
+        if role == Qt.ItemDataRole.ForegroundRole and index.column() == 2 and row[4] is not None:
+            look = theme.current()
+            if row[4] is TargetState.DEAD:
+                return look.text
+            return look.attention if row[4] in (TargetState.ASKED, TargetState.FROZEN) else look.error
+        return None
+
+
+class KillAllDialog(QDialog):
+    """Emits what was confirmed; whoever carries it out calls `started` or `failed`, and the store brings results."""
+
+    confirmed = Signal(str, str)
+    """Scope, reason."""
+    undo_requested = Signal(str)
+    """Kill id."""
+
+    def __init__(
+        self, store: SessionStore, parent: QWidget | None = None, *, now: Callable[[], datetime] = words.utc_now
+    ) -> None:
+        super().__init__(parent)
+        self._store = store
+        self._now = now
+        self._kill_id = ""
+        self._busy = False
+        self._names: dict[str, str] = {}
+        self._scopes: dict[str, QRadioButton] = {}
+        self.setObjectName("dialog.kill_all")
+        self.setWindowTitle("Kill All")
+        self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        self.setMinimumSize(660, 560)
+
+        title = QLabel("Kill All")
+        title.setProperty("tone", "title")
+        self._what = QLabel(
+            "Ends every agent in the scope at once, with everything below it. Work in progress is lost. "
+            "To end one agent gracefully, use Terminate in its panel."
+        )
+        self._what.setWordWrap(True)
+        self.model = TargetsModel(self)
+        self.table = _targets_table(self.model)
+        self.summary = QLabel()
+        self.summary.setProperty("tone", "heading")
+        self.summary.setWordWrap(True)
+        self.reason = QLineEdit()
+        self.reason.setObjectName("reason")
+        self.reason.setMaxLength(MAX_REASON_CHARS)
+        self.reason.setPlaceholderText("Why? It goes into the audit log.")
+        self.typed = QLineEdit()
+        self.typed.setObjectName("typed")
+        self.typed.setPlaceholderText(CONFIRM_WORDS)
+        self.typed.setAccessibleName(f"Type {CONFIRM_WORDS} to confirm")
+        self.error = QLabel()
+        self.error.setProperty("tone", "error")
+        self.error.setWordWrap(True)
+        self.error.hide()
+        self.cancel = QPushButton("Cancel")
+        self.cancel.setAutoDefault(False)
+        self.cancel.clicked.connect(self.reject)
+        self.act = QPushButton("Kill All")
+        self.act.setObjectName("act")
+        self.act.setProperty("kind", "danger")
+        self.act.setAutoDefault(False)
+        self.act.clicked.connect(self._on_act)
+        self._result = QLabel()
+        self._result.setWordWrap(True)
+        self.undo = QPushButton("Undo")
+        self.undo.setObjectName("undo")
+        self.undo.setProperty("kind", "primary")
+        self.undo.setAutoDefault(False)
+        self.undo.setToolTip("Thaw everything that is frozen; nothing is killed")
+        self.undo.clicked.connect(self._on_undo)
+        self.undo.hide()
+        self._countdown = QTimer(self)
+        self._countdown.setInterval(250)
+        self._countdown.timeout.connect(self._on_tick)
+        self._lower = QStackedWidget()
+        self._lay_out(title)
+
+        self.typed.textChanged.connect(lambda _t: self._refresh())
+        self.reason.textChanged.connect(lambda _t: self._refresh())
+        store.sessions_changed.connect(self._on_sessions)
+        store.kill_changed.connect(self._on_kill)
+        self._refresh()
+        self.reason.setFocus()
+
+    def _lay_out(self, title: QLabel) -> None:
+        scopes = QHBoxLayout()
+        scopes.setSpacing(16)
+        for scope, text in self._offered():
+            button = QRadioButton(text)
+            button.setObjectName(f"scope.{scope}")
+            self._scopes[scope] = button
+            scopes.addWidget(button)
+        scopes.addStretch(1)
+        self._scopes[SCOPE_ALL].setChecked(True)
+        for button in self._scopes.values():
+            button.toggled.connect(lambda on: self._refresh() if on else None)
+        form = QFormLayout()
+        form.setContentsMargins(0, 0, 0, 0)
+        form.addRow("&Reason", self.reason)
+        form.addRow(f"&Type {CONFIRM_WORDS}", self.typed)
+        ask = QWidget()
+        ask.setLayout(form)
+        self._lower.addWidget(ask)
+        self._lower.addWidget(self._result)
+        self._lower.setFixedHeight(84)
+        buttons = QHBoxLayout()
+        buttons.addWidget(self.cancel)
+        buttons.addStretch(1)
+        buttons.addWidget(self.undo)
+        buttons.addWidget(self.act)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(20, 16, 20, 16)
+        layout.setSpacing(10)
+        layout.addWidget(title)
+        layout.addWidget(self._what)
+        layout.addLayout(scopes)
+        layout.addWidget(self.summary)
+        layout.addWidget(self.table, 1)
+        layout.addWidget(self._lower)
+        layout.addWidget(self.error)
+        layout.addLayout(buttons)
+
+    def _offered(self) -> list[tuple[str, str]]:
+        providers = sorted({s.provider for s in self._store.sessions.values()} - {INTERNAL_PROVIDER})
+        offers = [(SCOPE_ALL, f"All providers ({len(self._store.live())})")]
+        offers.append((INTERNAL_PROVIDER, f"Internal ({len(self._store.live(INTERNAL_PROVIDER))})"))
+        offers += [(p, f"{p} ({len(self._store.live(p))})") for p in providers]
+        return offers
+
+    @property
+    def scope(self) -> str:
+        """The chosen scope: `all`, `internal` or a provider's name."""
+        return next(scope for scope, button in self._scopes.items() if button.isChecked())
+
+    def _on_sessions(self, _ids: list[str]) -> None:
+        if not self._kill_id:
+            self._refresh()
+
+    def _refresh(self) -> None:
+        if self._kill_id:
+            return
+        for scope, text in self._offered():
+            if scope in self._scopes:
+                self._scopes[scope].setText(text)
+        targets = self._store.live(None if self.scope == SCOPE_ALL else self.scope)
+        self.model.show_sessions(targets)
+        self.summary.setText(
+            f"{words.plural(len(targets), 'agent')} will be killed" if targets else "No agent in this scope is alive"
+        )
+        typed, reason = self.typed.text() == CONFIRM_WORDS, bool(self.reason.text().strip())
+        self.act.setEnabled(typed and reason and not self._busy)
+        missing = [w for w, ok in (("a reason", reason), (f"the words {CONFIRM_WORDS}", typed)) if not ok]
+        self.act.setToolTip(f"Needs {' and '.join(missing)}" if missing else "")
+
+    def _on_act(self) -> None:
+        self._busy = True
+        self._names = {s.session_id: words.name(s) for s in self._store.sessions.values()}
+        self.error.hide()
+        self.act.setText("Killing…")
+        self._refresh()
+        self.confirmed.emit(self.scope, self.reason.text().strip())
+
+    def started(self, kill: KillAll) -> None:
+        """The control plane has taken the order; from now on its results are shown."""
+        self._kill_id = kill.kill_id
+        for button in self._scopes.values():
+            button.setEnabled(False)
+        self.act.hide()
+        self.cancel.setText("Close")
+        self.cancel.setFocus()
+        self._what.hide()
+        self._lower.setCurrentWidget(self._result)
+        self._store.kills.setdefault(kill.kill_id, kill)
+        self._show(self._store.kills[kill.kill_id])
+
+    def failed(self, message: str) -> None:
+        """The order was not taken."""
+        self._busy = False
+        self.act.setText("Kill All")
+        self.error.setText(message)
+        self.error.show()
+        self._refresh()
+
+    def _on_kill(self, kill_id: str) -> None:
+        if kill_id == self._kill_id:
+            self._show(self._store.kills[kill_id])
+
+    def _show(self, kill: KillAll) -> None:
+        self.model.show_result(kill, self._names)
+        total = len(kill.targets)
+        dead = sum(t.state is TargetState.DEAD for t in kill.targets)
+        self.summary.setText(f"{dead} of {total} verified dead")
+        frozen = kill.state is KillState.FROZEN and kill.undo_until is not None
+        match kill.state:
+            case KillState.FROZEN if frozen:
+                self.summary.setText(f"{words.plural(total, 'agent')} frozen")
+                text = "Everything in the scope is stopped and will be killed. Until then it can be undone."
+            case KillState.UNDONE:
+                self.summary.setText("Undone")
+                text = "What was frozen runs again. Nothing was killed."
+            case KillState.DONE if dead < total:
+                left = words.plural(total - dead, "target")
+                text = f"Finished. {left} could not be verified dead: see the table, and look at the panels."
+            case KillState.DONE:
+                text = "Finished. Every target is verified dead." if total else "Finished. Nothing was alive."
+            case _:
+                text = "Killing. Results come in as each target is verified."
+        self._result.setText(f"{text} {kill.detail}" if kill.detail else text)
+        self.undo.setVisible(frozen)
+        if frozen:
+            self.undo.setEnabled(True)
+            self._countdown.start()
+            self._on_tick()
+        else:
+            self._countdown.stop()
+
+    def _on_tick(self) -> None:
+        kill = self._store.kills.get(self._kill_id)
+        if kill is None or kill.undo_until is None:
+            return
+        left = (kill.undo_until - self._now()).total_seconds()
+        self.undo.setText(f"Undo ({max(0, ceil(left))} s)")
+        if left <= 0:
+            self.undo.setEnabled(False)
+            self._countdown.stop()
+
+    def _on_undo(self) -> None:
+        self.undo.setEnabled(False)
+        self._countdown.stop()
+        self.undo_requested.emit(self._kill_id)
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        # Return presses nothing here, whatever has the focus; a press must be meant.
+        if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
+            event.accept()
+            return
+        super().keyPressEvent(event)
+
+
+def _targets_table(model: TargetsModel) -> QTableView:
+    table = QTableView()
+    table.setModel(model)
+    table.setAccessibleName("Targets")
+    table.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
+    table.verticalHeader().hide()
+    table.verticalHeader().setDefaultSectionSize(24)
+    table.setShowGrid(False)
+    table.setTabKeyNavigation(False)
+    header = table.horizontalHeader()
+    header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+    header.setSectionResizeMode(3, QHeaderView.ResizeMode.Stretch)
+    header.setHighlightSections(False)
+    header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
+    table.setColumnWidth(1, 90)
+    table.setColumnWidth(2, 160)
+    return table

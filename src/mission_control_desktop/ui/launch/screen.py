@@ -1,0 +1,277 @@
+"""The first screen, and the one behind "New agent": cards on the left, what is asked on the right."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from PySide6.QtCore import QSize, Qt, Signal
+from PySide6.QtGui import QKeyEvent
+from PySide6.QtWidgets import (
+    QButtonGroup,
+    QFrame,
+    QGridLayout,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QScrollArea,
+    QVBoxLayout,
+    QWidget,
+)
+
+from mission_control_desktop.domain.profiles import ProfileView
+from mission_control_desktop.ui import icons, theme
+from mission_control_desktop.ui.launch.start_form import StartForm
+
+
+class Card(QPushButton):
+    """One agent that can be started: name, command, version."""
+
+    def __init__(self, title: str, detail: str, note: str, icon_name: str, *, demo: bool = False) -> None:
+        super().__init__()
+        self.setCheckable(True)
+        self.setProperty("kind", "card")
+        self.setAccessibleName(f"{title}. {note}")
+        self._icon_name = icon_name
+        self._icon = QLabel()
+        self._icon.setFixedSize(24, 24)
+        heading = QLabel(title)
+        heading.setProperty("tone", "heading")
+        heading.setTextFormat(Qt.TextFormat.PlainText)
+        head = QHBoxLayout()
+        head.setSpacing(8)
+        head.addWidget(heading)
+        if demo:
+            tag = QLabel("DEMO")
+            tag.setProperty("tone", "demo")
+            head.addWidget(tag, 0, Qt.AlignmentFlag.AlignVCenter)
+        head.addStretch(1)
+        command = QLabel(detail)
+        command.setFont(theme.mono_font(theme.metrics.text_small))
+        command.setTextFormat(Qt.TextFormat.PlainText)
+        command.setProperty("tone", "muted")
+        command.setToolTip(detail)
+        command.setSizePolicy(command.sizePolicy().Policy.Ignored, command.sizePolicy().Policy.Preferred)
+        below = QLabel(note)
+        below.setProperty("tone", "small")
+        below.setTextFormat(Qt.TextFormat.PlainText)
+        lines = QVBoxLayout()
+        lines.setSpacing(2)
+        lines.addLayout(head)
+        lines.addWidget(command)
+        lines.addWidget(below)
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(12, 10, 12, 10)
+        layout.setSpacing(12)
+        layout.addWidget(self._icon, 0, Qt.AlignmentFlag.AlignTop)
+        layout.addLayout(lines, 1)
+        for label in (heading, command, below, self._icon):
+            label.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
+        self.refresh_icon()
+
+    def refresh_icon(self) -> None:
+        """Take the theme's colours."""
+        self._icon.setPixmap(icons.pixmap(self._icon_name, 24, theme.current().text_muted, ratio=2))
+
+    def sizeHint(self) -> QSize:
+        layout = self.layout()
+        return layout.sizeHint() if layout is not None else super().sizeHint()
+
+    def minimumSizeHint(self) -> QSize:
+        return QSize(200, self.sizeHint().height())
+
+
+class LaunchScreen(QFrame):
+    """Cards for every profile. The presenter brings profiles and takes requests."""
+
+    start_requested = Signal(object)
+    demo_requested = Signal()
+    own_requested = Signal()
+    edit_requested = Signal(str)
+    refresh_requested = Signal()
+    closed = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName("launch")
+        self.setProperty("surface", "window")
+        self._profiles: dict[str, ProfileView] = {}
+        self._cards: dict[str, Card] = {}
+        self._group = QButtonGroup(self)
+        self._group.setExclusive(True)
+        self.title = QLabel()
+        self.title.setProperty("tone", "title")
+        self.subtitle = QLabel()
+        self.subtitle.setProperty("tone", "muted")
+        self.subtitle.setWordWrap(True)
+        self.back = QPushButton("Back to the panels")
+        self.back.setAutoDefault(False)
+        self.back.clicked.connect(self.closed)
+        head = QHBoxLayout()
+        words = QVBoxLayout()
+        words.setSpacing(4)
+        words.addWidget(self.title)
+        words.addWidget(self.subtitle)
+        head.addLayout(words, 1)
+        head.addWidget(self.back, 0, Qt.AlignmentFlag.AlignTop)
+
+        self._cards_box = QWidget()
+        self._cards_layout = QVBoxLayout(self._cards_box)
+        self._cards_layout.setContentsMargins(2, 2, 10, 2)
+        self._cards_layout.setSpacing(8)
+        area = QScrollArea()
+        area.setWidgetResizable(True)
+        area.setFrameShape(QScrollArea.Shape.NoFrame)
+        area.setWidget(self._cards_box)
+        area.setMinimumWidth(300)
+        area.setSizeAdjustPolicy(QScrollArea.SizeAdjustPolicy.AdjustIgnored)
+        area.viewport().setAutoFillBackground(False)
+        self._cards_box.setAutoFillBackground(False)
+        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+
+        self.form = StartForm()
+        holder = QFrame()
+        holder.setProperty("surface", "card")
+        inner = QVBoxLayout(holder)
+        inner.setContentsMargins(20, 16, 20, 16)
+        inner.addWidget(self.form)
+
+        grid = QGridLayout()
+        grid.setHorizontalSpacing(16)
+        grid.addWidget(area, 0, 0)
+        grid.addWidget(holder, 0, 1, Qt.AlignmentFlag.AlignTop)
+        grid.setColumnStretch(0, 5)
+        grid.setColumnStretch(1, 6)
+        body = QWidget()
+        body.setMaximumWidth(1120)
+        column = QVBoxLayout(body)
+        column.setContentsMargins(24, 24, 24, 24)
+        column.setSpacing(16)
+        column.addLayout(head)
+        column.addLayout(grid, 1)
+        outer = QHBoxLayout(self)
+        outer.setContentsMargins(0, 0, 0, 0)
+        outer.addStretch(1)
+        outer.addWidget(body, 100)
+        outer.addStretch(1)
+
+        self.form.start_requested.connect(self.start_requested)
+        self.form.demo_requested.connect(self.demo_requested)
+        self.form.edit_requested.connect(self.edit_requested)
+        self._group.buttonToggled.connect(self._on_toggled)
+        theme.signals.theme_changed.connect(self._on_theme)
+        self.set_first_run(True)
+        self.show_profiles((), note="Looking for agents on this computer…")
+
+    def set_first_run(self, first: bool) -> None:
+        """Words for someone who has no session yet, or for someone who wants another agent."""
+        if first:
+            self.title.setText("Start your first agent")
+            self.subtitle.setText(
+                "These agents were found on this computer. No account is needed here: each agent uses its own. "
+                "To look around first, start the demo mission."
+            )
+        else:
+            self.title.setText("New agent")
+            self.subtitle.setText("It gets a panel and a place in the roster, and goes on when this window is closed.")
+        self.back.setVisible(not first)
+
+    def show_profiles(self, profiles: Sequence[ProfileView], *, note: str = "") -> None:
+        """Make the cards: the demo, one's own, then what was found."""
+        chosen = next((name for name, card in self._cards.items() if card.isChecked()), None)
+        had_focus = next((name for name, card in self._cards.items() if card.hasFocus()), None)
+        for card in self._cards.values():
+            self._group.removeButton(card)
+        while (item := self._cards_layout.takeAt(0)) is not None:
+            if (old := item.widget()) is not None:
+                old.hide()
+                old.deleteLater()
+        self._cards = {}
+        self._profiles = {p.name: p for p in profiles}
+        demos = [p for p in profiles if p.demo]
+        own = [p for p in profiles if not p.demo and not p.detected]
+        found = [p for p in profiles if p.detected]
+        for profile in demos:
+            self._add(profile, "Demo mission", "scripted agents · no key, no network", "demo")
+        for heading, group in (("Your profiles", own), ("Found on this computer", found)):
+            if group:
+                label = QLabel(heading)
+                label.setProperty("tone", "small")
+                self._cards_layout.addWidget(label)
+            for profile in group:
+                version = f"version {profile.version}" if profile.version else "version not known"
+                self._add(profile, profile.title or profile.name, version, "agent")
+        if profiles and not found:
+            none = QLabel(
+                "No known agent was found in PATH (Claude Code, Codex, Gemini, OpenCode, Qwen, Kimi, Vibe, …). "
+                "Install one, or add any command that speaks the Agent Client Protocol."
+            )
+            none.setProperty("tone", "muted")
+            none.setWordWrap(True)
+            self._cards_layout.addWidget(none)
+        if note:
+            label = QLabel(note)
+            label.setProperty("tone", "muted")
+            label.setWordWrap(True)
+            self._cards_layout.addWidget(label)
+        if profiles:
+            row = QHBoxLayout()
+            own_button = QPushButton("&Add a command of your own…")
+            own_button.setObjectName("add_own")
+            icons.bind(own_button, "plus")
+            own_button.setAutoDefault(False)
+            own_button.clicked.connect(self.own_requested)
+            again = QPushButton("&Look again")
+            icons.bind(again, "refresh")
+            again.setAutoDefault(False)
+            again.clicked.connect(self.refresh_requested)
+            row.addWidget(own_button)
+            row.addWidget(again)
+            row.addStretch(1)
+            holder = QWidget()
+            holder.setLayout(row)
+            row.setContentsMargins(0, 0, 0, 0)
+            self._cards_layout.addWidget(holder)
+        self._cards_layout.addStretch(1)
+        wanted = self._cards.get(chosen or "") or next(iter(self._cards.values()), None)
+        if wanted is not None:
+            wanted.setChecked(True)
+        else:
+            self.form.show_profile(None)
+        if had_focus in self._cards:
+            self._cards[had_focus].setFocus()
+
+    def _add(self, profile: ProfileView, title: str, note: str, icon_name: str) -> None:
+        card = Card(title, " ".join(profile.command), note, icon_name, demo=profile.demo)
+        card.setObjectName(f"card.{profile.name}")
+        self._cards[profile.name] = card
+        self._group.addButton(card)
+        self._cards_layout.addWidget(card)
+
+    def choose(self, name: str) -> None:
+        """Select a profile's card."""
+        if name in self._cards:
+            self._cards[name].setChecked(True)
+
+    def profile(self, name: str) -> ProfileView | None:
+        """A profile that is shown."""
+        return self._profiles.get(name)
+
+    def focus_first(self) -> None:
+        """Put the focus where one begins."""
+        card = next((c for c in self._cards.values() if c.isChecked()), None)
+        (card or self).setFocus(Qt.FocusReason.OtherFocusReason)
+
+    def _on_toggled(self, button: QPushButton, on: bool) -> None:
+        if on:
+            name = next((n for n, c in self._cards.items() if c is button), "")
+            self.form.show_profile(self._profiles.get(name))
+
+    def _on_theme(self) -> None:
+        for card in self._cards.values():
+            card.refresh_icon()
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        if event.key() == Qt.Key.Key_Escape and self.back.isVisible():
+            self.closed.emit()
+            return
+        super().keyPressEvent(event)

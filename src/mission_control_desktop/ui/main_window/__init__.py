@@ -1,0 +1,1 @@
+"""The main window: header, roster, panels, drawer, and what ties them together."""

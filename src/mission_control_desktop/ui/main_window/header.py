@@ -1,0 +1,266 @@
+"""The window's header: connection, counts, attention, and Kill All placed apart."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from PySide6.QtCore import QRectF, QSize, Qt, Signal
+from PySide6.QtGui import QFontMetrics, QPainter, QPaintEvent
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QToolButton, QWidget
+
+from mission_control_desktop.client.inbox import LinkState
+from mission_control_desktop.domain.sessions import SessionStatus
+from mission_control_desktop.ui import icons, theme, words
+from mission_control_desktop.ui.commands import CommandActions
+from mission_control_desktop.ui.sessions import SessionStore
+
+_ORDER = (
+    SessionStatus.SPAWNING,
+    SessionStatus.RUNNING,
+    SessionStatus.WAITING,
+    SessionStatus.PAUSED,
+    SessionStatus.FAILED,
+    SessionStatus.KILLED,
+    SessionStatus.COMPLETED,
+)
+
+
+@dataclass(frozen=True)
+class ConnectionView:
+    """What the header says of the connection. `level`: ok, busy, warning or error."""
+
+    text: str
+    level: str = "ok"
+    detail: str = ""
+
+
+def connection_view(
+    state: LinkState | None, *, where: str, attempt: int = 0, error: str | None = None, degraded: str | None = None
+) -> ConnectionView:
+    """Words for a state of the workspace's stream; `degraded` is what the control plane says of itself."""
+    match state:
+        case None:
+            return ConnectionView("not connected", "busy", where)
+        case LinkState.CONNECTING:
+            return ConnectionView("connecting…", "busy", where)
+        case LinkState.RECONNECTING:
+            tries = f", attempt {attempt}" if attempt > 1 else ""
+            return ConnectionView(f"reconnecting{tries}", "warning", error or where)
+        case LinkState.REFUSED:
+            return ConnectionView("refused", "error", error or where)
+    if degraded:
+        return ConnectionView("connected, degraded", "warning", degraded)
+    return ConnectionView("connected", "ok", where)
+
+
+class StatusCounts(QWidget):
+    """How many sessions are in each status: shape, number, and the word where there is room."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._counts: list[tuple[SessionStatus, int]] = []
+        self._words = True
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self.setMinimumWidth(60)
+        theme.signals.theme_changed.connect(self.update)
+
+    def set_counts(self, counts: dict[SessionStatus, int]) -> None:
+        """Show these numbers; statuses without sessions are left out."""
+        shown = [(status, counts.get(status, 0)) for status in _ORDER if counts.get(status, 0)]
+        if shown == self._counts:
+            return
+        self._counts = shown
+        text = ", ".join(f"{count} {status.value}" for status, count in shown) or "no sessions"
+        self.setToolTip(text)
+        self.setAccessibleName(f"Sessions: {text}")
+        self.updateGeometry()
+        self.update()
+
+    def text(self) -> str:
+        """The counts in words."""
+        return self.toolTip()
+
+    def sizeHint(self) -> QSize:
+        return QSize(self._width(True), 28)
+
+    def minimumSizeHint(self) -> QSize:
+        return QSize(60, 28)
+
+    def _width(self, with_words: bool) -> int:
+        metrics = QFontMetrics(theme.ui_font())
+        return sum(
+            14 + 5 + metrics.horizontalAdvance(f"{n} {s.value}" if with_words else str(n)) + 16 for s, n in self._counts
+        )
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        painter = QPainter(self)
+        look = theme.current()
+        with_words = self._width(True) <= self.width()
+        painter.setFont(theme.ui_font())
+        metrics = QFontMetrics(theme.ui_font())
+        x = 0
+        for status, count in self._counts:
+            color = look.status_color(status)
+            theme.paint_status(painter, QRectF(x, self.height() / 2 - 7, 14, 14), status)
+            text = f"{count} {status.value}" if with_words else str(count)
+            painter.setPen(color if status is SessionStatus.FAILED else look.text)
+            width = metrics.horizontalAdvance(text)
+            if x + 19 + width > self.width():
+                break
+            painter.drawText(QRectF(x + 19, 0, width + 2, self.height()), int(Qt.AlignmentFlag.AlignVCenter), text)
+            x += 19 + width + 16
+        if not self._counts:
+            painter.setPen(look.text_muted)
+            painter.drawText(self.rect(), int(Qt.AlignmentFlag.AlignVCenter), "no sessions")
+
+
+class Dot(QWidget):
+    """A small shape that goes with the connection's words: filled, ring, or triangle by level."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.level = "busy"
+        self.setFixedSize(12, 12)
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        look = theme.current()
+        painter = QPainter(self)
+        box = QRectF(0, 0, 12, 12)
+        match self.level:
+            case "ok":
+                theme.paint_status(painter, box, SessionStatus.COMPLETED, color=look.text_muted)
+            case "busy":
+                theme.paint_status(painter, box, SessionStatus.SPAWNING, color=look.text_muted)
+            case "warning":
+                theme.paint_status(painter, box, SessionStatus.WAITING, color=look.attention)
+            case _:
+                theme.paint_status(painter, box, SessionStatus.FAILED, color=look.error)
+
+
+class Header(QFrame):
+    """One line over the whole window."""
+
+    attention_clicked = Signal()
+    connection_clicked = Signal()
+
+    def __init__(self, store: SessionStore, commands: CommandActions, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._store = store
+        self._commands = commands
+        self.setObjectName("header")
+        self.setProperty("surface", "bar")
+        self._logo = QLabel(self)
+        self._logo.setPixmap(icons.pixmap("app", 24, ratio=2))
+        title = QLabel("Mission Control", self)
+        title.setProperty("tone", "heading")
+        self._dot = Dot(self)
+        self.connection = QToolButton(self)
+        self.connection.setObjectName("header.connection")
+        self.connection.setProperty("kind", "quiet")
+        self.connection.clicked.connect(self.connection_clicked)
+        self.demo = QLabel("DEMO", self)
+        self.demo.setProperty("tone", "demo")
+        self.demo.setToolTip("A demo mission runs: scripted agents, real child processes")
+        self.demo.hide()
+        self.counts = StatusCounts(self)
+        self.attention = QPushButton(self)
+        self.attention.setObjectName("header.attention")
+        self.attention.clicked.connect(self.attention_clicked)
+        self.new_agent = self._button("mission.new_agent", "New agent", "plus", primary=True)
+        self.audit = self._button("view.audit", "Audit", "audit")
+        self.audit.setCheckable(True)
+        self.appearance = QToolButton(self)
+        self.appearance.setObjectName("header.appearance")
+        self.appearance.setProperty("kind", "quiet")
+        self.appearance.setToolTip("Switch light and dark (Ctrl+Shift+L)")
+        self.appearance.setAccessibleName("Switch light and dark")
+        self.appearance.clicked.connect(commands["view.appearance"].trigger)
+        self.kill_all = self._button("mission.kill_all", "Kill All…", "kill")
+        self.kill_all.setProperty("kind", "danger-outline")
+
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(12, 6, 12, 6)
+        layout.setSpacing(8)
+        layout.addWidget(self._logo)
+        layout.addWidget(title)
+        layout.addSpacing(8)
+        layout.addWidget(self._dot)
+        layout.addWidget(self.connection)
+        layout.addWidget(self.demo, 0, Qt.AlignmentFlag.AlignVCenter)
+        layout.addSpacing(8)
+        layout.addWidget(self.counts, 1)
+        layout.addWidget(self.attention)
+        layout.addWidget(self.new_agent)
+        layout.addWidget(self.audit)
+        layout.addWidget(self.appearance)
+        # Apart from everything that is used often.
+        layout.addSpacing(40)
+        layout.addWidget(self.kill_all)
+        self.setFixedHeight(theme.metrics.header)
+
+        store.sessions_changed.connect(self._on_sessions)
+        store.sessions_removed.connect(self._on_sessions)
+        store.attention_changed.connect(self.refresh)
+        commands["view.audit"].toggled.connect(self.audit.setChecked)
+        for command_id in ("mission.kill_all", "mission.new_agent"):
+            commands[command_id].changed.connect(self._on_actions)
+        theme.signals.theme_changed.connect(self._on_theme)
+        self._on_theme()
+        self.refresh()
+        self._on_actions()
+        self.set_connection(connection_view(None, where="starting"))
+
+    def _button(self, command_id: str, text: str, icon_name: str, *, primary: bool = False) -> QPushButton:
+        action = self._commands[command_id]
+        button = QPushButton(text, self)
+        button.setObjectName(f"header.{command_id}")
+        button.setProperty("icon_name", icon_name)
+        if primary:
+            button.setProperty("kind", "primary")
+        key = action.shortcut().toString()
+        button.setToolTip(f"{action.text().replace('&', '')} ({key})" if key else action.text().replace("&", ""))
+        button.clicked.connect(action.trigger)
+        button.setAutoDefault(False)
+        return button
+
+    def _on_actions(self) -> None:
+        self.kill_all.setEnabled(self._commands["mission.kill_all"].isEnabled())
+        self.new_agent.setEnabled(self._commands["mission.new_agent"].isEnabled())
+
+    def _on_sessions(self, _ids: list[str]) -> None:
+        self.refresh()
+
+    def set_connection(self, view: ConnectionView) -> None:
+        """Show how the connection is."""
+        self.connection.setText(view.text)
+        self.connection.setToolTip(view.detail)
+        self.connection.setAccessibleName(f"Connection: {view.text}. {view.detail}")
+        self._dot.level = view.level
+        self._dot.update()
+
+    def refresh(self) -> None:
+        """Take the numbers from the store."""
+        self.counts.set_counts(dict(self._store.counts))
+        self.demo.setVisible(any(words.is_demo(s) for s in self._store.live()))
+        needed = len(self._store.attention())
+        if needed:
+            self.attention.setText(f"{needed} needs you" if needed == 1 else f"{needed} need you")
+        else:
+            self.attention.setText("Nothing needs you")
+        wanted = "attention" if needed else "quiet"
+        if self.attention.property("kind") != wanted:
+            self.attention.setProperty("kind", wanted)
+            self.attention.style().unpolish(self.attention)
+            self.attention.style().polish(self.attention)
+        self.attention.setIcon(
+            icons.icon("attention", theme.current().attention) if needed else icons.icon("attention")
+        )
+        self.attention.setToolTip("Open approvals and failures; go to the next one (Ctrl+J)")
+
+    def _on_theme(self) -> None:
+        look = theme.current()
+        self.appearance.setIcon(icons.icon("appearance"))
+        self.new_agent.setIcon(icons.icon("plus", look.on_accent))
+        self.audit.setIcon(icons.icon("audit"))
+        self.kill_all.setIcon(icons.icon("kill", look.error))
+        self.refresh()

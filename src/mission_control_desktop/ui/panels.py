@@ -1,0 +1,155 @@
+"""Makes panels, gives each its session's stream, and takes it away again when the panel closes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import structlog
+from PySide6.QtCore import QObject, Signal
+from PySide6.QtWidgets import QWidget
+
+from mission_control_desktop.client.inbox import InboxItem, Link, LinkState
+from mission_control_desktop.domain.errors import MissionControlError
+from mission_control_desktop.domain.events import EventType, StreamEvent
+from mission_control_desktop.domain.sessions import AgentSession
+from mission_control_desktop.domain.tasks import Tasks
+from mission_control_desktop.ui.bridge import Bridge
+from mission_control_desktop.ui.panel.panel import OrchestratorPanel
+from mission_control_desktop.ui.panel.port import DraftStore, PanelPort
+from mission_control_desktop.ui.ports import SessionFeeds
+from mission_control_desktop.ui.sessions import SessionStore
+
+log = structlog.get_logger(__name__)
+
+REPLAY = 200
+"""Messages read at first, and repeated by the stream when it opens."""
+
+
+class Panels(QObject):
+    """Live panels by session id. The store brings what is known of a session, its own stream brings its words."""
+
+    session_wanted = Signal(str)
+
+    def __init__(
+        self,
+        store: SessionStore,
+        port: PanelPort,
+        drafts: DraftStore,
+        feeds: SessionFeeds,
+        bridge: Bridge,
+        tasks: Tasks,
+        parent: QObject | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self._store, self._port, self._drafts = store, port, drafts
+        self._feeds, self._bridge, self._tasks = feeds, bridge, tasks
+        self._live: dict[str, OrchestratorPanel] = {}
+        self._connected = False
+        self._may_act = True
+        store.sessions_changed.connect(self._on_sessions)
+        store.approvals_changed.connect(self._on_approvals)
+
+    def make(self, session: AgentSession) -> QWidget:
+        """A panel for a session, its stream opened."""
+        session_id = session.session_id
+        panel = OrchestratorPanel(session, self._port, self._drafts, may_act=self._may_act)
+        panel.session_wanted.connect(self.session_wanted)
+        self._live[session_id] = panel
+        panel.set_sub_agents(len(self._store.descendants(session_id)))
+        panel.set_approvals(self._store.approvals.values())
+        panel.set_connection(self._connected)
+        self._bridge.listen(session_id, lambda items: self._on_items(session_id, items))
+        panel.start()
+        if self._connected:
+            self._tasks.start(self._fill(panel), name="open panel")
+        return panel
+
+    async def _fill(self, panel: OrchestratorPanel) -> None:
+        """History first, then the stream, whose replay overlaps it: messages are known by their ids."""
+        session_id = panel.session_id
+        try:
+            page = await self._port.messages(session_id, limit=REPLAY)
+        except MissionControlError as error:
+            log.warning("history not read", session=session_id, error=error.message)
+        else:
+            if self._live.get(session_id) is panel:
+                panel.load(page.items, has_older=page.next_cursor is not None)
+        if self._live.get(session_id) is panel:
+            self._feeds.open_session(session_id)
+
+    def closed(self, session_id: str) -> None:
+        """The view of a session is gone; the session is not."""
+        panel = self._live.pop(session_id, None)
+        if panel is None:
+            return
+        self._bridge.forget(session_id)
+        self._feeds.close_session(session_id)
+        self._tasks.start(panel.close_panel(), name="close panel")
+
+    def get(self, session_id: str) -> OrchestratorPanel | None:
+        """The open panel of a session."""
+        return self._live.get(session_id)
+
+    async def close(self) -> None:
+        """Close all; drafts are kept."""
+        for session_id in list(self._live):
+            panel = self._live.pop(session_id)
+            self._bridge.forget(session_id)
+            await panel.close_panel()
+
+    def set_connected(self, connected: bool) -> None:
+        """A control plane was connected, or lost for good; streams come back by themselves after a passing fault."""
+        self._connected = connected
+        for panel in self._live.values():
+            if connected:
+                self._tasks.start(self._fill(panel), name="open panel")
+            else:
+                panel.set_connection(False)
+
+    def set_may_act(self, may_act: bool) -> None:
+        """Observers only watch."""
+        self._may_act = may_act
+        for panel in self._live.values():
+            panel.set_may_act(may_act)
+
+    # -- from outside
+
+    def _on_items(self, session_id: str, items: Sequence[InboxItem]) -> None:
+        panel = self._live.get(session_id)
+        if panel is None:
+            return
+        events: list[StreamEvent] = []
+        for item in items:
+            if isinstance(item.event, Link):
+                self._on_link(panel, item.event)
+            else:
+                events.append(item.event)
+        if events:
+            panel.apply(events)
+            # What only this stream said about the session and its questions is news for the rest of the window, too.
+            self._store.apply(e for e in events if e.type in (EventType.SESSION, EventType.APPROVAL))
+
+    @staticmethod
+    def _on_link(panel: OrchestratorPanel, link: Link) -> None:
+        match link.state:
+            case LinkState.CONNECTED:
+                panel.set_connection(True)
+            case LinkState.RECONNECTING:
+                panel.set_connection(False, f"Reconnecting: {link.error}" if link.error else "")
+            case LinkState.REFUSED:
+                panel.set_connection(False, link.error or "The control plane refused this stream.")
+            case LinkState.CONNECTING:
+                pass
+
+    def _on_sessions(self, session_ids: list[str]) -> None:
+        changed = set(session_ids)
+        for session_id, panel in self._live.items():
+            if session_id in changed:
+                panel.set_session(self._store.sessions[session_id])
+        if any(self._store.sessions[i].parent_session_id for i in changed if i in self._store.sessions):
+            for session_id, panel in self._live.items():
+                panel.set_sub_agents(len(self._store.descendants(session_id)))
+
+    def _on_approvals(self) -> None:
+        for panel in self._live.values():
+            panel.set_approvals(self._store.approvals.values())

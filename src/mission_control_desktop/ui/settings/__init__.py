@@ -1,0 +1,1 @@
+"""Settings: appearance, the connection, launch profiles."""
