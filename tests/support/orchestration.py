@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import signal
 import sys
@@ -166,8 +167,6 @@ class House:
 
     def journal_text(self, native: str) -> str:
         """What the agent said according to its journal: the text of all its chunks."""
-        import json
-
         parts = []
         for entry in read_journal(self.directory(native)):
             if entry.kind == "in" and entry.line is not None:
@@ -188,19 +187,23 @@ class House:
         await eventually(probe, f"the end of {native}")
 
     def sweep(self) -> int:
-        """Kill everything that is left; the number of agent processes that were."""
-        count = 0
-        agents = self.data_dir / "agents"
-        for directory in agents.iterdir() if agents.is_dir() else ():
-            identity = read_identity(directory)
-            if identity is not None and keeper_alive(directory):
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(identity.pid, signal.SIGKILL)
-                deadline = time.monotonic() + 5
-                while keeper_alive(directory) and time.monotonic() < deadline:
-                    time.sleep(0.01)
-            count += len(kill_tree_of_dead_keeper(directory).killed)
-        return count
+        return sweep(self.data_dir)
+
+
+def sweep(data_dir: Path) -> int:
+    """Kill everything that is left; the number of agent processes that were."""
+    count = 0
+    agents = data_dir / "agents"
+    for directory in agents.iterdir() if agents.is_dir() else ():
+        identity = read_identity(directory)
+        if identity is not None and keeper_alive(directory):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(identity.pid, signal.SIGKILL)
+            deadline = time.monotonic() + 5
+            while keeper_alive(directory) and time.monotonic() < deadline:
+                time.sleep(0.01)
+        count += len(kill_tree_of_dead_keeper(directory).killed)
+    return count
 
 
 @contextlib.asynccontextmanager
