@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-
 import signal
 import subprocess
 import sys
@@ -14,7 +13,7 @@ import pytest
 from sqlalchemy import func, select
 
 from mission_control_desktop.domain.events import parse_event_id
-from mission_control_desktop.record.ops import PutMessage, PutSession
+from mission_control_desktop.record.ops import PutMessage, RecordOp
 from mission_control_desktop.storage import Database, open_database
 from mission_control_desktop.storage import tables as t
 from support.records import Client, append, audit_draft, message, on_record, recording
@@ -120,7 +119,7 @@ async def _holds(database: Database, last_shown: str, last_audited: int) -> None
         client = Client()
         async with recorder.stream_session("internal:a", last_event_id=last_shown) as stream:
             number = (await record.cursor("a")) + 1
-            again = [PutMessage(message=message("after", "x", of="a")), append("after", 1, "y", of="a")]
+            again: list[RecordOp] = [PutMessage(message=message("after", "x", of="a")), append("after", 1, "y", of="a")]
             await recorder.provider_record("internal").apply("a", again, cursor=number, durable=True)
             while "after" not in client.messages or client.messages["after"].content != "xy":
                 client.take((await anext(stream)).event)

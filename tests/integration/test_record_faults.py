@@ -1,4 +1,4 @@
-"""A full disk, a locked database, ops that can never be recorded: nothing lost, nothing doubled, nobody else held up."""
+"""A full disk, a locked database, ops that can never be recorded: nothing lost or doubled, nobody else held up."""
 
 from __future__ import annotations
 

@@ -107,7 +107,7 @@ async def test_sessions_are_listed_newest_first_filtered_and_paged(database: Dat
     assert await ids(q="_ask") == []
     for bad in ({"limit": 0}, {"limit": 501}, {"cursor": "x"}, {"cursor": "W10"}, {"cursor": "é"}):
         with pytest.raises(BadInput):
-            await database.sessions.page(**bad)  # type: ignore[arg-type]
+            await database.sessions.page(**bad)
 
 
 def _shape(nodes: tuple[TreeNode, ...]) -> list[object]:

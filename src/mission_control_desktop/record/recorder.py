@@ -99,7 +99,7 @@ class Recorder:
             self._epoch = await self._access.read(_read_epoch)
             await self._access.write(lambda connection: connection.execute(delete(t.provider_health)), durable=False)
         except BaseException:
-            self._ownership.give_up()
+            await self._ownership.give_up()
             raise
         self._writer = self._tasks.start(self._write(), name="recorder")
 
@@ -113,7 +113,7 @@ class Recorder:
         self._hub.close()
         await self._tasks.close()
         self._backlog.abandon()
-        self._ownership.give_up()
+        await self._ownership.give_up()
 
     def health(self) -> RecordHealth:
         return RecordHealth(

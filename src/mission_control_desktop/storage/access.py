@@ -38,6 +38,7 @@ class Access:
         self._read_threads = ThreadPoolExecutor(READERS, thread_name_prefix="record-reader")
         self._writer: Connection | None = None
         self._durable: bool | None = None
+        self._each_writer: Work[None] | None = None
         self._waiting = 0
         self._closed = False
 
@@ -55,6 +56,17 @@ class Access:
         writer thread right after the commit, in the order of commits. Raises Unavailable if the database cannot be
         written now."""
         return await self._in(self._write_thread, lambda: self._write(work, durable, then))
+
+    async def each_writer(self, work: Work[None] | None) -> None:
+        """Do this now and on every connection that the writer opens later, before anything is written over it; if it
+        raises, nothing is."""
+
+        def install() -> None:
+            if work is not None:
+                self._write(work, True, None)
+            self._each_writer = work
+
+        await self._in(self._write_thread, install)
 
     async def _in(self, threads: ThreadPoolExecutor, call: Callable[[], T]) -> T:
         if self._closed:
@@ -98,6 +110,13 @@ class Access:
     def _writer_connection(self, durable: bool) -> Connection:
         if self._writer is None:
             self._writer, self._durable = self._writer_engine.connect(), None
+            if self._each_writer is not None:
+                try:
+                    with self._writer.begin():
+                        self._each_writer(self._writer)
+                except BaseException:
+                    self._drop_writer()
+                    raise
         if self._sqlite and self._durable != durable:
             # In WAL mode NORMAL does not sync at a commit; FULL syncs the whole log, earlier commits included.
             raw = self._writer.connection.dbapi_connection

@@ -37,9 +37,10 @@ class IdempotencyKeys:
         }
 
         def work(connection: Connection) -> KeyedResult | None:
-            if connection.execute(insert_or_ignore(connection, t.idempotency_keys), row).rowcount > 0:
-                return None
             column = t.idempotency_keys.c
+            insert = insert_or_ignore(connection, t.idempotency_keys).values(row).returning(column.key)
+            if connection.execute(insert).first() is not None:
+                return None
             found = connection.execute(
                 select(t.idempotency_keys).where(column.principal == owner, column.key == key)
             ).one()

@@ -1,0 +1,247 @@
+"""The same code on a real PostgreSQL server, started for these tests where its programs are installed."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+
+from mission_control_desktop.domain.audit import verify_chain
+from mission_control_desktop.domain.errors import Unavailable
+from mission_control_desktop.record import draft
+from mission_control_desktop.record.ops import PutApproval, PutMessage, PutReceipt, PutSession, RecordOp
+from mission_control_desktop.record.recorder import Recorder
+from mission_control_desktop.storage import Database, SystemClock, Uuid7, open_database
+from mission_control_desktop.storage.tables import metadata
+from support.records import (
+    PATIENCE,
+    START,
+    Client,
+    Errors,
+    append,
+    approval,
+    audit_draft,
+    message,
+    on_record,
+    receipt,
+    recording,
+    session,
+    until,
+)
+
+
+def _program(name: str) -> str | None:
+    places = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+    return shutil.which(name, path=os.pathsep.join([*map(str, places), os.environ.get("PATH", "")]))
+
+
+pytestmark = [
+    pytest.mark.skipif(_program("initdb") is None, reason="PostgreSQL's server programs are not installed"),
+    pytest.mark.skipif(importlib.util.find_spec("psycopg") is None, reason="the optional driver psycopg is missing"),
+]
+
+
+class Server:
+    """A cluster in a directory of its own, on a socket there and on no port."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        # PostgreSQL refuses to run as root.
+        self._user: str | None = None
+        if os.geteuid() == 0:
+            self._user = next((name for name in ("postgres", "nobody") if _exists(name)), None)
+            if self._user is None:
+                pytest.skip("runs as root, and there is no other account to run PostgreSQL under")
+            shutil.chown(directory, self._user)
+        self._process: subprocess.Popen[bytes] | None = None
+        initdb = _program("initdb")
+        assert initdb is not None
+        command = [initdb, "-D", str(directory / "data"), "-U", "mission", "-A", "trust", "-E", "UTF8", "--no-sync"]
+        subprocess.run(command, check=True, capture_output=True, user=self._user, cwd="/")
+        self.start()
+
+    @property
+    def url(self) -> str:
+        return f"postgresql://mission@/postgres?host={self._directory}"
+
+    def start(self) -> None:
+        postgres = _program("postgres")
+        assert postgres is not None
+        command = [postgres, "-D", str(self._directory / "data"), "-k", str(self._directory), "-c", "listen_addresses="]
+        self._process = subprocess.Popen(
+            command, user=self._user, cwd="/", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            try:
+                open_database(self.url).close_now()
+            except Unavailable:
+                assert time.monotonic() < deadline, "PostgreSQL does not start"
+                time.sleep(0.05)
+            else:
+                return
+
+    def stop(self) -> None:
+        if self._process is not None:
+            self._process.send_signal(signal.SIGINT)
+            self._process.wait(PATIENCE)
+            self._process = None
+
+
+def _exists(name: str) -> bool:
+    try:
+        pwd.getpwnam(name)
+    except KeyError:
+        return False
+    return True
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    # Not below pytest's own directory: that is closed to other accounts.
+    directory = Path(tempfile.mkdtemp(prefix="record-pg-"))
+    running = Server(directory)
+    yield running
+    running.stop()
+    shutil.rmtree(directory)
+
+
+@pytest.fixture
+async def database(server: Server) -> AsyncIterator[Database]:
+    opened = open_database(server.url)
+    await opened.access.write(lambda c: c.execute(text("DROP SCHEMA public CASCADE; CREATE SCHEMA public")))
+    await opened.close()
+    opened = open_database(server.url)
+    yield opened
+    await opened.close()
+
+
+async def test_the_migrations_build_what_the_models_say(database: Database) -> None:
+    assert (
+        await database.access.read(
+            lambda c: list(compare_metadata(MigrationContext.configure(c, opts={"compare_type": True}), metadata))
+        )
+        == []
+    )
+
+
+async def test_what_happens_is_recorded_shown_and_resumed(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(draft, "FOLD_CHUNKS", 5)
+    async with recording(database) as recorder:
+        record = recorder.provider_record("internal")
+        live, returning = Client(), Client()
+        await record.apply("s", [PutSession(session=session(title="a\0é"))], cursor=1, durable=True)
+
+        async def follow() -> None:
+            async with recorder.stream_session("internal:s", replay=10) as stream:
+                async for event in stream:
+                    live.take(event.event)
+
+        following = asyncio.get_running_loop().create_task(follow())
+        await record.apply("s", [PutMessage(message=message("m", "a\0b\ud800é😀"))], cursor=2, durable=True)
+        async with recorder.stream_session("internal:s", replay=10) as stream:
+            for event in await stream.batch():
+                returning.take(event.event)
+        offset = 6
+        for n in range(40):
+            await record.apply("s", [append("m", offset, f"é{n}")], cursor=3 + n, durable=n % 3 == 0)
+            offset += len(f"é{n}")
+        bad = append("m", 999, "gap")
+        others: list[RecordOp] = [PutReceipt(receipt=receipt("r")), PutApproval(approval=approval("p")), bad]
+        await record.apply("s", others, cursor=100, durable=True)
+        last = PutMessage(message=message("end", metadata={"kind": "text", "complete": True, "raw": "\0\ud800"}))
+        await record.apply("s", [last], cursor=101, durable=True)
+        await until(lambda: "end" in live.messages, "the listener is level")
+        following.cancel()
+        async with recorder.stream_session("internal:s", returning.last_id) as stream:
+            for event in await stream.batch():
+                returning.take(event.event)
+        transcript = await on_record(database, "internal:s")
+        assert transcript[0].content == "a�b�é😀" + "".join(f"é{n}" for n in range(40))
+        assert live.transcript() == returning.transcript() == transcript
+        assert live.receipts == returning.receipts == {"r": receipt("r")}
+        assert [one.metadata["kind"] for one in transcript] == ["text", "notice", "text"]
+        assert await record.cursor("s") == 101
+        assert (await database.sessions.page(q="É")).items[0].title == "a�é"
+        assert len(await database.sessions.tree()) == 1
+
+
+async def test_the_audit_log_is_closed_to_sql(database: Database) -> None:
+    async with recording(database) as recorder:
+        for n in range(5):
+            await recorder.audit.append("default", audit_draft(n, metadata={"f": 1.5, "é": "\0"}))
+        for statement in (
+            "UPDATE operator_audit_log SET content = 'forged'",
+            "DELETE FROM operator_audit_log WHERE seq = 1",
+            "TRUNCATE operator_audit_log",
+        ):
+            with pytest.raises(DBAPIError, match="append-only"):
+                await database.access.write(lambda c, statement=statement: c.execute(text(statement)))  # type: ignore[misc]
+        rows = [row async for row in recorder.audit.rows("default")]
+        assert verify_chain(rows).rows == 5
+        assert (await recorder.audit.verify("default")).valid
+
+
+async def test_an_idempotency_key_is_taken_once(database: Database) -> None:
+    keys = database.idempotency
+    taken = [await keys.reserve("ada", "k", "hash", at=START) for _ in range(2)]
+    assert taken[0] is None
+    assert taken[1] is not None
+    await keys.complete("ada", "k", status=200, body=b"\0")
+    again = await keys.reserve("ada", "k", "hash", at=START)
+    assert again is not None
+    assert again.body == b"\0"
+
+
+async def test_one_recorder_per_record(database: Database, server: Server) -> None:
+    other = open_database(server.url)
+    second = Recorder(other, SystemClock(), Uuid7(), Errors())
+    async with recording(database):
+        with pytest.raises(Unavailable, match="Another control plane"):
+            await second.start()
+    await second.close()
+    async with recording(other):
+        pass
+    await other.close()
+
+
+async def test_a_server_that_goes_away_and_comes_back_costs_nothing(database: Database, server: Server) -> None:
+    async with recording(database) as recorder:
+        record = recorder.provider_record("internal")
+        client = Client()
+        await record.apply("s", [PutSession(session=session()), PutMessage(message=message("m"))], durable=True)
+
+        async def follow() -> None:
+            async with recorder.stream_session("internal:s", replay=10) as stream:
+                async for event in stream:
+                    client.take(event.event)
+
+        following = asyncio.get_running_loop().create_task(follow())
+        await until(lambda: "m" in client.messages, "the listener is level")
+        await asyncio.to_thread(server.stop)
+        for n in range(50):
+            await record.apply("s", [append("m", n, "x")], cursor=n + 1)
+        await until(lambda: recorder.health().state == "degraded", "the loss is noticed")
+        assert recorder.health().detail == "The record cannot be written now: the database server does not answer."
+        await asyncio.to_thread(server.start)
+        await record.apply("s", [append("m", 50, "!")], cursor=51, durable=True)
+        assert recorder.health().state == "ok"
+        await until(lambda: client.messages["m"].content.endswith("!"), "the listener is level again")
+        following.cancel()
+        [whole] = await on_record(database, "internal:s")
+        assert whole.content == "x" * 50 + "!"
+        assert client.transcript() == [whole]
