@@ -30,7 +30,8 @@ from mission_control_desktop.domain.errors import (
 )
 from mission_control_desktop.domain.sessions import AgentSession, ProcessInfo, SessionStatus, split_id
 from mission_control_desktop.domain.tasks import Tasks
-from mission_control_desktop.orchestrator.core.commands import Command, Timer
+from mission_control_desktop.orchestrator.aftermath import last_words
+from mission_control_desktop.orchestrator.core.commands import Command
 from mission_control_desktop.orchestrator.core.effects import Answered, Do, Effect, Send, SetTimer, Write
 from mission_control_desktop.orchestrator.core.entries import Entry
 from mission_control_desktop.orchestrator.core.session import SessionCore
@@ -38,6 +39,7 @@ from mission_control_desktop.orchestrator.core.spec import SessionSpec
 from mission_control_desktop.orchestrator.directories import SessionDirectory
 from mission_control_desktop.orchestrator.keeper import client as keeper
 from mission_control_desktop.orchestrator.recording import Change, RecordWriter
+from mission_control_desktop.orchestrator.timers import Timers
 from mission_control_desktop.providers.contract import ProviderRecord
 from mission_control_desktop.record.ops import PutSession, RecordOp
 
@@ -122,8 +124,7 @@ class SessionDriver:
         self._todo: dict[str, Send | Do] = {}
         """Effects of the journal so far that it does not show as done."""
         self._pending: deque[Send | Do] = deque()
-        self._timers: dict[str, tuple[float, str]] = {}
-        self._handles: dict[str, asyncio.TimerHandle] = {}
+        self._timers = Timers(clock, self.post)
         self._unsent: dict[str, dict[str, Any]] = {}
         """Commands that are not in the journal yet, by id."""
         self._posted: set[str] = set()
@@ -168,8 +169,7 @@ class SessionDriver:
                 await self._writer.drained()
         except TimeoutError:
             log.warning("detached before the record had everything; it is read again", session=self.native_id)
-        for handle in self._handles.values():
-            handle.cancel()
+        self._timers.disarm()
         await self._tasks.close()
         self._refuse_waiters(Unavailable("Mission Control is shutting down."))
 
@@ -360,8 +360,7 @@ class SessionDriver:
         """The journal is folded up to now: do what it left undone."""
         self.problem = None
         self._pending = deque(self._todo.values())
-        for name in list(self._timers):
-            self._arm(name)
+        self._timers.arm()
         self._live.set()
         self._observer.driver_live(self)
         self._post.set()
@@ -372,9 +371,7 @@ class SessionDriver:
         self._link = None
         self._live.clear()
         self._pending.clear()
-        for handle in self._handles.values():
-            handle.cancel()
-        self._handles.clear()
+        self._timers.disarm()
 
     # -- the fold
 
@@ -396,7 +393,7 @@ class SessionDriver:
                     if self._live.is_set():
                         self._pending.append(effect)
                 case SetTimer():
-                    self._set_timer(effect, entry)
+                    self._timers.set(effect, entry)
                 case Answered():
                     answers.append(effect)
         if ops:
@@ -432,9 +429,7 @@ class SessionDriver:
                 seen.set()
             kind = entry.data.get("command")
             if kind == "timer":
-                name = str(entry.data.get("name"))
-                if name in self._timers and self._timers[name][1] == command_id:
-                    self._drop_timer(name)
+                self._timers.fired(command_id)
             elif kind == "children":
                 target = entry.data.get("sessionId") or self.native_id
                 self.children_told[str(target)] = int(entry.data.get("alive", 0))
@@ -495,26 +490,6 @@ class SessionDriver:
         except keeper.KeeperGone as error:  # the driver's task meets it as well, and attaches again
             log.info("retry met a broken connection", session=self.native_id, error=str(error))
 
-    def _set_timer(self, effect: SetTimer, entry: Entry) -> None:
-        self._drop_timer(effect.name)
-        if effect.seconds is not None:
-            self._timers[effect.name] = (entry.t + effect.seconds, f"timer-{effect.name}-{entry.n}")
-            if self._live.is_set():
-                self._arm(effect.name)
-
-    def _drop_timer(self, name: str) -> None:
-        self._timers.pop(name, None)
-        if (handle := self._handles.pop(name, None)) is not None:
-            handle.cancel()
-
-    def _arm(self, name: str) -> None:
-        due, command_id = self._timers[name]
-        delay = max(0.0, due - self._clock.now().timestamp())
-        if (handle := self._handles.pop(name, None)) is not None:
-            handle.cancel()
-        timer = Timer(id=command_id, name=name)
-        self._handles[name] = asyncio.get_running_loop().call_later(delay, self.post, timer)
-
     async def _poster(self) -> None:
         """Brings commands into the journal; those on the way when a connection broke are brought again."""
         while True:
@@ -548,7 +523,13 @@ class SessionDriver:
         try:
             await self._read_rest()
             for _ in range(MAX_LAST_WORDS):
-                entries = self._last_words(swept)
+                entries = last_words(
+                    swept,
+                    entries=self._n,
+                    exited=self._exited,
+                    asked=[effect for effect in self._todo.values() if isinstance(effect, Do)],
+                    unstarted=None if self._launch_cancelled else self._not_started,
+                )
                 if self._core.finished or not entries:
                     break
                 await asyncio.to_thread(self.directory.append_after_keeper, entries)
@@ -564,29 +545,6 @@ class SessionDriver:
         if not all(session.status.final for session in self.sessions.values()):
             await self._end_by_hand(damaged or "its keeper process was killed, and the agent with it")
         return True
-
-    def _last_words(self, swept: keeper.Swept) -> list[dict[str, Any]]:
-        """What belongs into the journal of a session without a keeper, given what stands in it. Empty: no more."""
-        if self._n == 0 and self._launch_cancelled:
-            return [{"kind": "cmd", "data": {"command": "kill", "id": f"unstarted-{self.native_id}"}}]
-        if self._n == 0:
-            return [{"kind": "start", "data": {"error": self._not_started}}]
-        left = [process.pid for process in swept.left]
-        pids = [process.pid for process in swept.killed]
-        asked = [effect for effect in self._todo.values() if isinstance(effect, Do)]
-        if asked:  # the keeper's answer is ours to give: nothing is left, the sweep has seen to it
-            return [
-                {
-                    "kind": "did",
-                    "key": effect.key,
-                    "data": {"what": effect.what, "key": effect.key, "ok": not left, "pids": pids, "left": left},
-                }
-                for effect in asked
-            ]
-        if self._exited:
-            return []
-        reason = "its keeper process was killed, so the agent was ended as well"
-        return [{"kind": "exit", "data": {"code": None, "signal": None, "left": left, "reason": reason}}]
 
     async def _read_rest(self) -> None:
         entries = keeper.read_journal(self.directory.path, self._n)
@@ -622,8 +580,7 @@ class SessionDriver:
         self.ended.set()
         self._refuse_waiters(self._ended_error())
         self._unsent.clear()
-        for handle in self._handles.values():
-            handle.cancel()
+        self._timers.disarm()
         if self._link is not None:
             await self._dismiss_keeper(self._link)
             await self._link.close()

@@ -63,7 +63,7 @@ KNOWN_AGENTS = (
         title="Qwen Code",
         commands=(("qwen", "--acp"),),
         mode="default",
-        until=(((0, 5), ("qwen", "--experimental-acp")),),
+        until=(((0, 7), ("qwen", "--experimental-acp")),),
     ),
     KnownAgent(name="kimi", title="Kimi Code", commands=(("kimi", "acp"),)),
     KnownAgent(name="vibe", title="Mistral Vibe", commands=(("vibe-acp",),), mode="ask"),

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
 import structlog
 
-from mission_control_desktop import __version__
 from mission_control_desktop.domain.approvals import Approval
 from mission_control_desktop.domain.clock import Clock, IdSource
 from mission_control_desktop.domain.errors import (
@@ -24,8 +22,7 @@ from mission_control_desktop.domain.errors import (
     Unreachable,
 )
 from mission_control_desktop.domain.events import ProviderHealth
-from mission_control_desktop.domain.limits import MAX_INJECT_CHARS
-from mission_control_desktop.domain.profiles import LaunchProfile, SpawnRequest
+from mission_control_desktop.domain.profiles import SpawnRequest
 from mission_control_desktop.domain.receipts import Receipt
 from mission_control_desktop.domain.sessions import (
     INTERNAL_PROVIDER,
@@ -33,7 +30,6 @@ from mission_control_desktop.domain.sessions import (
     Delivery,
     ProcessInfo,
     SessionStatus,
-    TaskSource,
     split_id,
 )
 from mission_control_desktop.domain.tasks import Tasks
@@ -52,10 +48,9 @@ from mission_control_desktop.orchestrator.core.commands import (
 from mission_control_desktop.orchestrator.core.spec import SessionSpec
 from mission_control_desktop.orchestrator.directories import SessionDirectory, session_directories
 from mission_control_desktop.orchestrator.driver import SessionDriver
-from mission_control_desktop.orchestrator.environment import agent_environment, find_command
 from mission_control_desktop.orchestrator.files import make_private_dir
 from mission_control_desktop.orchestrator.keeper import client as keeper
-from mission_control_desktop.orchestrator.mcp import server as mcp_server
+from mission_control_desktop.orchestrator.launching import Launcher
 from mission_control_desktop.orchestrator.profiles import ProfileStore
 from mission_control_desktop.orchestrator.tree import SessionTree
 from mission_control_desktop.providers.contract import ProviderRecord
@@ -108,8 +103,10 @@ class Orchestrator:
         self.profiles = profiles
         self._clock = clock
         self._ids = ids
-        self._environ = dict(os.environ if environ is None else environ)
         self._name = name
+        self._launcher = Launcher(
+            self._data_dir, name, clock=clock, ids=ids, environ=os.environ if environ is None else environ
+        )
         self._limits = limits or Limits()
         self._record: ProviderRecord | None = None
         self._drivers: dict[str, SessionDriver] = {}
@@ -248,12 +245,13 @@ class Orchestrator:
         record = self._need_record()
         profile = await self.profiles.get(request.profile)
         parent = await self._parent(request)
-        launch, resolved = self._launch_of(request, profile, parent)
+        above = self._drivers.get(_root_of(split_id(parent.session_id)[1])) if parent is not None else None
+        launch = self._launcher.launch(request, profile, parent_cwd=above.spec.cwd if above is not None else None)
         async with self._spawning:  # limits are counted and taken in one piece
             self._check_room(parent)
             native = self._ids.new()
             directory = SessionDirectory(self._agents / native)
-            spec = self._spec(native, request, profile, parent, resolved, launch.cwd)
+            spec = self._launcher.spec(native, request, profile, launch, parent=parent)
             try:
                 await asyncio.to_thread(directory.create, spec)
                 await asyncio.to_thread(self._tokens.create, native, directory.path)
@@ -302,107 +300,6 @@ class Orchestrator:
             raise Conflict(
                 f"This session has {living} living sub-agents, the most that is allowed. Wait until one has ended."
             )
-
-    def _launch_of(
-        self, request: SpawnRequest, profile: LaunchProfile, parent: AgentSession | None
-    ) -> tuple[keeper.Launch, tuple[str, ...]]:
-        """What the keeper is told, and the command with its program as an absolute path."""
-        if request.task_source is not None and request.task_source not in {source.value for source in TaskSource}:
-            known = ", ".join(source.value for source in TaskSource)
-            raise BadInput("taskSource", f"The task source {request.task_source!r} is not known; known are: {known}.")
-        if request.prompt is not None and len(request.prompt) > MAX_INJECT_CHARS:
-            raise BadInput(
-                "prompt", f"The prompt has {len(request.prompt)} characters; {MAX_INJECT_CHARS} are allowed."
-            )
-        environment = agent_environment(self._environ, profile.env)
-        cwd, field = self._cwd_of(request, profile, parent, environment)
-        if not os.path.isdir(cwd):
-            raise BadInput(field, f"The working directory {cwd} does not exist. Create it or name another one.")
-        if not os.access(cwd, os.R_OK | os.X_OK):
-            raise BadInput(field, f"The working directory {cwd} cannot be entered by this user.")
-        program = find_command(profile.command[0], environ=environment, cwd=cwd)
-        if program is None:
-            raise BadInput(
-                "profile",
-                f"The agent's command {profile.command[0]!r} (launch profile {profile.name!r}) was not found. Install "
-                "it, or put its absolute path into the launch profile.",
-                command=profile.command[0],
-            )
-        resolved = (program, *profile.command[1:])
-        return keeper.Launch(command=resolved, cwd=cwd, env=environment), resolved
-
-    def _cwd_of(
-        self,
-        request: SpawnRequest,
-        profile: LaunchProfile,
-        parent: AgentSession | None,
-        environment: Mapping[str, str],
-    ) -> tuple[str, str]:
-        """The working directory (the request's, the parent's, the profile's, the home), and the field it came from."""
-        above = self._drivers.get(_root_of(split_id(parent.session_id)[1])) if parent is not None else None
-        chosen, field = request.cwd, "cwd"
-        if chosen is None and above is not None:
-            chosen = above.spec.cwd
-        if chosen is None and profile.cwd is not None:
-            chosen, field = profile.cwd, "profile"
-        home = environment.get("HOME", "/")
-        if chosen is None:
-            chosen = home
-        if chosen == "~" or chosen.startswith("~/"):
-            chosen = home + chosen[1:]
-        if "\0" in chosen or not os.path.isabs(chosen):
-            raise BadInput(field, "The working directory must be an absolute path.")
-        return os.path.normpath(chosen), field
-
-    def _spec(
-        self,
-        native: str,
-        request: SpawnRequest,
-        profile: LaunchProfile,
-        parent: AgentSession | None,
-        command: tuple[str, ...],
-        cwd: str,
-    ) -> SessionSpec:
-        mission = request.mission_id
-        if mission is None and parent is not None:
-            mission = parent.mission_id
-        return SessionSpec(
-            session_id=native,
-            provider=self._name,
-            run_id=self._ids.new(),
-            profile=profile.name,
-            runtime=profile.runtime,
-            command=command,
-            cwd=cwd,
-            spawned_at=self._clock.now(),
-            mode=profile.mode,
-            prompt=request.prompt,
-            parent_session_id=split_id(parent.session_id)[1] if parent is not None else None,
-            mission_id=mission,
-            task_id=request.task_id,
-            task_source=request.task_source,
-            agent_type=request.agent_type,
-            title=request.title or profile.title,
-            demo=profile.demo,
-            end_when_idle=request.end_when_idle,
-            mcp_servers=(self._mcp_server(native, profile.name),),
-            client_version=__version__,
-        )
-
-    def _mcp_server(self, native: str, profile: str) -> dict[str, Any]:
-        """The tool server for `session/new`. It is told where to look; the secret stays in its file."""
-        env = {
-            "MISSION_CONTROL_DATA_DIR": str(self._data_dir),
-            "MISSION_CONTROL_AGENT_ID": native,
-            "MISSION_CONTROL_AGENT_TOKEN_FILE": str(self._tokens.path(self._agents / native)),
-            "MISSION_CONTROL_AGENT_PROFILE": profile,
-        }
-        return {
-            "name": "mission-control",
-            "command": sys.executable,
-            "args": ["-I", "-S", str(Path(mcp_server.__file__).resolve())],
-            "env": [{"name": name, "value": value} for name, value in env.items()],
-        }
 
     def _driver(
         self, spec: SessionSpec, directory: SessionDirectory, launch: keeper.Launch | None = None

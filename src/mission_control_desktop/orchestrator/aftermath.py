@@ -1,0 +1,39 @@
+"""What belongs into the journal of a session that has no keeper (any more), so that the fold finds its end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from mission_control_desktop.orchestrator.core.effects import Do
+from mission_control_desktop.orchestrator.keeper.client import Swept
+
+
+def last_words(
+    swept: Swept, *, entries: int, exited: bool, asked: Sequence[Do], unstarted: str | None
+) -> list[dict[str, Any]]:
+    """The next entries ({kind, ...}) to add; none when nothing more can be said.
+
+    `entries` are in the journal so far, among them an exit if `exited`; `asked` are the actions that the fold wants of
+    the keeper and that nobody will carry out any more, but the sweep has seen to what they were for. `unstarted` says
+    why an agent without any entry was not started; None: because it was killed before.
+    """
+    if entries == 0 and unstarted is None:
+        return [{"kind": "cmd", "data": {"command": "kill", "id": "killed-before-the-start"}}]
+    if entries == 0:
+        return [{"kind": "start", "data": {"error": unstarted}}]
+    left = [process.pid for process in swept.left]
+    pids = [process.pid for process in swept.killed]
+    if asked:
+        return [
+            {
+                "kind": "did",
+                "key": effect.key,
+                "data": {"what": effect.what, "key": effect.key, "ok": not left, "pids": pids, "left": left},
+            }
+            for effect in asked
+        ]
+    if exited:
+        return []
+    reason = "its keeper process was killed, so the agent was ended as well"
+    return [{"kind": "exit", "data": {"code": None, "signal": None, "left": left, "reason": reason}}]
