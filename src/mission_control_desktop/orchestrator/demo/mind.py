@@ -15,7 +15,8 @@ from mission_control_desktop.orchestrator.demo.wire import Wire
 
 NOTES = "operator-notes.md"
 _AGENT_ID = re.compile(r"\b[0-9a-f]{32}\b")
-_WAIT_SECONDS = 4.0
+_WAIT_SECONDS = 1.5
+"""How long one call of wait_for_subagent may take: nothing else is heard meanwhile."""
 
 
 class SkipStep(Exception):
@@ -91,10 +92,13 @@ class Mind(Voice):
         self.done: list[str] = []
         self.skipped: list[str] = []
         self.notes: list[str] = []
+        self.working = False
+        """Whether a helper's work is being done here (not a mission of one's own)."""
+        self.delegated: set[str] = set()
         self.agents: dict[str, str] = {}
         """Sub-agents by id, with their titles."""
         self.reports: dict[str, str] = {}
-        self.children: dict[str, Control] = {}
+        self.children: dict[str, Mind] = {}
         self._threads: list[threading.Thread] = []
         self.on_told = self.react
 
@@ -104,6 +108,7 @@ class Mind(Voice):
         mission.prepare(self.folder, Random(mission.name))  # noqa: S311 - a script's data, not a secret
         self.mission, self.at = mission, 0
         self.done, self.skipped = [], []
+        self.delegated, self.agents, self.reports = set(), {}, {}
         self.go_on()
 
     def go_on(self) -> None:
@@ -153,7 +158,7 @@ class Mind(Voice):
         heard = f"**The operator tells me:** “{quoted}”\n\n"
         if _has(low, "status", "progress", "how far", "where are you"):
             self.say(heard + self.status())
-        elif self.mission is not None and _has(low, "stop", "abort", "enough", "wrap up", "finish now"):
+        elif (self.unfinished or self.working) and _has(low, "stop", "abort", "enough", "wrap up", "finish now"):
             self.say(heard + "I leave out what is still open and write down what there is.")
             raise Finish
         elif self.mission is not None and _has(low, "skip", "leave that", "not that"):
@@ -222,6 +227,9 @@ class Mind(Voice):
         """Start a sub-agent for each; where that is not possible, do the work in sub-sessions."""
         server = self._server("spawn_subagent")
         for helper in helpers:
+            if helper.name in self.delegated:  # before the turn was interrupted
+                continue
+            self.delegated.add(helper.name)
             title = f"Demo: {helper.title}"
             if server is not None:
                 arguments = {
@@ -245,8 +253,7 @@ class Mind(Voice):
         """Wait until all sub-agents and sub-sessions are done, and say what they found as they report."""
         server = self._server("wait_for_subagent") if self.agents else None
         while server is not None and (open_ := [agent for agent in self.agents if agent not in self.reports]):
-            said = self._wait(server, open_)
-            agent, report = said
+            agent, report = self._wait(server, open_)
             self.reports[agent] = report
             first = report.strip().split("\n\n", 1)[-1].strip().splitlines() or ["(nothing)"]
             self.say(f"**{self.agents[agent]}** is done: {first[0]}")
@@ -282,24 +289,24 @@ class Mind(Voice):
     def sub_session(self, helper: Helper) -> None:
         """Do the work at the same time, in a session that is reported on this connection (if the client wants it)."""
         name = f"{self.session_id}-c{len(self.children) + 1}"
-        control = Control()
-        self.children[name] = control
         child = Mind(
             self.wire,
             name if self.reports_children else self.session_id,
             self.folder,
-            control,
+            Control(),
             Random(self.rng.random()),  # noqa: S311 - a script's pauses
             self.pace,
             self.usage,
             servers=[],
-            reports_children=False,
+            reports_children=self.reports_children,
         )
+        self.children[name] = child
         child.auto_allow = self.auto_allow
+        child.prefix = name
         if not self.reports_children:
-            helper.work(child)
+            child.control = self.control
+            self.say(helper.work(child))
             return
-        child.on_told = None
         title = f"Demo: {helper.title}"
         self.update(
             "subagent_update",
@@ -314,8 +321,9 @@ class Mind(Voice):
         def run() -> None:
             reason = "end_turn"
             try:
-                helper.work(child)
+                child.say(helper.work(child))
             except Cancelled:
+                child.cancel_children()
                 reason = "cancelled"
             except OSError as error:
                 child.update("agent_message_chunk", content={"type": "text", "text": f"I cannot go on: {error}"})
@@ -329,10 +337,14 @@ class Mind(Voice):
 
     def cancel_children(self, name: str | None = None) -> bool:
         """Cancel one sub-session, or all; whether there was one."""
-        found = [control for child, control in self.children.items() if name in (None, child)]
-        for control in found:
-            control.cancel()
-        return bool(found)
+        found = False
+        for child, mind in self.children.items():
+            if name in (None, child):
+                mind.control.cancel()
+                found = True
+            elif mind.cancel_children(name):
+                return True
+        return found
 
 
 def _has(text: str, *words: str) -> bool:

@@ -22,13 +22,15 @@ import sys
 import tempfile
 import threading
 import zlib
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from random import Random
 from types import FrameType
 from typing import Any
 
 from mission_control_desktop.orchestrator.demo.mcp import CLIENT, McpServer
-from mission_control_desktop.orchestrator.demo.mind import Helper, Mind, Mission
+from mission_control_desktop.orchestrator.demo.mind import Finish, Helper, Mind, Mission, SkipStep
 from mission_control_desktop.orchestrator.demo.scripts import MISSIONS
 from mission_control_desktop.orchestrator.demo.voice import NORMAL_PACE, Cancelled, Control, Usage
 from mission_control_desktop.orchestrator.demo.wire import (
@@ -61,16 +63,35 @@ class Session:
         self.agent = agent
         self.id = session_id
         self.folder, self.made = scratch(params.get("cwd"))
-        self.servers = [McpServer(item) for item in params.get("mcpServers") or [] if isinstance(item.get("command"), str)]
+        self.servers = [
+            McpServer(item) for item in params.get("mcpServers") or [] if isinstance(item.get("command"), str)
+        ]
         self.mode = "ask"
         self.control = Control()
         self.usage = Usage()
         self.mind: Mind | None = None
         self.turn: threading.Thread | None = None
+        self._lock = threading.Lock()
 
     @property
     def busy(self) -> bool:
         return self.turn is not None
+
+    def tell(self, text: str) -> bool:
+        """Put a word into the running turn; False if there is none."""
+        with self._lock:
+            if self.turn is None:
+                return False
+            self.control.tell(text)
+            return True
+
+    def _over(self) -> bool:
+        """End the turn, unless something was said that it has not heard."""
+        with self._lock:
+            if self.control.told and not self.control.cancelled:
+                return False
+            self.turn = None
+            return True
 
     def prompt(self, text: str, number: Any) -> None:
         self.control = Control()
@@ -103,19 +124,25 @@ class Session:
     def _run(self, mind: Mind, text: str, number: Any, first: bool) -> None:
         before = self.usage.spoken
         reason = "end_turn"
-        try:
-            self.usage.read += len(text) // 4
-            self.agent.answer(mind, text, first)
-            mind.report_usage()
-        except Cancelled:
-            mind.cancel_children()
-            reason = "cancelled"
-        except OSError as error:
-            mind.update("agent_message_chunk", content={"type": "text", "text": f"I cannot go on: {error}"})
-            reason = "refusal"
+        work: Callable[[], object] = partial(self.agent.answer, mind, text, first)
+        while True:
+            try:
+                self.usage.read += len(text) // 4
+                work()
+                mind.report_usage()
+            except Cancelled:
+                mind.cancel_children()
+                reason = "cancelled"
+            except (Finish, SkipStep):
+                mind.report_usage()
+            except Exception as error:  # noqa: BLE001 - a prompt must be answered
+                mind.update("agent_message_chunk", content={"type": "text", "text": f"I cannot go on: {error}"})
+                reason = "refusal"
+            if self._over():
+                break
+            work = partial(mind.rest, 0.0)
         spoken = self.usage.spoken - before
         counted = {"inputTokens": self.usage.read, "outputTokens": spoken, "totalTokens": self.usage.read + spoken}
-        self.turn = None  # before the answer: who reads it may prompt at once
         self.agent.wire.answer(number, {"stopReason": reason, "usage": counted})
 
     def cancel(self) -> None:
@@ -214,10 +241,7 @@ class Agent:
         return Later()
 
     def steer(self, session: Session, params: dict[str, Any]) -> dict[str, Any]:
-        if not session.busy:
-            return {"outcome": "promptRequired"}
-        session.control.tell(text_of(params))
-        return {"outcome": "injected"}
+        return {"outcome": "injected" if session.tell(text_of(params)) else "promptRequired"}
 
     def cancel(self, session_id: str) -> None:
         if session_id in self.sessions:
@@ -238,9 +262,9 @@ class Agent:
         task = _TASK.match(text)
         low = text.strip().lower()
         if task and (found := find_helper(task[1])) is not None and self.role != "orchestrator":
-            mission, helper = found
-            mission.prepare(mind.folder, Random(mission.name))  # noqa: S311 - a script's data
-            mind.say(helper.work(mind))
+            around, helper = found
+            around.prepare(mind.folder, Random(around.name))  # noqa: S311 - a script's data
+            work_alone(mind, helper)
             return
         mission = find_mission(low)
         if self.role != "worker" and mission is not None and (first or "again" in low or "start over" in low):
@@ -261,10 +285,24 @@ class Agent:
         if any(word in low for word in ("stop", "wait", "hold on", "pause")):
             mind.say(f"I stay where I am.\n\n{mind.status()}\n\nSay *continue* when I should go on.")
             return
+        mind.say("I go on where I was interrupted.")
         if not low.lstrip("/").startswith(("continue", "go on", "resume")):
             mind.control.told.append(text)  # heard like something said in mid-turn
-        mind.say("I go on where I was interrupted.")
         mind.go_on()
+
+
+def work_alone(mind: Mind, helper: Helper) -> None:
+    """A helper's work as the task of a sub-agent; its last words are its result."""
+    mind.working = True
+    try:
+        result = helper.work(mind)
+    except (Finish, SkipStep):
+        result = "Result: stopped early, because the operator asked for it."
+    finally:
+        mind.working = False
+    if mind.notes:
+        result += "\n\nSaid by the operator meanwhile: " + "; ".join(f"“{note}”" for note in mind.notes)
+    mind.say(result)
 
 
 def conversation(mind: Mind, text: str, first: bool) -> str:

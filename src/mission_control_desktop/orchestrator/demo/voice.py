@@ -10,6 +10,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections import deque
@@ -73,6 +74,8 @@ class Voice:
         self.rng = rng
         self.pace = pace
         self.usage = usage
+        self.prefix = session_id
+        """Of the ids of messages and tool calls."""
         self.brief = False
         self.auto_allow: set[str] = set()
         self.on_told: Callable[[str], None] | None = None
@@ -84,8 +87,9 @@ class Voice:
 
     # -- time
 
-    def update(self, kind: str, **fields: Any) -> None:
-        update = {"sessionUpdate": kind, **fields}
+    def update(self, what: str, /, **fields: Any) -> None:
+        """Send one `session/update` of this kind."""
+        update = {"sessionUpdate": what, **fields}
         self.wire.notify("session/update", {"sessionId": self.session_id, "update": update})
 
     def rest(self, seconds: float, until: Callable[[], bool] = lambda: False) -> bool:
@@ -131,7 +135,7 @@ class Voice:
 
     def _stream(self, kind: str, text: str) -> None:
         self._messages += 1
-        message_id = f"{self.session_id}-m{self._messages}"
+        message_id = f"{self.prefix}-m{self._messages}"
         tokens = deque(_TOKENS.findall(text.strip()))
         while tokens:
             count = self.rng.choice((1, 1, 2, 3))
@@ -162,7 +166,7 @@ class Voice:
 
     def _begin(self, title: str, kind: str, **fields: Any) -> str:
         self._calls += 1
-        call = f"{self.session_id}-t{self._calls}"
+        call = f"{self.prefix}-t{self._calls}"
         self.update("tool_call", toolCallId=call, title=title, kind=kind, status="in_progress", **fields)
         return call
 
@@ -203,8 +207,9 @@ class Voice:
 
         def work(show: Callable[[str], None]) -> str:
             process = subprocess.Popen(
-                ["/bin/sh", "-c", command],  # noqa: S607 - the scripts' own commands
+                ["/bin/sh", "-c", command],
                 cwd=self.folder,
+                env={**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', '/usr/bin:/bin')}"},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
@@ -274,7 +279,7 @@ class Voice:
 
     def _begin_asking(self, title: str, kind: str, content: list[dict[str, Any]], raw: dict[str, Any]) -> str:
         self._calls += 1
-        call = f"{self.session_id}-t{self._calls}"
+        call = f"{self.prefix}-t{self._calls}"
         self.update(
             "tool_call", toolCallId=call, title=title, kind=kind, status="pending", content=content, rawInput=raw
         )
@@ -333,8 +338,7 @@ def _collect(process: subprocess.Popen[bytes], collected: list[bytes]) -> None:
     if process.stdout is None:
         return
     with process.stdout:
-        for line in process.stdout:
-            collected.append(line)
+        collected.extend(process.stdout)
 
 
 def _decoded(collected: list[bytes]) -> str:
