@@ -339,7 +339,8 @@ class Draft:
 
     def _extend(self, key: MessageKey, state: MessageState, text: str, at: datetime) -> None:
         session_id, message_id = key
-        state = replace(state)
+        if key not in self.messages:  # Only what this draft made may be changed.
+            state = replace(state)
         change = self._last_change.get(session_id)
         merged = change is not None and change.type is EventType.DELTA and change.message_id == message_id
         if not merged or change is None:
@@ -412,10 +413,10 @@ class Draft:
         """Write the rows of what was planned; the draft's numbers are written by the outermost draft alone."""
         run, connection = self._connection.execute, self._connection
         if self._session_rows:
-            run(upsert(connection, t.sessions, ["session_id"]), list(self._session_rows.values()))
+            run(upsert(connection, t.sessions, "session_id"), list(self._session_rows.values()))
         if self._message_rows:
             rows = [{**one.row, "content": "".join(one.parts)} for one in self._message_rows.values()]
-            run(upsert(connection, t.messages, ["session_id", "id"], keep=["first_seq"]), rows)
+            run(upsert(connection, t.messages, "session_id", "id", keep="first_seq"), rows)
         if self._unchunked:
             column = t.message_chunks.c
             statement = delete(t.message_chunks).where(
@@ -436,9 +437,9 @@ class Draft:
                 ],
             )
         if self._receipt_rows:
-            run(upsert(connection, t.receipts, ["injection_id"]), list(self._receipt_rows.values()))
+            run(upsert(connection, t.receipts, "injection_id"), list(self._receipt_rows.values()))
         if self._approval_rows:
-            run(upsert(connection, t.approvals, ["approval_id"]), list(self._approval_rows.values()))
+            run(upsert(connection, t.approvals, "approval_id"), list(self._approval_rows.values()))
         if self._parent is None:
             self._flush_numbers()
 
@@ -449,13 +450,13 @@ class Draft:
                 {"session_id": session_id, "last_seq": state.last_seq, "last_event_at": state.last_event_at}
                 for session_id, state in self.streams.items()
             ]
-            run(upsert(connection, t.session_streams, ["session_id"]), rows)
+            run(upsert(connection, t.session_streams, "session_id"), rows)
         if self.cursors:
             positions = [
                 {"provider": provider, "stream_id": stream, "position": position}
                 for (provider, stream), position in self.cursors.items()
             ]
-            run(upsert(connection, t.stream_cursors, ["provider", "stream_id"]), positions)
+            run(upsert(connection, t.stream_cursors, "provider", "stream_id"), positions)
         if self._wseq is not None:
             write_wseq(connection, self._wseq)
 

@@ -149,7 +149,7 @@ class Recorder:
 
         def work(connection: Connection, wseq: int) -> list[Change]:
             row = {"provider": health.provider, "state": health.state, "detail": health.detail, "wseq": wseq}
-            connection.execute(upsert(connection, t.provider_health, ["provider"]), row)
+            connection.execute(upsert(connection, t.provider_health, "provider"), row)
             return [Change(EventType.PROVIDER, health, wseq=wseq)]
 
         await self._commit_one(work, durable=False)

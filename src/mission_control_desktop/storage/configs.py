@@ -38,7 +38,7 @@ class LaunchProfiles:
     async def put(self, profile: LaunchProfile) -> None:
         """Insert or replace by name."""
         values = {"name": profile.name, "body": profile}
-        await self._access.write(lambda c: c.execute(upsert(c, t.launch_profiles, ["name"]), values))
+        await self._access.write(lambda c: c.execute(upsert(c, t.launch_profiles, "name"), values))
 
     async def delete(self, name: str) -> bool:
         """Whether there was one."""

@@ -25,7 +25,7 @@ def put_kill(connection: Connection, workspace_id: str, kill: KillAll, runner_st
         "runner_state": runner_state,
         "wseq": wseq,
     }
-    connection.execute(upsert(connection, t.kill_alls, ["kill_id"], keep=["workspace_id"]), values)
+    connection.execute(upsert(connection, t.kill_alls, "kill_id", keep="workspace_id"), values)
 
 
 def kill_of(body: Any) -> KillAll:

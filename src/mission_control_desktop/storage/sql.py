@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Iterable
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -15,12 +15,15 @@ from mission_control_desktop.domain.errors import BadInput
 from mission_control_desktop.domain.limits import PAGE_MAX
 
 
-def upsert(connection: Connection, table: Table, keys: Iterable[str], keep: Iterable[str] = ()) -> Any:
-    """INSERT that replaces the row with the same `keys`, except its columns `keep` and its number."""
-    make = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
-    statement = make(table)
-    keys = list(keys)
-    fixed = {*keys, *keep}
+def upsert(connection: Connection, table: Table, *keys: str, keep: str = "") -> Any:
+    """INSERT that replaces the row with the same `keys`, except its column `keep` and its number."""
+    return _upsert(connection.dialect.name, table, keys, keep)
+
+
+@cache
+def _upsert(dialect: str, table: Table, keys: tuple[str, ...], keep: str) -> Any:
+    statement = sqlite.insert(table) if dialect == "sqlite" else postgresql.insert(table)
+    fixed = {*keys, keep}
     changed = {
         column.name: statement.excluded[column.name]
         for column in table.columns
