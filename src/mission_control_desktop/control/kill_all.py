@@ -271,7 +271,9 @@ class KillAlls:
                 run.detail = f"{provider}: {problem} Its sessions are not known."
             for session in lost:
                 run.sessions.setdefault(session.session_id, session)
-                self._set(run, session.session_id, TargetState.UNREACHABLE, problem)
+                if session.session_id not in run.targets:
+                    # It is still tried: a provider that cannot list its sessions may stop them.
+                    self._set(run, session.session_id, TargetState.UNREACHABLE, problem)
         return new
 
     async def _lives(self, session_id: str) -> bool:

@@ -14,7 +14,7 @@ from mission_control_desktop.control.interventions import Interventions
 from mission_control_desktop.control.kill_all import KillAlls
 from mission_control_desktop.control.limits import BARGE_IN_PER_MINUTE, MemoryRateLimiter, RateLimiter
 from mission_control_desktop.control.ports import AgentAccess, Profiles
-from mission_control_desktop.control.recovery import Recovery
+from mission_control_desktop.control.recovery import SETTLE_SECONDS, Recovery
 from mission_control_desktop.control.service import MissionControlService
 from mission_control_desktop.control.tokens import Tokens
 from mission_control_desktop.domain.clock import Clock, IdSource
@@ -52,6 +52,7 @@ class ControlPlane:
         profiles: Profiles,
         agents: AgentAccess | None = None,
         barge_in: RateLimiter | None = None,
+        settle_seconds: float = SETTLE_SECONDS,
     ) -> None:
         self.database = database
         self.recorder = recorder
@@ -60,6 +61,7 @@ class ControlPlane:
         self.ids = ids
         self.profiles = profiles
         self._agents = agents
+        self._settle_seconds = settle_seconds
         self.barge_in = barge_in or MemoryRateLimiter(clock, limit=BARGE_IN_PER_MINUTE, window=60)
         self.tokens = Tokens(database.tokens, agents, clock, ids)
         self.interventions = Interventions(recorder.audit.append, clock, ids)
@@ -75,7 +77,9 @@ class ControlPlane:
         await self.registry.start(self.recorder.provider_record)
         self._tasks.start(self._watch_providers(), name="provider health")
         going_on = await self.kill_alls.start()
-        self._tasks.start(Recovery(self).run(intents, left_alone=going_on), name="recovery")
+        self._tasks.start(
+            Recovery(self, settle_seconds=self._settle_seconds).run(intents, left_alone=going_on), name="recovery"
+        )
 
     async def close(self) -> None:
         """Detach. Ends no session."""

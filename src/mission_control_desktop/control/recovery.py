@@ -15,6 +15,7 @@ import structlog
 from mission_control_desktop.domain.approvals import ApprovalState
 from mission_control_desktop.domain.audit import AuditAction, AuditEntry, AuditOutcome
 from mission_control_desktop.domain.errors import MissionControlError
+from mission_control_desktop.domain.kill import KillState
 from mission_control_desktop.domain.people import DEFAULT_WORKSPACE
 from mission_control_desktop.domain.receipts import ReceiptState
 from mission_control_desktop.domain.sessions import AgentSession, SessionStatus
@@ -106,6 +107,15 @@ class Recovery:
         same = given and approval is not None and approval.answer == intent.metadata.get("optionId")
         return "the question has this answer" if same else None
 
+    async def _over(self, intent: AuditEntry) -> Finding:
+        kill = await self._plane.database.kills.get(DEFAULT_WORKSPACE, str(intent.metadata.get("killId")))
+        over = kill is not None and kill.state in (KillState.DONE, KillState.UNDONE)
+        return f"the kill-all is {kill.state.value}" if over and kill is not None else None
+
+    async def _undone(self, intent: AuditEntry) -> Finding:
+        kill = await self._plane.database.kills.get(DEFAULT_WORKSPACE, str(intent.metadata.get("killId")))
+        return "it is undone" if kill is not None and kill.state is KillState.UNDONE else None
+
     async def _profile_there(self, intent: AuditEntry) -> Finding:
         name = intent.metadata.get("name")
         there = any(profile.name == name for profile in await self._plane.profiles.list())
@@ -128,6 +138,8 @@ _LOOKS: dict[AuditAction, Callable[[Recovery, AuditEntry], Awaitable[Any]]] = {
     AuditAction.WITHDRAW: Recovery._withdrawn,
     AuditAction.APPROVE: Recovery._answered,
     AuditAction.DENY: Recovery._answered,
+    AuditAction.KILL_ALL: Recovery._over,
+    AuditAction.KILL_ALL_UNDO: Recovery._undone,
     AuditAction.PROFILE_CHANGE: Recovery._profile_there,
     AuditAction.PROFILE_REMOVE: Recovery._profile_gone,
     AuditAction.TOKEN_REVOKE: Recovery._revoked,
