@@ -48,6 +48,8 @@ TOOL_STATUSES = {
     "running": "in_progress",
 }
 MAX_LISTED = 500
+MAX_DIFF_CHARS = 1_000_000
+"""Text of all diffs of one tool call that is kept; with more, each is cut to its share."""
 
 
 def translate(session: str | None, update: dict[str, Any], frame: Any = None) -> list[Event]:
@@ -107,15 +109,18 @@ def _tool_content(
     diffs: list[dict[str, Any]] = []
     terminals: list[str] = []
     sessions: list[str] = []
+    share = max(2_000, MAX_DIFF_CHARS // max(1, 2 * sum(1 for item in content if dict_of(item).get("type") == "diff")))
     for item in content[:10_000]:
         entry = dict_of(item)
         kind = entry.get("type")
         if kind == "diff":
-            diff = {"path": text_of(entry.get("path")) or "", "newText": bounded(text_of(entry.get("newText")) or "")}
+            new = bounded(text_of(entry.get("newText")) or "", share)
+            diff = {"path": (text_of(entry.get("path")) or "")[:4_000], "newText": new}
             old = text_of(entry.get("oldText"))
             if old is not None:
-                diff["oldText"] = bounded(old)
-            diffs.append(diff)
+                diff["oldText"] = bounded(old, share)
+            if len(diffs) < MAX_LISTED:
+                diffs.append(diff)
         elif kind == "terminal":
             terminals.append(text_of(entry.get("terminalId")) or "")
         elif kind == "session":

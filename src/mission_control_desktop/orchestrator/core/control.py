@@ -154,6 +154,7 @@ class Control:
         approvals = self._parts.approvals
         ask = approvals.answer(step, command.approval_id, command.option_id, command.user_id)
         self._parts.turns.reply(ask.token, command.option_id)
+        self._parts.children.answered(ask.owner)
         return self._answer(step, command, lambda: ask.approval)
 
     # ------------------------------------------------------------------ pausing
@@ -227,6 +228,9 @@ class Control:
 
     def _failed(self, step: Step, outcome: Did, data: dict[str, Any]) -> None:
         pausing, root = self._parts.pausing, self._parts.root
+        if self._ending.outcome is not None:
+            pausing.release()  # the way to the end goes on; a thaw is under way or a signal follows
+            return
         left = data.get("left")
         which = f" ({', '.join(str(pid) for pid in left[:10])})" if isinstance(left, list) and left else ""
         given = data.get("error")

@@ -158,7 +158,15 @@ class Ending:
     def could_not_start(self, step: Step, why: str) -> None:
         if self.outcome is None:
             self.outcome = Outcome(SessionStatus.FAILED, error=why)
+        self._nothing_to_kill(step)
+        self.left = ()
         self._settle(step)
+
+    def _nothing_to_kill(self, step: Step) -> None:
+        """No report on a kill will come: there never was a process, or its keeper is gone."""
+        self._kill_key = None
+        step.stop_timer(self._kill_timer)
+        self._kill_timer = None
 
     def exit(self, step: Step, data: dict[str, Any]) -> None:
         """The agent's first process ended."""
@@ -176,7 +184,13 @@ class Ending:
         if self.outcome is None:
             self.outcome = self._by_itself(code, number, data)
         left = _pids(data.get("left"))
-        if left and self._kill_key is None:
+        if data.get("keeperLost"):
+            # Nobody can carry out a kill any more; what was left was swept by those who found out.
+            self._nothing_to_kill(step)
+            self.left = left
+            if data.get("killed") and self.outcome.status is SessionStatus.COMPLETED:
+                self.outcome = Outcome(SessionStatus.KILLED, ended_by=self.outcome.ended_by)
+        elif left and self._kill_key is None:
             text = f"The agent left {_count(left)} behind; SIGKILL to what is left."
             parts.root.transcript.notice(step, "warning", text)
             self._kill(step)
@@ -190,6 +204,8 @@ class Ending:
         given = data.get("reason", data.get("error"))
         if isinstance(given, str) and given:
             cause = given
+        elif data.get("keeperLost"):
+            cause = "the keeper of its process was lost, and what it left was ended"
         elif number is not None and number > 0:
             cause = f"signal {_signal_name(number)}"
         else:
@@ -264,7 +280,7 @@ class Ending:
         why = outcome.error or f"the session ended ({status.value})"
         for ask in parts.approvals.pending():
             parts.approvals.expire(step, ask, why)
-        parts.turns.ended(step, f"the agent ended before it answered: {why}" if outcome.error else why)
+        parts.turns.ended(step, why, failed=status is not SessionStatus.COMPLETED)
         self.sequence.done(step)
         self._refuse_pausing(step)
         parts.pausing.ended(step)

@@ -106,6 +106,7 @@ class Listening:
         if event.tokens:
             self._parts.root.set_usage({"tokens": event.tokens})
         if self._parts.turns.state(step, event):
+            self._parts.children.turn_ended(step)
             self._ending.sequence.turn_ended(step, self._ending)
 
     def _steered(self, step: Step, event: ev.SteerResult) -> None:
@@ -189,6 +190,7 @@ class Listening:
             return
         parts = self._parts
         self._output(step, cell)
+        parts.children.asks(step, cell.native)
         tool: dict[str, Any] = {}
         if event.tool is not None:
             cell.transcript.tool(step, event.tool)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from mission_control_desktop.orchestrator.core.approvals import Approvals
 from mission_control_desktop.orchestrator.core.inject import InjectQueue
@@ -24,8 +24,8 @@ class Parts:
     turns: Turns
     pausing: Pausing
     children: SubAgents
-    spawned_alive: int = 0
-    """Sub-agents at work that were started through Mission Control and have processes of their own."""
+    spawned_alive: dict[str, int] = field(default_factory=dict)
+    """By native id of the parent: sub-agents at work that were started through Mission Control, in own processes."""
 
     @property
     def opened(self) -> bool:
@@ -34,7 +34,7 @@ class Parts:
 
     @property
     def children_alive(self) -> int:
-        return self.children.alive + self.spawned_alive
+        return self.children.alive + sum(self.spawned_alive.values())
 
     def cell(self, native: str | None) -> Cell | None:
         if native is None or native == self.root.native:

@@ -55,10 +55,12 @@ class SubAgents:
         self._turns = turns
         self._by_runtime: dict[str, _Child] = {}
         self._by_native: dict[str, _Child] = {}
-        self.refused = 0
+        self._active: dict[str, _Child] = {}
+        """Those that can change by themselves or have something to write, so that a long session with many sub-agents
+        that ended long ago costs nothing per entry."""
 
     def __bool__(self) -> bool:
-        return bool(self._by_native)
+        return bool(self._active)
 
     def cells(self) -> list[Cell]:
         return [child.cell for child in self._by_native.values()]
@@ -77,7 +79,7 @@ class SubAgents:
         """How many are at work."""
         return sum(
             1
-            for child in self._by_native.values()
+            for child in self._active.values()
             if not child.cell.final and child.state in ("running", "requires_action")
         )
 
@@ -98,6 +100,7 @@ class SubAgents:
             child.cell.started(step)
             child.cell.transcript.turn_began()
         child.worked = True
+        self._active[child.cell.native] = child
         return child.cell
 
     def report(self, step: Step, event: SubAgent) -> Cell | None:
@@ -117,6 +120,7 @@ class SubAgents:
             child.cell.agent_type = self._root.agent_type
             if not self._above(child.cell, parent):
                 child.cell.parent = parent
+        self._active[child.cell.native] = child
         if event.title:
             child.cell.set_title(event.title[:500])
         elif event.description and child.cell.title is None:
@@ -144,11 +148,29 @@ class SubAgents:
         """Take a state that a sub-agent reports of itself."""
         child = self._by_runtime.get(runtime_id)
         if child is not None:
+            self._active[child.cell.native] = child
             self._state(step, child, state, stop_reason, error)
+
+    def asks(self, step: Step, native: str) -> None:
+        """A sub-agent asks for something: it is at work, whatever was said of it before."""
+        child = self._by_native.get(native)
+        if child is not None and child.cell.final:
+            self._state(step, child, "running", None, None)
+
+    def answered(self, native: str) -> None:
+        """A question of a sub-agent was answered: it goes on, also if it does not say so."""
+        child = self._by_native.get(native)
+        if child is not None and child.state == "requires_action":
+            child.state = "running"
+
+    def turn_ended(self, step: Step) -> None:
+        """The root's turn is over. Nothing else will tell the end of a sub-session that was never announced."""
+        for child in list(self._active.values()):
+            if child.cell.metadata.get("announced") is False:
+                self._state(step, child, "idle", "end_turn", None)
 
     def _create(self, step: Step, runtime_id: str, parent: Cell, agent_type: str | None) -> _Child | None:
         if len(self._by_native) >= MAX_CHILDREN:
-            self.refused += 1
             self._root.count("unknownUpdates", "sub-agent beyond the limit")
             return None
         native, place = f"{self._root.native}.{step.n}", 1
@@ -196,6 +218,7 @@ class SubAgents:
                     return
                 child.ended_by = None
                 child.worked = False
+                cell.capabilities = self._capabilities(child)
                 cell.run_again(step, f"{self._spec.run_id}.{step.n}")
             child.state = state
             child.worked = True
@@ -258,7 +281,7 @@ class SubAgents:
 
     def timer(self, step: Step, name: str) -> bool:
         """Whether the timer was that of a sub-agent that was told to stop."""
-        for child in self._by_native.values():
+        for child in self._active.values():
             if child.timer != name:
                 continue
             child.timer = None
@@ -276,7 +299,7 @@ class SubAgents:
 
     def aim(self, step: Step, *, frozen: bool) -> None:
         """Bring each sub-agent to the status that its facts say."""
-        for child in self._by_native.values():
+        for child in self._active.values():
             cell = child.cell
             if cell.final:
                 continue
@@ -295,17 +318,19 @@ class SubAgents:
     def ended(self, step: Step, status: SessionStatus, error: str | None, ended_by: str | None) -> None:
         """The process is gone: what ran inside it ended with it."""
         for child in self._by_native.values():
+            child.cell.transcript.end(step, cancelled=not child.cell.final)
             if child.cell.final:
-                continue
-            child.cell.transcript.turn_ended(step, cancelled=True)
+                continue  # but a call that it reported late is over now, too
             child.ended_by = child.ended_by or ended_by
             child.state = "idle"
             why = f"The agent that ran it failed: {error}" if status is SessionStatus.FAILED else None
             self._end(step, child, status, why)
 
     def flush(self, step: Step) -> None:
-        for child in self._by_native.values():
+        for child in list(self._active.values()):
             child.cell.flush(step)
+            if child.cell.final:
+                del self._active[child.cell.native]
 
     def records(self) -> dict[str, AgentSession]:
         return {native: child.cell.record for native, child in self._by_native.items()}

@@ -230,7 +230,8 @@ class SessionCore:
         if isinstance(command, cmd.Timer):
             self._timer(step, command.name)
         elif isinstance(command, cmd.Children):
-            self._parts.spawned_alive = max(0, command.alive)
+            if self._parts.cell(command.session_id) is not None:
+                self._parts.spawned_alive[command.session_id or self.spec.session_id] = max(0, command.alive)
         else:
             self._control.handle(step, command)
 

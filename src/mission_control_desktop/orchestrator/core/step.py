@@ -11,8 +11,8 @@ from mission_control_desktop.orchestrator.core.effects import Answered, Do, Effe
 from mission_control_desktop.orchestrator.core.runtime import Outgoing
 from mission_control_desktop.record.ops import RecordOp
 
-IDS_PER_ENTRY = 64
-"""Request ids are entry number * 64 + place: unique, and the same on every replay."""
+IDS_PER_ENTRY = 256
+"""More than can go out in one step. A request's id is entry number * 256 + place: unique, and the same on replay."""
 
 _EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 

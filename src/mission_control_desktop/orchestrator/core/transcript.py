@@ -78,6 +78,8 @@ class Transcript:
         self._echoes: list[str] = []
         self._live = False
         """Whether a turn runs: only then can a message stay open."""
+        self._over = False
+        """Whether the process is gone: what still comes is complete as it comes."""
 
     # ------------------------------------------------------------------ writing
 
@@ -143,6 +145,15 @@ class Transcript:
                 entry.metadata["complete"] = True
                 self._put(step, entry)
         self._plans.clear()
+
+    def end(self, step: Step, *, cancelled: bool = False) -> None:
+        """The process is gone."""
+        self.turn_ended(step, cancelled=cancelled)
+        self._over = True
+        for entry in self._by_id.values():
+            if not entry.metadata["complete"]:
+                entry.metadata["complete"] = True
+                self._put(step, entry)
 
     def close_text(self, step: Step) -> None:
         entry, self._open = self._open, None
@@ -249,6 +260,8 @@ class Transcript:
         else:
             fresh = False
         changed = self._merge_tool(entry, event, extra) or fresh
+        if self._over:
+            entry.metadata["complete"] = True
         text, append = event.text, event.append
         if text is not None and not fresh and entry.said == entry.stored and entry.stored:
             # Agents send the whole output again and again while it grows; only what is new goes on.
@@ -332,7 +345,7 @@ class Transcript:
             entry.set_text(f"{entry.text}{text}")
         else:
             entry.set_text(text)
-        entry.metadata.update(level=level, complete=complete)
+        entry.metadata.update(level=level, complete=complete or self._over)
         self._put(step, entry)
 
     # ------------------------------------------------------------------ junk

@@ -125,6 +125,7 @@ class Turns:
             return
         if any(item.delivery is Delivery.INTERRUPT for item in self._queue):
             self.cancel(step)
+            self._send_replies(step)
             self._cancel_timer = step.set_timer("cancel", CANCEL_SECONDS)
             return
         if self._runtime.facts.steering != "request":
@@ -268,8 +269,12 @@ class Turns:
             if stop_reason not in (None, "end_turn"):
                 known = _STOPPED.get(stop_reason or "", ("warning", f"The turn ended: {stop_reason}."))
                 transcript.notice(step, known[0], known[1], stopReason=stop_reason)
-        if turn.item is not None and turn.item.receipt is None:
+        if turn.item is not None:
+            # A turn without any output: the message was delivered, and nothing more will come of it.
+            if turn.item in self._unanswered:
+                self._unanswered.remove(turn.item)
             self._queue.take(turn.item, Phase.DONE)
+            turn.item.content = ""
         if self._steering:
             step.stop_timer(self._steer_timer)
             self._steer_timer = step.set_timer("steer", STEER_SECONDS)
@@ -305,15 +310,19 @@ class Turns:
             return True
         return False
 
-    def ended(self, step: Step, why: str) -> None:
-        """The session is over: nothing that was accepted stays without an outcome."""
+    def ended(self, step: Step, why: str, *, failed: bool) -> None:
+        """The session is over: nothing that was accepted stays without an outcome. What was delivered stays so, unless
+        the session `failed` (or was killed) before it was answered."""
         turn, self.turn = self.turn, None
-        self._root.transcript.turn_ended(step, cancelled=turn is not None)
+        self._root.transcript.end(step, cancelled=turn is not None)
         for timer in (self._cancel_timer, self._steer_timer, self._quiet_timer):
             step.stop_timer(timer)
         self._cancel_timer = self._steer_timer = self._quiet_timer = None
         for item in self._queue.unfinished():
-            self._queue.finish(step, item, ReceiptState.FAILED, detail=why)
+            if not failed and item.receipt is not None and item.receipt.state is ReceiptState.DELIVERED:
+                self._queue.take(item, Phase.DONE)
+            else:
+                self._queue.finish(step, item, ReceiptState.FAILED, detail=f"not answered: {why}")
         for item in self._queue:
             self._queue.take(item, Phase.DONE)
         self._steering.clear()
