@@ -72,7 +72,8 @@ def sample_messages() -> list[AgentMessage]:
     add(system, "Session started: claude-code in ~/src/ingest, mode default", kind="notice", level="info")
     add(
         user,
-        "Move the ingest service from `print` and `logging` to **structlog**. Keep the log lines stable for the dashboards.",
+        "Move the ingest service from `print` and `logging` to **structlog**. "
+        "Keep the log lines stable for the dashboards.",
     )
     add(
         agent,
@@ -133,8 +134,10 @@ def sample_messages() -> list[AgentMessage]:
         "            structlog.contextvars.merge_contextvars,\n            structlog.processors.add_log_level,\n"
         '            structlog.processors.TimeStamper(fmt="iso", utc=True),  # as the dashboards expect\n'
         "            structlog.processors.JSONRenderer(),\n        ],\n    )\n```\n\n"
-        "| module | calls | read by |\n|---|---:|---|\n| `consumer.py` | 17 | Ingest lag |\n| `handlers.py` | 21 | Errors by route |\n"
-        "| `retry.py` | 4 | nobody |\n\nSee the [structlog documentation](https://www.structlog.org/) for the processors.",
+        "| module | calls | read by |\n|---|---:|---|\n| `consumer.py` | 17 | Ingest lag |\n"
+        "| `handlers.py` | 21 | Errors by route |\n"
+        "| `retry.py` | 4 | nobody |\n\n"
+        "See the [structlog documentation](https://www.structlog.org/) for the processors.",
     )
     add(operator, "Leave `retry.py` alone for now, and do the handlers first.", operatorId="ana", injectionId="i1")
     add(agent, "Understood: handlers first, `retry.py` stays as it is.")
@@ -178,7 +181,8 @@ def sample_messages() -> list[AgentMessage]:
     )
     add(
         agent,
-        "The failing test expects the key `batch`; I renamed it to `size`. I will keep **both** keys until the dashboards have",
+        "The failing test expects the key `batch`; I renamed it to `size`. "
+        "I will keep **both** keys until the dashboards have",
         complete=False,
     )
     return messages
@@ -214,3 +218,7 @@ def sample_approval(**changes: Any) -> Approval:
 
 
 WAITING = {"status": SessionStatus.WAITING, "waiting_for": WaitingFor.APPROVAL}
+STALE = {
+    "evidence": Evidence(last_event_at=datetime.now(UTC) - timedelta(seconds=83), source="agent output"),
+    "title": "A very long title of a task that does not fit into a narrow panel at all",
+}

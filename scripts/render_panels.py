@@ -1,24 +1,25 @@
-"""Pictures of the panel, light and dark, at several widths: `python scripts/render_panels.py DIRECTORY`."""
+"""Pictures of the panel, light and dark, at several widths: `python -m scripts.render_panels DIRECTORY`."""
 
 from __future__ import annotations
 
 import os
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
 import asyncio
 
-from panel_sample import WAITING, sample_approval, sample_messages, sample_receipts, sample_session
 from PySide6.QtWidgets import QApplication
 from qasync import QEventLoop
+from scripts.panel_sample import STALE, WAITING, sample_approval, sample_messages, sample_receipts, sample_session
 
 from mission_control_desktop.domain.approvals import Approval
 from mission_control_desktop.domain.messages import AgentMessage
 from mission_control_desktop.domain.mission_control import Page
 from mission_control_desktop.domain.receipts import Receipt
-from mission_control_desktop.domain.sessions import AgentSession, Delivery
+from mission_control_desktop.domain.sessions import AgentSession, Delivery, SessionStatus
 from mission_control_desktop.ui import theme
 from mission_control_desktop.ui.panel.panel import OrchestratorPanel
 from mission_control_desktop.ui.panel.port import MemoryDrafts
@@ -78,16 +79,24 @@ async def render(folder: Path) -> None:
             ("narrow", 400, 900, {}),
             ("approval", 520, 900, WAITING),
             ("wide", 1200, 1000, {}),
+            ("stale", 400, 360, STALE),
+            ("paused", 460, 360, {"status": SessionStatus.PAUSED, "metadata": {"pauseLevel": "freeze"}}),
+            ("killed", 400, 360, {"status": SessionStatus.KILLED, "completed_at": datetime.now(UTC)}),
+            ("empty", 400, 360, {}),
         ):
             session = sample_session(**changes)
             panel = OrchestratorPanel(session, SamplePort(), MemoryDrafts())
-            panel.load(sample_messages(), has_older=False)
+            if name != "empty":
+                panel.load(sample_messages(), has_older=False)
             panel.set_sub_agents(3)
             panel.resize(width, height)
             panel.show()
             panel.start()
-            if changes:
+            if changes is WAITING:
                 panel.set_approvals([sample_approval()])
+            if name == "paused":
+                panel.pane.view.select_row(3)
+                panel.presenter.failed.emit("pause", "The provider did not answer in time")
             if name == "wide":
                 panel.composer.edit.setPlainText("Please keep both keys for a week,\nthen drop the old one.")
             await settle()

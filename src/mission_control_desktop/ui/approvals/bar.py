@@ -71,7 +71,7 @@ class _Detail(QPlainTextEdit):
 
     def _fit(self) -> None:
         lines = max(1, min(DETAIL_LINES, int(self.document().size().height())))
-        height = lines * QFontMetrics(self.font()).lineSpacing() + 16
+        height = lines * QFontMetrics(self.font()).lineSpacing() + 22
         if height != self.maximumHeight():
             self.setFixedHeight(height)
 
@@ -149,7 +149,7 @@ class ApprovalBar(QFrame):
         keep = {approval.approval_id for approval in approvals}
         for approval_id in [key for key in self._open if key not in keep]:
             del self._open[approval_id]
-        for approval in approvals:
+        for approval in sorted(approvals, key=lambda item: item.created_at):
             self.take(approval)
         if self._shown is not None and self._shown.state is ApprovalState.OPEN and self._shown.approval_id not in keep:
             self._shown = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from PySide6.QtCore import QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QPainter, QPaintEvent
+from PySide6.QtGui import QPainter, QPaintEvent, QResizeEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QMenu, QSizePolicy, QToolButton, QVBoxLayout, QWidget
 
 from mission_control_desktop.domain.sessions import AgentSession, SessionStatus, WaitingFor
@@ -59,6 +59,7 @@ class PanelHeader(QFrame):
         self._session: AgentSession | None = None
         self._may_act = True
         self._busy: set[str] = set()
+        self._sub_agents = 0
         self._shape = StatusShape()
         self._status = ElidedLabel(least=60)
         status_font = theme.ui_font(bold=True)
@@ -67,6 +68,7 @@ class PanelHeader(QFrame):
         self._evidence.setProperty("tone", "attention")
         self._provider = ElidedLabel(least=36)
         self._provider.setProperty("tone", "badge")
+        self._provider.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self._demo = QLabel("DEMO")
         self._demo.setProperty("tone", "demo")
         self._demo.setToolTip("This session belongs to the demo mission: no model is asked, nothing real is changed")
@@ -120,17 +122,17 @@ class PanelHeader(QFrame):
         first.addWidget(self._below)
         first.addWidget(self._elapsed)
         second = QHBoxLayout()
-        second.setSpacing(2)
+        second.setSpacing(0)
         second.addWidget(self._title, 1)
-        second.addSpacing(gap)
+        second.addSpacing(6)
         second.addWidget(self._input)
         second.addWidget(self._pause)
         second.addWidget(self._resume_button)
         second.addWidget(self._more)
         # What ends an agent stands apart from what does not.
-        second.addSpacing(3 * gap)
+        second.addSpacing(2 * gap)
         second.addWidget(self._terminate)
-        second.addSpacing(gap)
+        second.addSpacing(6)
         second.addWidget(self._kill)
         column = QVBoxLayout(self)
         column.setContentsMargins(theme.metrics.margin + 3, gap, gap, 6)
@@ -169,6 +171,7 @@ class PanelHeader(QFrame):
         if self._evidence.text() != state.evidence:
             self._evidence.setText(state.evidence)
         self._evidence.setVisible(bool(state.evidence))
+        self._make_room()
         self._status.set_tip(_status_tip(session))
         elapsed = words.elapsed(session, now)
         if self._elapsed.text() != elapsed:
@@ -176,7 +179,8 @@ class PanelHeader(QFrame):
 
     def set_sub_agents(self, count: int) -> None:
         self._below.setText(f"{count} below" if count else "")
-        self._below.setVisible(bool(count))
+        self._sub_agents = count
+        self._make_room()
         self._below.setToolTip(f"{words.plural(count, 'agent')} below this one")
 
     def set_input_shown(self, shown: bool) -> None:
@@ -217,6 +221,10 @@ class PanelHeader(QFrame):
     def evidence_label(self) -> ElidedLabel:
         return self._evidence
 
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._make_room()
+
     # -- inside ------------------------------------------------------------------------------------------------------
 
     def _button(self, name: str, tip: str) -> QToolButton:
@@ -229,7 +237,24 @@ class PanelHeader(QFrame):
         button.setToolTip(tip)
         button.setAccessibleName(tip)
         button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonIconOnly)
+        button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         return button
+
+    def _make_room(self) -> None:
+        """In a narrow panel, how sure we are comes before where the session runs and how many are below it."""
+        needed = 16 + self._status.sizeHint().width() + self._elapsed.sizeHint().width() + 7 * 6
+        if not self._evidence.isHidden():
+            needed += self._evidence.sizeHint().width()
+        if not self._demo.isHidden():
+            needed += self._demo.sizeHint().width()
+        left = self.width() - 2 * theme.metrics.margin - needed
+        below = bool(self._sub_agents) and left >= self._below.sizeHint().width()
+        left -= self._below.sizeHint().width() if below else 0
+        provider = left >= min(70, self._provider.sizeHint().width())
+        if self._below.isHidden() == below:
+            self._below.setVisible(below)
+        if self._provider.isHidden() == provider:
+            self._provider.setVisible(provider)
 
     def _update_controls(self) -> None:
         session = self._session

@@ -1,4 +1,4 @@
-"""Asks for the reason of a kill. Opened, never executed: everything else goes on meanwhile."""
+"""Asks for the reason of a kill. Never executed, never modal: everything else goes on meanwhile."""
 
 from __future__ import annotations
 

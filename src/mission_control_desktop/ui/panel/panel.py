@@ -313,7 +313,8 @@ class OrchestratorPanel(QFrame):
             dialog.confirmed.connect(self.presenter.kill)
             dialog.finished.connect(self._on_kill_dialog_finished)
             self._kill_dialog = dialog
-            dialog.open()
+            # Not `open`: that would lock the window, and other agents may need a hand meanwhile.
+            dialog.show()
         else:
             self._kill_dialog.raise_()
 

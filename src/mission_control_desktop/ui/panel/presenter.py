@@ -116,13 +116,14 @@ class PanelPresenter(QObject):
 
     # -- tasks -------------------------------------------------------------------------------------------------------
 
-    def _begin(self, action: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Run one action; the same action is not begun twice at a time."""
+    def _begin(self, action: str, work: Callable[[], Coroutine[Any, Any, None]]) -> bool:
+        """Run one action. False: the same action is under way already, and is not begun twice at a time."""
         if action in self._running or self._closed:
-            return
+            return False
         self._running.add(action)
         self.busy_changed.emit(action, True)
         self._tasks.start(self._run(action, work), name=f"panel.{action}")
+        return True
 
     async def _run(self, action: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         try:
@@ -206,7 +207,8 @@ class PanelPresenter(QObject):
     # -- history -----------------------------------------------------------------------------------------------------
 
     def _on_older_wanted(self, before: int) -> None:
-        self._begin("older", partial(self._older, before))
+        if not self._begin("older", partial(self._older, before)):
+            self._model.older_failed()
 
     def _on_newer_wanted(self, after: int) -> None:
         self._begin("newer", partial(self._newer, after))

@@ -164,7 +164,9 @@ class Content:
         if shown_input:
             blocks += [Label("Input"), shown_input]
         for diff in diffs:
-            blocks += [Label(diff.path, f"+{diff.added} −{diff.removed}"), diff]
+            if diff.path not in head.title or len(diffs) > 1:
+                blocks.append(Label(diff.path, f"+{diff.added} −{diff.removed}"))
+            blocks.append(diff)
         if output:
             lines = output.count("\n") + 1
             blocks += [
@@ -239,7 +241,7 @@ def unfenced(text: str) -> str:
     """Tool output without the one code fence that some agents put around it."""
     stripped = text.strip()
     if stripped.startswith("```") and stripped.endswith("```") and stripped.count("```") == 2:
-        first, newline, rest = stripped.partition("\n")
+        _, newline, rest = stripped.partition("\n")
         if newline:
             return rest.removesuffix("```").rstrip("\n")
     return text

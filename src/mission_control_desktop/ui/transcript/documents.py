@@ -175,7 +175,7 @@ def blocks_of(document: QTextDocument) -> Iterator[QTextBlock]:
         block = block.next()
 
 
-# -- Markdown's looks ----------------------------------------------------------------------------------------------------
+# -- Markdown's looks ------------------------------------------------------------------------------------------------
 
 
 def _dress(document: QTextDocument, style: Style, color: QColor) -> None:

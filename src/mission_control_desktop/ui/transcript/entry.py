@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from enum import Enum
 
 import msgspec
 
@@ -10,6 +11,16 @@ from mission_control_desktop.domain.messages import AgentMessage, MessageKind
 
 SPOKEN_CHARS = 2_000
 """How much of a message is given to a screen reader at once."""
+
+
+class Growth(Enum):
+    """What became of text that was to be appended."""
+
+    GROWN = "grown"
+    KNOWN = "known"
+    """It was there already."""
+    GAP = "gap"
+    """It does not fit what is there: pieces are missing."""
 
 
 class Entry:
@@ -48,24 +59,21 @@ class Entry:
             self._parts = []
         return self._text or ""
 
-    def append(self, offset: int, text: str) -> bool:
-        """Append text whose place is `offset`. What is there already is dropped; a gap sets `broken`. True if grown."""
+    def append(self, offset: int, text: str) -> Growth:
+        """Append text whose place is `offset`. What is there already is dropped; a gap sets `broken`."""
         if offset != self.length:
             have = self.text
-            if offset > self.length:
-                self.broken = True
-                return False
             overlap = have[offset:]
-            if not text.startswith(overlap) and not overlap.startswith(text):
+            if offset > self.length or not (text.startswith(overlap) or overlap.startswith(text)):
                 self.broken = True
-                return False
+                return Growth.GAP
             text = text[len(overlap) :]
         if not text:
-            return False
+            return Growth.KNOWN
         self._parts.append(text)
         self.length += len(text)
         self.revision += 1
-        return True
+        return Growth.GROWN
 
     def replace(self, message: AgentMessage) -> bool:
         """Take the whole message; its place stays. True if anything can look different."""

@@ -65,10 +65,12 @@ class Heights:
         if not self._rows:
             return -1, 0
         top = 0
-        for chunk, height in enumerate(self._sums):
+        chunk = 0
+        for height in self._sums:
             if top + height > y:
                 break
             top += height
+            chunk += 1
         else:
             last = len(self._rows) - 1
             return last, self.total - self._rows[last]

@@ -9,7 +9,7 @@ from functools import lru_cache
 import structlog
 from pygments.lexer import Lexer
 from pygments.lexers import get_lexer_by_name
-from pygments.token import Token
+from pygments.token import Token, _TokenType
 from pygments.util import ClassNotFound
 from PySide6.QtCore import QObject, QRunnable, Qt, QThreadPool, Signal
 from PySide6.QtGui import QColor
@@ -83,8 +83,9 @@ def _lexer(language: str) -> Lexer | None:
 
 
 @lru_cache(maxsize=512)
-def _class_of(token: object) -> str | None:
-    return next((name for kind, name in _CLASSES if token in kind), None)
+def _class_of(token: _TokenType) -> str | None:
+    # A token type is a tuple of its own, and "in" asks whether one is below the other.
+    return next((name for kind, name in _CLASSES if kind.__contains__(token)), None)
 
 
 def spans_of(code: str, language: str, *, polite: bool = False) -> Spans:
@@ -150,8 +151,7 @@ class Highlighter(QObject):
     def _on_computed(self, code: str, language: str, spans: object) -> None:
         key = (code, language)
         self._asked.discard(key)
-        assert isinstance(spans, tuple)
-        self._known[key] = spans
+        self._known[key] = spans if isinstance(spans, tuple) else ()
         while len(self._known) > KEPT:
             self._known.popitem(last=False)
         self.ready.emit()

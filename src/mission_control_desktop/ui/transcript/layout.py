@@ -33,6 +33,8 @@ NEAR_PAGES = 3
 """How many pages before the top older entries are asked for."""
 GROUP_SECONDS = 300
 """Entries of one role within this time stand under one name."""
+END_GAP = 10
+"""Below the last entry."""
 AT_END = 4
 """Pixels from the end that still count as being there."""
 
@@ -187,8 +189,12 @@ class TranscriptLayout(QListView):
     # -- rows --------------------------------------------------------------------------------------------------------
 
     def _entry(self, row: int) -> Entry:
-        assert self._transcript is not None
-        return self._transcript.entry(row)
+        return self._require().entry(row)
+
+    def _require(self) -> TranscriptModel:
+        if self._transcript is None:
+            raise LookupError("no transcript is set")
+        return self._transcript
 
     def _state(self, entry: Entry) -> RowState:
         key = entry.message.message_id
@@ -199,12 +205,12 @@ class TranscriptLayout(QListView):
         return state
 
     def _looks(self, row: int, entry: Entry) -> Looks:
-        assert self._transcript is not None
-        receipt = self._transcript.receipt_for(entry)
+        model = self._require()
+        receipt = model.receipt_for(entry)
         unread = entry.message.message_id == self._unread_id
         grouped = False
         if row > 0 and not unread and entry.message.role is not MessageRole.OPERATOR:
-            before = self._transcript.entry(row - 1)
+            before = model.entry(row - 1)
             age = (entry.message.timestamp - before.message.timestamp).total_seconds()
             grouped = (
                 before.message.role is entry.message.role
@@ -305,12 +311,12 @@ class TranscriptLayout(QListView):
                 changed.append((row, min(layout.changed_from, before)))
 
         if self._following:
-            covered, row = 0, count - 1
+            covered, row = END_GAP, count - 1
             while row >= 0 and covered < page:
                 measured(row)
                 covered += heights[row]
                 row -= 1
-            target = max(0, heights.total - page)
+            target = self._furthest()
         else:
             row, inside = min(self._anchor[0], max(0, count - 1)), self._anchor[1]
             if count:
@@ -321,6 +327,8 @@ class TranscriptLayout(QListView):
                 measured(below)
                 covered += heights[below]
                 below += 1
+            if below >= count:
+                covered += END_GAP
             # Not enough below: rows come in from above.
             while covered < page and row > 0 and below >= count:
                 inside -= page - covered
@@ -332,16 +340,22 @@ class TranscriptLayout(QListView):
                 inside = max(0, inside)
             self._anchor = (row, inside)
             target = (heights.top(row) + inside) if count else 0
-            target = min(target, max(0, heights.total - page))
+            target = min(target, self._furthest())
         bar = self.verticalScrollBar()
         bar.setPageStep(page)
         bar.setSingleStep(3 * self._style.line)
-        maximum = max(0, heights.total - page)
+        maximum = self._furthest()
         if bar.maximum() != maximum or bar.minimum() != 0:
             bar.setRange(0, maximum)
         if bar.value() != target:
             bar.setValue(target)
         return changed
+
+    def _furthest(self) -> int:
+        """The largest scroll position."""
+        if not len(self._heights):
+            return 0
+        return max(0, self._heights.total + END_GAP - self.viewport().height())
 
     def _draw(self, changed: list[tuple[int, int]], *, whole: bool) -> None:
         """Shift the picture by as much as the content moved, and paint only what is new."""
@@ -369,12 +383,12 @@ class TranscriptLayout(QListView):
         row, top = self._heights.row_at(self.verticalOffset())
         return None if row < 0 else (row, top - self.verticalOffset())
 
-    def _after_moving(self) -> None:
+    def _after_moving(self, *, by_reader: bool = False) -> None:
         model = self._transcript
         if model is None:
             return
         if model.has_older and self.verticalOffset() < NEAR_PAGES * max(1, self.viewport().height()):
-            model.fetch_older()
+            model.fetch_older(again=by_reader)
         if model.has_newer and not self._following and self._at_end():
             model.newer_wanted.emit(model.entries[-1].seq if model.entries else 0)
 
@@ -416,8 +430,11 @@ class TranscriptLayout(QListView):
     # -- Qt's layout hooks -------------------------------------------------------------------------------------------
 
     def doItemsLayout(self) -> None:
-        self._rebuild()
-        self._settle_and_draw(whole=True)
+        # Qt asks for this whenever it thinks that something may have changed; heights are kept level without it.
+        if self._transcript is not None and len(self._heights) != len(self._transcript.entries):
+            self._rebuild()
+        if self.isVisible():
+            self._settle_and_draw()
 
     def updateGeometries(self) -> None:
         if not self._settling and self.isVisible():
@@ -460,6 +477,7 @@ class TranscriptLayout(QListView):
             self._set_following(at_end)
             self._anchor = anchor
         self._settle_and_draw()
+        self._after_moving(by_reader=True)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         if self.viewport().width() != self._width:
@@ -493,7 +511,9 @@ class TranscriptLayout(QListView):
         self._unread, self._unread_id = 0, None
         self.unread_changed.emit(0)
         self._set_following(True)
-        self.doItemsLayout()
+        self._rebuild()
+        if self.isVisible():
+            self._settle_and_draw(whole=True)
 
     def rowsInserted(self, parent: _Index, start: int, end: int) -> None:
         count = end - start + 1

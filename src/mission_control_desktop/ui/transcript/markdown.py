@@ -101,7 +101,7 @@ class BlockParser:
         return len(self._closed)
 
     def update(self, text: str) -> bool:
-        """Take the text as it is now. If it does not continue the former text, all is parsed again and False returned."""
+        """Take the text as it is now. If it does not continue the former one, all is parsed anew; then False."""
         continues = text.startswith(self.text)
         if not continues:
             self.__init__()  # type: ignore[misc]
@@ -113,7 +113,7 @@ class BlockParser:
     # -- one step after the other ------------------------------------------------------------------------------------
 
     def _advance(self) -> None:
-        while self._fenced() if self._fence is not None else self._windowed():
+        while self._windowed() if self._fence is None else self._fenced(self._fence):
             pass
         self._apply_definitions()
 
@@ -155,8 +155,7 @@ class BlockParser:
     def _close(self, text: str, tokens: list[Token], after: Token) -> int:
         """Keep these blocks for good; returns the offset where the next one starts."""
         offsets = _line_offsets(text)
-        assert after.map is not None
-        end = offsets[after.map[0]]
+        end = offsets[_lines_of(after)[0]]
         head = text[:end]
         _, references = self._parse(head)
         for label, target in references.items():
@@ -165,9 +164,7 @@ class BlockParser:
         self._closed.extend(_block(head, token, following) for token, following in _pairs(tokens))
         return end
 
-    def _fenced(self) -> bool:
-        fence = self._fence
-        assert fence is not None
+    def _fenced(self, fence: _Fence) -> bool:
         text = self.text
         while (newline := text.find("\n", fence.seen)) >= 0:
             line = text[fence.seen : newline]
@@ -236,10 +233,26 @@ def _open_fence(window: str) -> _Fence | None:
 
 
 def _dedent(line: str, indent: int) -> str:
-    taken = 0
-    while taken < indent and line[taken : taken + 1] == " ":
-        taken += 1
-    return line[taken:]
+    """Take up to `indent` columns of leading blanks away; a tab counts to the next multiple of four."""
+    if not indent:
+        return line
+    column = place = 0
+    while place < len(line) and column < indent:
+        if line[place] == " ":
+            column += 1
+        elif line[place] == "\t":
+            column += 4 - column % 4
+        else:
+            break
+        place += 1
+    return " " * max(0, column - indent) + line[place:]
+
+
+def _lines_of(token: Token) -> tuple[int, int]:
+    """First line of a block, and the one after its last."""
+    if token.map is None:
+        raise ValueError(f"a block without lines: {token.type}")
+    return token.map[0], token.map[1]
 
 
 def _line_offsets(text: str) -> list[int]:
@@ -262,8 +275,7 @@ def _block(text: str, token: Token, following: Token | None) -> MarkdownBlock:
     if token.type == "code_block":
         return Code(token.content.removesuffix("\n"))
     lines = text.split("\n")
-    assert token.map is not None
-    first, last = token.map
+    first, last = _lines_of(token)
     if following is None:
         last = max(last, first + 1)
     return Prose("\n".join(lines[first:last]).strip("\n"))

@@ -12,7 +12,7 @@ from PySide6.QtCore import QAbstractListModel, QModelIndex, QObject, QPersistent
 from mission_control_desktop.domain.events import Delta, Reset, StreamEvent
 from mission_control_desktop.domain.messages import AgentMessage
 from mission_control_desktop.domain.receipts import Receipt
-from mission_control_desktop.ui.transcript.entry import Entry
+from mission_control_desktop.ui.transcript.entry import Entry, Growth
 
 WINDOW = 5_000
 """Entries kept while the view follows the end; older ones are fetched again when they are wanted."""
@@ -56,6 +56,7 @@ class TranscriptModel(QAbstractListModel):
         self.has_newer = False
         """The newest entries were let go: what is appended to the session is not shown until it is read again."""
         self.loading_older = False
+        self._older_failed = False
         self.following = True
         """Set by the view: while it follows the end, old entries may be let go."""
 
@@ -175,15 +176,15 @@ class TranscriptModel(QAbstractListModel):
         self._append(fresh)
         self.has_newer = has_newer
 
-    def fetch_older(self) -> None:
-        """Ask for the page before the first entry, once."""
-        if self.has_older and not self.loading_older and self._entries:
-            self.loading_older = True
+    def fetch_older(self, *, again: bool = False) -> None:
+        """Ask for the page before the first entry, once. After a failure only with `again`: somebody wants it."""
+        if self.has_older and not self.loading_older and self._entries and (again or not self._older_failed):
+            self.loading_older, self._older_failed = True, False
             self.older_wanted.emit(self._entries[0].seq)
 
     def older_failed(self) -> None:
-        """The page could not be read; it is asked for again when the view comes near it again."""
-        self.loading_older = False
+        """The page could not be read."""
+        self.loading_older, self._older_failed = False, True
 
     def level_failed(self) -> None:
         """The newest page could not be read; the next event that does not fit asks again."""
@@ -263,13 +264,10 @@ class TranscriptModel(QAbstractListModel):
                 self._waiting.append(delta)
                 self._want_level(f"text for an unknown message {delta.message_id}")
             return
-        if entry.broken:
-            self._waiting.append(delta)
-            return
-        if entry.append(delta.offset, delta.text):
+        growth = Growth.GAP if entry.broken else entry.append(delta.offset, delta.text)
+        if growth is Growth.GROWN:
             changed[delta.message_id] = None
-            return
-        if entry.broken:
+        elif growth is Growth.GAP:
             self._waiting.append(delta)
             self._want_level(f"text at {delta.offset} where {entry.length} was expected")
 

@@ -141,7 +141,7 @@ class TranscriptPane(QWidget):
         self.link_bar.opened.connect(self._on_link_opened)
         self.link_bar.closed.connect(self._on_link_closed)
         self._pill.clicked.connect(self.view.follow)
-        self.view.installEventFilter(self)
+        self.view.viewport().installEventFilter(self)
 
     def pill_text(self) -> str:
         """What the way back to the end says; empty while it is not shown."""

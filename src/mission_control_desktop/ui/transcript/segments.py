@@ -22,6 +22,7 @@ from mission_control_desktop.ui import theme
 from mission_control_desktop.ui.transcript import blocks as b
 from mission_control_desktop.ui.transcript import documents
 from mission_control_desktop.ui.transcript.highlight import Highlighter
+from mission_control_desktop.ui.transcript.markdown import Code
 from mission_control_desktop.ui.transcript.style import BLOCK_GAP, PAD, RADIUS, Style
 
 OUTPUT_LINES = 14
@@ -107,16 +108,15 @@ class TextSegment(Segment):
         indent: int = 0,
     ) -> None:
         super().__init__(style)
-        self.document = document
+        self.document = self._document = document
         self._pad, self._background, self._bar, self._indent = pad, background, bar, indent
         self.document_at = QPointF(pad + indent, pad)
         self._quotes = _quote_blocks(document)
 
     def lay_out(self, width: int) -> None:
-        assert self.document is not None
         self.width = width
-        self.document.setTextWidth(max(40, width - 2 * self._pad - self._indent))
-        self.height = int(self.document.size().height() + 0.999) + 2 * self._pad
+        self._document.setTextWidth(max(40, width - 2 * self._pad - self._indent))
+        self.height = int(self._document.size().height() + 0.999) + 2 * self._pad
 
     def paint(self, painting: Painting) -> None:
         painter = painting.painter
@@ -129,8 +129,7 @@ class TextSegment(Segment):
         self.paint_document(painting)
 
     def paint_document(self, painting: Painting) -> None:
-        document = self.document
-        assert document is not None
+        document = self._document
         painter = painting.painter
         painter.save()
         painter.translate(self.document_at)
@@ -171,7 +170,7 @@ def _quote_blocks(document: QTextDocument) -> list[tuple[int, int, int]]:
 class CodeSegment(TextSegment):
     """Code, with its language in the corner; colours come when the worker has them."""
 
-    def __init__(self, style: Style, block: b.Code | b.Output, lines: int, highlighter: Highlighter) -> None:
+    def __init__(self, style: Style, block: Code | b.Output, lines: int, highlighter: Highlighter) -> None:
         self.shown, self.total_lines = head_of(block.text, lines)
         super().__init__(
             style,
@@ -181,7 +180,7 @@ class CodeSegment(TextSegment):
         )
         self.language = block.language
         self._highlighter = highlighter
-        self.closed = not isinstance(block, b.Code) or block.closed
+        self.closed = not isinstance(block, Code) or block.closed
         self.colored = False
         self.color()
 
@@ -248,8 +247,7 @@ class PlanSegment(TextSegment):
 
     def paint(self, painting: Painting) -> None:
         super().paint(painting)
-        document = self.document
-        assert document is not None
+        document = self._document
         layout = document.documentLayout()
         side = 12
         for number, item in enumerate(self._items):

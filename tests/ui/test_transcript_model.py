@@ -1,0 +1,216 @@
+"""The transcript's model: order, growth, levelling, and a bounded window."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PySide6.QtCore import Qt
+from PySide6.QtTest import QAbstractItemModelTester
+
+from mission_control_desktop.domain.events import Delta, EventType, Reset, StreamEvent
+from mission_control_desktop.domain.messages import AgentMessage, MessageRole
+from mission_control_desktop.domain.receipts import Receipt, ReceiptState
+from mission_control_desktop.ui.transcript import model as module
+from mission_control_desktop.ui.transcript.model import TranscriptModel
+
+SESSION = "internal:s"
+START = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
+
+
+def message(number: int, content: str = "", **metadata: Any) -> AgentMessage:
+    return AgentMessage(
+        message_id=f"m{number}",
+        session_id=SESSION,
+        role=MessageRole.AGENT,
+        content=content or f"message {number}",
+        timestamp=START + timedelta(seconds=number),
+        seq=number,
+        metadata={"kind": "text", "complete": True, **metadata},
+    )
+
+
+def put(item: AgentMessage) -> StreamEvent:
+    return StreamEvent(event_id=None, type=EventType.MESSAGE, data=item)
+
+
+def delta(number: int, offset: int, text: str) -> StreamEvent:
+    return StreamEvent(
+        event_id=None, type=EventType.DELTA, data=Delta(message_id=f"m{number}", offset=offset, text=text)
+    )
+
+
+@pytest.fixture
+def model(qt: Any) -> Iterator[TranscriptModel]:
+    transcript = TranscriptModel(window=20)
+    tester = QAbstractItemModelTester(transcript, QAbstractItemModelTester.FailureReportingMode.Fatal)
+    yield transcript
+    tester.deleteLater()
+
+
+def ids(model: TranscriptModel) -> list[str]:
+    return [entry.message.message_id for entry in model.entries]
+
+
+def texts(model: TranscriptModel) -> list[str]:
+    return [entry.text for entry in model.entries]
+
+
+def test_messages_stand_in_the_order_of_their_place(model: TranscriptModel) -> None:
+    model.apply([put(message(1)), put(message(4)), put(message(2)), put(message(3)), put(message(9))])
+    assert ids(model) == ["m1", "m2", "m3", "m4", "m9"]
+    assert [model.row_of(key) for key in ids(model)] == [0, 1, 2, 3, 4]
+
+
+def test_a_message_again_replaces_it_in_its_place(model: TranscriptModel) -> None:
+    model.apply([put(message(1)), put(message(2)), put(message(1, "new words"))])
+    assert texts(model) == ["new words", "message 2"]
+
+
+def test_deltas_append_at_their_offset_and_doubles_are_dropped(model: TranscriptModel) -> None:
+    model.apply([put(message(1, "ab", complete=False)), delta(1, 2, "cd"), delta(1, 2, "cd"), delta(1, 3, "def")])
+    assert texts(model) == ["abcdef"]
+
+
+def test_a_gap_asks_once_for_the_page_and_what_waited_is_put_in(model: TranscriptModel, qt: Any) -> None:
+    model.apply([put(message(1, "ab", complete=False))])
+    with qt.waitSignal(model.level_wanted):
+        model.apply([delta(1, 6, "gh")])
+    with qt.assertNotEmitted(model.level_wanted):
+        model.apply([delta(1, 8, "ij")])
+    assert texts(model) == ["ab"]
+    model.load([message(1, "abcdef", complete=False)], has_older=False)
+    assert texts(model) == ["abcdefghij"]
+    model.apply([delta(1, 10, "kl")])
+    assert texts(model) == ["abcdefghijkl"]
+
+
+def test_a_page_that_is_older_than_the_stream_takes_nothing_back(model: TranscriptModel) -> None:
+    model.apply([put(message(1, "ab", complete=False)), delta(1, 2, "cdef")])
+    model.load([message(1, "abcd", complete=False)], has_older=False)
+    assert texts(model) == ["abcdef"]
+
+
+def test_a_failed_levelling_is_tried_again_with_the_next_misfit(model: TranscriptModel, qt: Any) -> None:
+    model.apply([put(message(1, "ab", complete=False)), delta(1, 6, "gh")])
+    model.level_failed()
+    with qt.waitSignal(model.level_wanted):
+        model.apply([delta(1, 8, "ij")])
+
+
+def test_reset_asks_for_the_page_and_keeps_what_is_shown_until_it_comes(model: TranscriptModel, qt: Any) -> None:
+    model.apply([put(message(1)), put(message(2))])
+    with qt.waitSignal(model.level_wanted):
+        model.apply([StreamEvent(event_id=None, type=EventType.RESET, data=Reset(reason="epoch"))])
+    assert len(model.entries) == 2
+    model.load([message(7), message(8)], has_older=True)
+    assert ids(model) == ["m7", "m8"]
+
+
+def test_a_delta_for_an_unknown_message_asks_for_the_page(model: TranscriptModel, qt: Any) -> None:
+    model.apply([put(message(1))])
+    with qt.waitSignal(model.level_wanted):
+        model.apply([delta(5, 3, "x")])
+
+
+def test_older_pages_come_in_front_and_doubles_are_left_out(model: TranscriptModel, qt: Any) -> None:
+    model.load([message(5), message(6)], has_older=True)
+    with qt.waitSignal(model.older_wanted) as wanted:
+        model.fetch_older()
+    assert wanted.args == [5]
+    with qt.assertNotEmitted(model.older_wanted):
+        model.fetch_older()
+    model.add_older([message(3), message(4), message(5)], has_older=False)
+    assert ids(model) == ["m3", "m4", "m5", "m6"]
+    assert [model.row_of(key) for key in ids(model)] == [0, 1, 2, 3]
+    model.fetch_older()
+    assert not model.loading_older
+
+
+def test_old_entries_are_let_go_while_the_end_is_followed(model: TranscriptModel, monkeypatch: Any) -> None:
+    monkeypatch.setattr(module, "SLACK", 5)
+    for number in range(1, 60):
+        model.apply([put(message(number))])
+    assert 20 <= len(model.entries) <= 26
+    assert ids(model)[-1] == "m59"
+    assert model.has_older
+    assert model.row_of("m1") is None
+    assert model.row_of("m59") == len(model.entries) - 1
+    model.apply([put(message(2, "changed long after"))])
+    assert "m2" not in ids(model)
+
+
+def test_nothing_is_let_go_under_a_reader(model: TranscriptModel, monkeypatch: Any) -> None:
+    monkeypatch.setattr(module, "SLACK", 5)
+    model.following = False
+    model.apply([put(message(number)) for number in range(1, 60)])
+    assert len(model.entries) == 59
+
+
+def test_a_reader_far_back_lets_the_newest_go_until_they_are_wanted(model: TranscriptModel, monkeypatch: Any) -> None:
+    monkeypatch.setattr(module, "READING_MAX", 40)
+    monkeypatch.setattr(module, "WINDOW", 10)
+    model.following = False
+    model.load([message(number) for number in range(100, 130)], has_older=True)
+    model.add_older([message(number) for number in range(80, 100)], has_older=True)
+    assert ids(model)[-1] == "m109"
+    assert model.has_newer
+    model.apply([put(message(130))])
+    assert ids(model)[-1] == "m109"
+    model.add_newer([message(number) for number in range(110, 131)], has_newer=False)
+    assert ids(model)[-1] == "m130"
+    model.apply([put(message(131))])
+    assert ids(model)[-1] == "m131"
+
+
+def test_receipts_are_found_at_their_message(model: TranscriptModel, qt: Any) -> None:
+    model.apply([put(message(1, injectionId="i1"))])
+    receipt = Receipt(injection_id="i1", session_id=SESSION, state=ReceiptState.QUEUED, at=START, position=2)
+    with qt.waitSignal(model.dataChanged):
+        model.apply([StreamEvent(event_id=None, type=EventType.RECEIPT, data=receipt)])
+    assert model.receipt_for(model.entry(0)) == receipt
+
+
+def test_a_batch_is_announced_once_a_row(model: TranscriptModel) -> None:
+    model.apply([put(message(1, "a", complete=False)), put(message(2))])
+    seen: list[tuple[int, int]] = []
+    model.dataChanged.connect(lambda top, bottom: seen.append((top.row(), bottom.row())))
+    model.apply([delta(1, 1 + n, "x") for n in range(50)])
+    assert seen == [(0, 0)]
+
+
+def test_screen_readers_get_who_when_and_what(model: TranscriptModel) -> None:
+    model.apply([put(message(1, "words", kind="tool_call", title="ls", status="completed"))])
+    text = model.data(model.index(0), Qt.ItemDataRole.AccessibleTextRole)
+    assert text.startswith("agent at ")
+    assert "ls" in text
+    assert "completed" in text
+    assert text.endswith("words")
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(st.text("aé🚀 \n", min_size=1, max_size=4), min_size=1, max_size=12),
+    st.lists(st.integers(0, 11), max_size=12),
+    st.integers(1, 5),
+)
+def test_doubled_and_merged_deltas_give_the_text_on_record(
+    qt: Any, pieces: list[str], doubled: list[int], batch: int
+) -> None:
+    """At least once, in order, merged at will: the text is the one on record."""
+    model = TranscriptModel()
+    model.apply([put(message(1, "x", complete=False))])
+    events: list[StreamEvent] = []
+    offset = 1
+    for number, piece in enumerate(pieces):
+        events.append(delta(1, offset, piece))
+        if number in doubled:
+            events.append(delta(1, offset, piece))
+        offset += len(piece)
+    for start in range(0, len(events), batch):
+        model.apply(events[start : start + batch])
+    assert texts(model) == ["x" + "".join(pieces)]
