@@ -14,6 +14,7 @@ from PySide6.QtWidgets import QDialog
 
 from mission_control_desktop.client.inbox import WORKSPACE, Inbox, InboxItem, Link, LinkState
 from mission_control_desktop.domain.approvals import ApprovalState
+from mission_control_desktop.domain.demo import DEMO_MISSION
 from mission_control_desktop.domain.errors import BadInput, MissionControlError, NotFound
 from mission_control_desktop.domain.events import EventType, StreamEvent
 from mission_control_desktop.domain.kill import CONFIRM_WORDS
@@ -28,7 +29,6 @@ from mission_control_desktop.ui.control import GatewayPort
 from mission_control_desktop.ui.dialogs.keys import KeysDialog
 from mission_control_desktop.ui.dialogs.kill_all import KillAllDialog
 from mission_control_desktop.ui.dialogs.reason import ReasonDialog
-from mission_control_desktop.ui.launch.demo import demo_requests
 from mission_control_desktop.ui.launch.profile_form import ProfileForm
 from mission_control_desktop.ui.launch.spawn_dialog import SpawnDialog
 from mission_control_desktop.ui.main_window.header import connection_view
@@ -338,7 +338,7 @@ class WindowPresenter(QObject):
 
     async def _start_demo(self) -> None:
         form = self._window.launch.form
-        for request in demo_requests():
+        for request in DEMO_MISSION:
             try:
                 session = await self._gateway.call(partial(_spawn, request=request))
             except MissionControlError as error:
