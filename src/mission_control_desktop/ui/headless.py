@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import structlog
 from PySide6.QtCore import QPoint
@@ -16,7 +17,7 @@ from PySide6.QtWidgets import QApplication, QDialog, QWidget
 from mission_control_desktop.domain.errors import MissionControlError
 from mission_control_desktop.domain.messages import MessageRole
 from mission_control_desktop.domain.mission_control import MissionControl
-from mission_control_desktop.domain.sessions import AgentSession
+from mission_control_desktop.domain.sessions import AgentSession, SessionStatus
 from mission_control_desktop.ui import theme, words
 from mission_control_desktop.ui.application import Desktop
 
@@ -25,6 +26,8 @@ log = structlog.get_logger(__name__)
 FOLDER = Path("build") / "screenshots"
 SIZES = ((1280, 800), (2560, 1440))
 SETTLE_SECONDS = 1.0
+SPEAK_BEFORE_SECONDS = 8.0
+PROFILES_SECONDS = 5.0
 END_SECONDS = 15.0
 ENOUGH_MESSAGES = 5
 
@@ -44,12 +47,13 @@ async def run_headless(desktop: Desktop, seconds: float) -> int:
         except MissionControlError as error:
             say(f"Not connected: {error.message}")
             return 1
+        await _until(loop.time() + PROFILES_SECONDS, lambda: bool(desktop.window.launch.profiles))
         say(_shoot(desktop.window, "first-run"))
         end = loop.time() + seconds
         before = {s.session_id for s in desktop.store.live()}
         desktop.presenter.start_demo()
-        # The mission is watched for most of the time, so that the pictures show it at work.
-        await _until(loop.time() + seconds * 0.75, lambda: False)
+        # The mission is watched and steered for most of the time, so that the pictures show it at work.
+        await _operate(desktop, loop.time() + seconds * 0.75)
         started = [s for s in desktop.store.sessions.values() if s.session_id not in before and words.is_demo(s)]
         streamed = _streamed(desktop)
         if streamed:
@@ -67,6 +71,39 @@ async def run_headless(desktop: Desktop, seconds: float) -> int:
     finally:
         await _end(desktop, started)
         await desktop.close()
+
+
+async def _operate(desktop: Desktop, deadline: float) -> None:
+    """Do what an operator does: put a word into one running session, allow what is asked but for one question."""
+    loop = asyncio.get_running_loop()
+    told = False
+    left_open: str | None = None
+    while loop.time() < deadline:
+        for approval in list(desktop.store.approvals.values()):
+            left_open = left_open or approval.approval_id
+            allowed = next((option for option in approval.options if option.kind == "allow_once"), None)
+            if approval.approval_id != left_open and allowed is not None:
+                await _try(desktop, partial(_answer, approval_id=approval.approval_id, option_id=allowed.option_id))
+        running = [s for s in desktop.store.live() if words.is_demo(s) and s.status is SessionStatus.RUNNING]
+        if running and not told and loop.time() > deadline - SPEAK_BEFORE_SECONDS:
+            told = True
+            await _try(desktop, partial(_tell, session_id=running[0].session_id))
+        await asyncio.sleep(0.5)
+
+
+async def _try(desktop: Desktop, work: Callable[[MissionControl], Coroutine[Any, Any, object]]) -> None:
+    try:
+        await desktop.host.call(work)
+    except MissionControlError as error:
+        log.warning("the demo's operator was refused", error=error.message)
+
+
+async def _answer(mission_control: MissionControl, *, approval_id: str, option_id: str) -> object:
+    return await mission_control.answer(approval_id, option_id)
+
+
+async def _tell(mission_control: MissionControl, *, session_id: str) -> object:
+    return await mission_control.inject(session_id, "Where are you? Say it in one sentence, then go on.")
 
 
 async def _pictures(desktop: Desktop) -> list[str]:

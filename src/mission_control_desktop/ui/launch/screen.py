@@ -175,6 +175,11 @@ class LaunchScreen(QFrame):
             self.subtitle.setText("It gets a panel and a place in the roster, and goes on when this window is closed.")
         self.back.setVisible(not first)
 
+    @property
+    def profiles(self) -> tuple[ProfileView, ...]:
+        """The profiles that are offered now."""
+        return tuple(self._profiles.values())
+
     def show_profiles(self, profiles: Sequence[ProfileView], *, note: str = "") -> None:
         """Make the cards: the demo, one's own, then what was found."""
         chosen = next((name for name, card in self._cards.items() if card.isChecked()), None)
