@@ -23,7 +23,7 @@ lock: ## Make requirements.lock again from pyproject.toml (needs uv; UPGRADE=1 t
 	@scripts/lock.sh
 
 bench: setup ## Measure the whole way from an agent's word to paint (results as JSON in build/)
-	@.venv/bin/python benchmarks/end_to_end.py $(ARGS)
+	@.venv/bin/python -m benchmarks.end_to_end $(ARGS)
 
 screenshots: setup ## Make the pictures of docs/ again from the demo mission
 	@QT_QPA_PLATFORM=offscreen .venv/bin/python scripts/screenshots.py $(ARGS)
