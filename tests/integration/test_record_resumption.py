@@ -15,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from mission_control_desktop.domain.approvals import ApprovalState
 from mission_control_desktop.domain.receipts import ReceiptState
 from mission_control_desktop.domain.sessions import SessionStatus
-from mission_control_desktop.record import catchup, draft, hub
+from mission_control_desktop.record import catchup, draft, hub, known
 from mission_control_desktop.record.ops import PutApproval, PutMessage, PutReceipt, PutSession, RecordOp
 from mission_control_desktop.record.recorder import Recorder
 from mission_control_desktop.storage import SystemClock, Uuid7
@@ -103,7 +103,7 @@ class Resumption(RuleBasedStateMachine):
             mock.patch.object(catchup, "PAGE_ROWS", 2),
             mock.patch.object(catchup, "PAGE_CHARS", 60),
             mock.patch.object(draft, "FOLD_CHUNKS", 3),
-            mock.patch.object(draft, "CACHED", 3),
+            mock.patch.object(known, "CACHED", 3),
             mock.patch.object(draft, "MAX_STORED_CONTENT_CHARS", 60),
         ]
         for patch in self.patches:

@@ -12,7 +12,7 @@ from mission_control_desktop.domain.audit import AuditEntry, ChainReport
 from mission_control_desktop.domain.clock import Clock, IdSource
 from mission_control_desktop.domain.events import EventType
 from mission_control_desktop.domain.mission_control import AuditFilter, Page
-from mission_control_desktop.record.draft import Change
+from mission_control_desktop.record.known import Change
 from mission_control_desktop.storage.audit import AuditRows, append_audit
 
 

@@ -6,20 +6,20 @@ included.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 import structlog
 from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 
-from mission_control_desktop.domain.events import Delta, EventData, EventType
+from mission_control_desktop.domain.events import EventType
 from mission_control_desktop.domain.limits import MAX_STORED_CONTENT_CHARS
 from mission_control_desktop.domain.messages import AgentMessage
 from mission_control_desktop.domain.sessions import AgentSession, SessionStatus, split_id, transition_allowed
+from mission_control_desktop.record.known import Change, Known, MessageKey, MessageState, SessionState, StreamState
 from mission_control_desktop.record.ops import AppendText, PutApproval, PutMessage, PutReceipt, PutSession, RecordOp
 from mission_control_desktop.storage import tables as t
 from mission_control_desktop.storage.approvals import approval_row
@@ -34,85 +34,10 @@ log = structlog.get_logger(__name__)
 FOLD_CHUNKS = 256
 """A growing message is written whole again when so many appends stand beside it and they are as long as itself (or
 there are sixteen times as many), which keeps both the cost of an append and that of reading it back bounded."""
-CACHED = 10_000
-
-MessageKey = tuple[str, str]
-K = TypeVar("K")
-V = TypeVar("V")
 
 
 class Poisoned(Exception):
     """This op can never be recorded. Raised before it changed anything in the draft."""
-
-
-@dataclass(slots=True)
-class StreamState:
-    """A session's last sequence number and its newest sign of life."""
-
-    last_seq: int = 0
-    last_event_at: datetime | None = None
-
-
-@dataclass(slots=True)
-class SessionState:
-    status: SessionStatus
-    run_id: str | None
-
-
-@dataclass(slots=True)
-class MessageState:
-    """Lengths in characters; `length` is that of content and appends together."""
-
-    place: int
-    length: int
-    chunks: int = 0
-    chunk_chars: int = 0
-
-
-@dataclass(slots=True)
-class Change:
-    """What happened, for the streams. `seq` is its number in the session's stream, `wseq` in the workspace's; None
-    where it does not show. A delta's text is in `parts` while more may be merged into it."""
-
-    type: EventType
-    data: EventData | None
-    session_id: str | None = None
-    seq: int | None = None
-    wseq: int | None = None
-    place: int = 0
-    workspace_id: str | None = None
-    message_id: str = ""
-    offset: int = 0
-    parts: list[str] = field(default_factory=list)
-
-    def payload(self) -> EventData:
-        if self.data is None:
-            self.data = Delta(message_id=self.message_id, offset=self.offset, text="".join(self.parts))
-        return self.data
-
-
-class _Cache(OrderedDict[K, V]):
-    """The newest entries; what falls out is read again when needed."""
-
-    def put(self, key: K, value: V) -> None:
-        self[key] = value
-        self.move_to_end(key)
-        if len(self) > CACHED:
-            self.popitem(last=False)
-
-
-class Known:
-    """What the writer remembers of the record, so that an append need not ask the database."""
-
-    def __init__(self) -> None:
-        self.streams: _Cache[str, StreamState] = _Cache()
-        self.sessions: _Cache[str, SessionState | None] = _Cache()
-        self.messages: _Cache[MessageKey, MessageState | None] = _Cache()
-        self.cursors: _Cache[tuple[str, str], int] = _Cache()
-
-    def clear(self) -> None:
-        for cache in (self.streams, self.sessions, self.messages, self.cursors):
-            cache.clear()
 
 
 @dataclass(slots=True)

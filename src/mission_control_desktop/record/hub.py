@@ -8,8 +8,8 @@ from collections.abc import Iterable
 
 from mission_control_desktop.domain.events import EventType
 from mission_control_desktop.domain.messages import AgentMessage
-from mission_control_desktop.record.draft import Change
 from mission_control_desktop.record.encoded import Encoded, Payload
+from mission_control_desktop.record.known import Change
 
 QUEUE_EVENTS = 512
 QUEUE_CHARS = 1_048_576

@@ -7,7 +7,7 @@ from sqlalchemy import Connection
 from mission_control_desktop.domain.events import EventType
 from mission_control_desktop.domain.kill import KillAll
 from mission_control_desktop.record.audit import Committer
-from mission_control_desktop.record.draft import Change
+from mission_control_desktop.record.known import Change
 from mission_control_desktop.storage.kills import Kills, put_kill
 
 

@@ -15,7 +15,8 @@ from sqlalchemy import Connection
 from mission_control_desktop.domain.clock import Clock, IdSource
 from mission_control_desktop.domain.messages import AgentMessage, MessageKind, MessageRole
 from mission_control_desktop.domain.sessions import global_id, split_id
-from mission_control_desktop.record.draft import Change, Draft, Known, Poisoned, op_session
+from mission_control_desktop.record.draft import Draft, Poisoned, op_session
+from mission_control_desktop.record.known import Change, Known
 from mission_control_desktop.record.ops import PutMessage, RecordOp
 from mission_control_desktop.storage.problems import unavailable_reason
 from mission_control_desktop.storage.types import clean_json, clean_text

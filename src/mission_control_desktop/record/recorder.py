@@ -26,9 +26,10 @@ from mission_control_desktop.domain.sessions import AgentSession, global_id
 from mission_control_desktop.domain.tasks import ErrorSink, Tasks
 from mission_control_desktop.record.audit import AuditLog
 from mission_control_desktop.record.backlog import BACKLOG_WEIGHT, Backlog, Waiting, weight_of
-from mission_control_desktop.record.draft import Change, read_wseq, write_wseq
+from mission_control_desktop.record.draft import read_wseq, write_wseq
 from mission_control_desktop.record.hub import Hub
 from mission_control_desktop.record.kills import KillLog
+from mission_control_desktop.record.known import Change
 from mission_control_desktop.record.ledger import Call, Ledger, Troubled
 from mission_control_desktop.record.ops import RecordOp
 from mission_control_desktop.record.ownership import Ownership
@@ -245,7 +246,7 @@ class Recorder:
     def stream_session(
         self, session_id: str, last_event_id: str | None = None, replay: int | None = None
     ) -> AbstractAsyncContextManager[EventStream]:
-        """One session's events (api.md, "Streams"). On entry raises NotFound for an unknown session, BadInput for a
+        """One session's events. On entry raises NotFound for an unknown session, BadInput for a
         `Last-Event-ID` that no stream gave or a `replay` outside 0..500."""
         if replay is not None and not 0 <= replay <= REPLAY_MAX:
             raise BadInput("replay", f"`replay` must be between 0 and {REPLAY_MAX}.")
