@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
@@ -328,7 +329,7 @@ def _ended(one: Any) -> bool:
     return one.state in (ReceiptState.ANSWERED, ReceiptState.FAILED, ReceiptState.WITHDRAWN)
 
 
-TestResumption = Resumption.TestCase
+TestResumption = pytest.mark.timeout(600)(Resumption.TestCase)
 TestResumption.settings = settings(
     max_examples=40,
     stateful_step_count=30,
