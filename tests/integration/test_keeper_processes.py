@@ -159,6 +159,31 @@ async def test_kill_leaves_nothing(tmp_path: Path) -> None:
         await reader.link.quit()
 
 
+async def test_a_process_whose_first_thread_has_ended_is_alive_and_so_are_its_children(tmp_path: Path) -> None:
+    source = """
+import os, sys, time
+pid = os.fork()
+if pid == 0:
+    import ctypes, subprocess, threading
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(3600)"])
+    threading.Thread(target=time.sleep, args=(3600,)).start()
+    print(os.getpid(), child.pid, flush=True)
+    ctypes.CDLL(None).pthread_exit(None)
+time.sleep(3600)
+"""
+    async with kept(tmp_path, source) as (_, reader):
+        headless, child = await family(reader)
+        await until(lambda: Path(f"/proc/{headless}/stat").read_text().rpartition(")")[2].split()[0] == "Z")
+        assert {headless, child} <= {process.pid for process in await reader.link.processes()}
+        await reader.link.do("k", "kill")
+        did = data(await reader.until_did("k"))
+        assert (did["ok"], did["left"]) == (True, [])
+        assert {headless, child} <= set(did["pids"])  # type: ignore[call-overload]
+        assert not alive(headless)
+        assert not alive(child)
+        await reader.link.quit()
+
+
 async def test_kill_catches_processes_that_fork_and_exit_all_the_time(tmp_path: Path) -> None:
     source = """
     import os, time

@@ -140,9 +140,10 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 def alive(pid: int) -> bool:
-    """Whether the process exists and is no zombie."""
+    """Whether the process exists and something of it can run: it is no zombie, or one with threads."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return fields[0] not in "ZX" or (fields[0] == "Z" and int(fields[17]) > 1)
     except (FileNotFoundError, ProcessLookupError):
         return False
 

@@ -386,7 +386,7 @@ def keeper_alive(directory: Path) -> bool:
     if identity is None:
         return False
     process = processes.read_process(identity.pid)
-    return process is not None and process.start == identity.start_time and process.state not in "ZX"
+    return process is not None and process.start == identity.start_time and not process.ended
 
 
 def kill_tree_of_dead_keeper(directory: Path, *, seconds: float = 5.0) -> Swept:
@@ -446,7 +446,7 @@ def _abandoned(agent: tuple[int, int] | None, mark: bytes | None, known: set[tup
         process
         for process in everything
         if process.pid != me
-        and process.state not in "ZX"
+        and not process.ended
         and (process.id == agent or process.id in known or _carries(process.pid, mark))
     ]
     below = processes.descendants([process.pid for process in roots], everything)

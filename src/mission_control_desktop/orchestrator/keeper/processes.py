@@ -16,7 +16,7 @@ STOPPED = "TtZX"
 class Process:
     """One line of /proc/PID/stat; `start` is in clock ticks since boot."""
 
-    __slots__ = ("comm", "group", "pid", "ppid", "session", "start", "state")
+    __slots__ = ("comm", "group", "pid", "ppid", "session", "start", "state", "threads")
 
     def __init__(self, pid: int, stat: bytes) -> None:
         head, _, tail = stat.rpartition(b")")  # a name may hold spaces and parentheses: the last one ends it
@@ -25,11 +25,17 @@ class Process:
         self.comm = head.partition(b"(")[2].decode("utf-8", "replace")
         self.state = fields[0].decode("ascii")
         self.ppid, self.group, self.session = int(fields[1]), int(fields[2]), int(fields[3])
+        self.threads = int(fields[17])
         self.start = int(fields[19])
 
     @property
     def id(self) -> tuple[int, int]:
         return self.pid, self.start
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing of it can run. One whose first thread has ended looks like a zombie while others run."""
+        return self.state == "X" or (self.state == "Z" and self.threads <= 1)
 
 
 def read_process(pid: int) -> Process | None:
@@ -50,7 +56,7 @@ def descendants(roots: Iterable[int], processes: list[Process] | None = None) ->
     """Living descendants of the pids in `roots` (not these themselves), parents before children."""
     children: dict[int, list[Process]] = {}
     for process in all_processes() if processes is None else processes:
-        if process.state not in "ZX":
+        if not process.ended:
             children.setdefault(process.ppid, []).append(process)
     found: list[Process] = []
     seen = set(roots)
