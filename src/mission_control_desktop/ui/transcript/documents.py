@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -60,6 +61,23 @@ def prose_document(block: Prose, style: Style, color: QColor) -> QTextDocument:
     document.setMarkdown(source, _FEATURES)
     _dress(document, style, color)
     return document
+
+
+_SIMPLE = re.compile(r"[^\W\d_](?:[^\W_]|[ ,.;:()'\"!?%+=/-])*")
+_LINKS = ("//", "www.", "  ")
+
+
+def simple(text: str) -> bool:
+    """Whether a Markdown block is one line of plain words, that is without anything to interpret."""
+    return _SIMPLE.fullmatch(text) is not None and not any(mark in text.lower() for mark in _LINKS)
+
+
+def continue_prose(document: QTextDocument, before: Prose, now: Prose) -> bool:
+    """Append to the document of a paragraph of plain words. False where it has to be made anew."""
+    if not now.text.startswith(before.text) or now.definitions or not (simple(before.text) and simple(now.text)):
+        return False
+    append_plain(document, now.text.rstrip()[len(before.text.rstrip()) :])
+    return True
 
 
 def plain_document(text: str, font: QFont, color: QColor, *, wrap_anywhere: bool = False) -> QTextDocument:

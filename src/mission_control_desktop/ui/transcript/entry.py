@@ -26,10 +26,11 @@ class Growth(Enum):
 class Entry:
     """A message whose content may grow. `revision` changes with everything that can be seen of it."""
 
-    __slots__ = ("_parts", "_text", "broken", "length", "message", "ordinal", "revision")
+    __slots__ = ("_parts", "_text", "broken", "kind", "length", "message", "ordinal", "revision")
 
     def __init__(self, message: AgentMessage, ordinal: int) -> None:
         self.message = message
+        self.kind = _kind(message)
         self.ordinal = ordinal
         self.revision = 0
         self.broken = False
@@ -42,10 +43,6 @@ class Entry:
     @property
     def seq(self) -> int:
         return self.message.seq
-
-    @property
-    def kind(self) -> MessageKind:
-        return _kind(self.message)
 
     @property
     def complete(self) -> bool:
@@ -81,6 +78,7 @@ class Entry:
         old = self.message
         same = message.content == self.text and message.metadata == old.metadata and message.role == old.role
         self.message = msgspec.structs.replace(message, seq=old.seq) if message.seq != old.seq else message
+        self.kind = _kind(message)
         if same:
             return False
         self._text, self._parts = message.content, []

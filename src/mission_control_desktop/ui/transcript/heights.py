@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from array import array
+from bisect import bisect_right
+from itertools import accumulate
 
 
 class Heights:
-    """Pixel heights of rows. Append and set are O(1), look-ups by place O(n / 256), inserting in front O(n) in C."""
+    """Pixel heights of rows. Append and set are O(1), look-ups by place O(n / 64), inserting in front O(n) in C."""
 
-    CHUNK = 256
+    CHUNK = 64
 
     def __init__(self) -> None:
         self._rows = array("i")
@@ -75,11 +77,9 @@ class Heights:
             last = len(self._rows) - 1
             return last, self.total - self._rows[last]
         row = chunk * self.CHUNK
-        last = min(row + self.CHUNK, len(self._rows)) - 1
-        while row < last and top + self._rows[row] <= y:
-            top += self._rows[row]
-            row += 1
-        return row, top
+        ends = list(accumulate(self._rows[row : row + self.CHUNK], initial=top))
+        place = min(bisect_right(ends, y) - 1, len(ends) - 2)
+        return row + place, ends[place]
 
     def _sum(self) -> None:
         rows, size = self._rows, self.CHUNK

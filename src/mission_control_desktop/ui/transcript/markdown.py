@@ -106,9 +106,35 @@ class BlockParser:
         if not continues:
             self.__init__()  # type: ignore[misc]
         if text != self.text or not text:
-            self.text = text
-            self._advance()
+            added, self.text = text[len(self.text) :], text
+            if not (continues and self._continue_line(added)):
+                self._advance()
         return continues
+
+    def _continue_line(self, added: str) -> bool:
+        """The short way for words that go on in a line of text: they cannot change where blocks begin.
+
+        A line that starts with a letter stays text whatever follows on it. Only a link definition could still be
+        growing there, and that has its own mark.
+        """
+        if "\n" in added or not self._tail or self._fence is not None or self._tail_references:
+            return False
+        last = self._tail[-1]
+        start = self.text.rfind("\n", 0, len(self.text) - len(added)) + 1
+        line = self.text[start : len(self.text) - len(added)]
+        if (
+            not isinstance(last, Prose)
+            or last.definitions
+            or start < self._base
+            or not line.lstrip(" ")[:1].isalpha()
+            or not last.text.endswith(line)
+            or "]" in added
+            or "]:" in last.text
+            or len(self.text) - self._base > WINDOW
+        ):
+            return False
+        self._tail[-1] = Prose(last.text + added)
+        return True
 
     # -- one step after the other ------------------------------------------------------------------------------------
 

@@ -200,6 +200,14 @@ class RowLayout:
         color = colors.thought if entry.kind is MessageKind.THOUGHT else colors.text
         match block:
             case Prose():
+                if (
+                    isinstance(before, Prose)
+                    and reused
+                    and (document_before := reused[0].document) is not None
+                    and documents.continue_prose(document_before, before, block)
+                ):
+                    reused[0].width = 0
+                    return reused
                 indent = 14 if entry.kind is MessageKind.THOUGHT else 0
                 document = documents.prose_document(block, style, color)
                 return [s.TextSegment(style, document, indent=indent, bar=colors.border if indent else None)]
@@ -342,7 +350,7 @@ class RowLayout:
         painter.save()
         painter.translate(0, y)
         clip = clip.translated(0, -y)
-        if self._looks.unread:
+        if self._looks.unread and clip.top() < UNREAD_HEIGHT:
             self._paint_unread(painter)
         top = self._header_y - (6 if not self._looks.grouped else 2)
         tint = style.tint(entry.message.role)
@@ -355,7 +363,7 @@ class RowLayout:
             painter.setRenderHint(QPainter.RenderHint.Antialiasing)
             painter.drawRoundedRect(QRectF(4.5, top + 0.5, self._width - 9, self.height - top - 1), 4, 4)
         notice = entry.kind is MessageKind.NOTICE
-        if notice or not self._looks.grouped:
+        if (notice or not self._looks.grouped) and clip.top() < self._header_y + 2 * style.tag_line:
             self._paint_header(painter, entry, inline=notice)
         if self._card:
             x = MARGIN + BAR

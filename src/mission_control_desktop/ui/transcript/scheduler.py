@@ -54,19 +54,20 @@ class FlushScheduler(QObject):
         self._last.pop(item, None)
 
     def spent(self, seconds: float) -> None:
-        """Painting took so long; it counts against the next frames."""
+        """Painting took so much CPU time; it counts against the next frames."""
         self._debt = min(self._debt + seconds, PAINT_SHARE * self._budget)
 
     def _on_frame(self) -> None:
-        start = time.perf_counter()
+        # Counted in CPU time: a machine that is busy with other things shall not make us do less than we could.
+        start = time.thread_time()
         allowed = self._budget - self._debt
         self._debt = max(0.0, self._debt - self._budget)
         done = 0
         for item in list(self._queue):
-            now = time.perf_counter()
             # One panel a frame is always drawn: whatever the load, all of them go on.
-            if done and now - start > allowed:
+            if done and time.thread_time() - start > allowed:
                 break
+            now = time.perf_counter()
             if now - self._last.get(item, 0.0) < self._hold:
                 continue
             del self._queue[item]
