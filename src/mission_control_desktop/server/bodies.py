@@ -27,6 +27,7 @@ RequiredReason = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_REASON
 ProviderName = Annotated[str, msgspec.Meta(pattern=NAME_PATTERN)]
 Limit = Annotated[int, msgspec.Meta(ge=1, le=PAGE_MAX)]
 Seq = Annotated[int, msgspec.Meta(ge=0, le=MAX_SEQ)]
+Time = Annotated[datetime, msgspec.Meta(tz=True)]
 Cursor = Annotated[str, msgspec.Meta(min_length=1, max_length=1_000)]
 
 
@@ -81,8 +82,8 @@ class AuditQuery(Input, frozen=True, kw_only=True):
     provider: ProviderName | None = None
     action: Text | None = None
     outcome: Text | None = None
-    from_: datetime | None = msgspec.field(default=None, name="from")
-    to: datetime | None = None
+    from_: Time | None = msgspec.field(default=None, name="from")
+    to: Time | None = None
     limit: Limit = PAGE_DEFAULT
     cursor: Cursor | None = None
 
