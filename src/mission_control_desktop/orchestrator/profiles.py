@@ -41,7 +41,8 @@ class ProfileRepository(Protocol):
 
 def demo_profile() -> LaunchProfile:
     """The demo agent: a real child process that speaks ACP like any other; no key, no network."""
-    command = (sys.executable, "-m", "mission_control_desktop.orchestrator.demo.agent")
+    # Isolated and by its file: with -m, a json.py in the working directory would be taken for the standard library's.
+    command = (sys.executable, "-I", str(Path(__file__).parent / "demo" / "agent.py"))
     return LaunchProfile(name=DEMO_PROFILE, title="Demo agent", command=command, demo=True)
 
 

@@ -4,17 +4,32 @@ from __future__ import annotations
 
 import re
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
 from typing import Any
 
 from mission_control_desktop.orchestrator.demo.mcp import McpServer, ToolFailed
-from mission_control_desktop.orchestrator.demo.voice import Cancelled, Control, Usage, Voice
+from mission_control_desktop.orchestrator.demo.voice import NORMAL_PACE, Cancelled, Control, Usage, Voice
 from mission_control_desktop.orchestrator.demo.wire import Wire
 
 NOTES = "operator-notes.md"
+_THOUGHTS = (
+    "{it}: what would have to be true for this to be wrong? I look at the lines, not at what they are called.",
+    "I take {it} next. The easy reading is that nothing is wrong here; the easy reading is where mistakes live.",
+    "{it} again. Someone will ask why it was done this way, so I want the reason in a sentence, or leave it out.",
+    "About {it}: small, but it is the kind of small thing that is found by the first person who uses it.",
+    "Before I say anything about {it}, I count. Numbers first, words after.",
+    "{it}. I have seen two like it already; if the third looks the same, it is a pattern and belongs into the result.",
+    "Is {it} my business at all? It is named in the task, so yes. I keep to what can be checked.",
+    "For {it} there are two readings. The file decides which one is right, so I open it instead of guessing.",
+    "{it} could wait, but the others build on it. Better now, and better once.",
+    "What do I know about {it}, and what do I only believe? The difference is one command.",
+)
 _AGENT_ID = re.compile(r"\b[0-9a-f]{32}\b")
+_MURMUR_SECONDS = 18.0
+"""How long the agent waits in silence, at the normal pace."""
 _WAIT_SECONDS = 1.5
 """How long one call of wait_for_subagent may take: nothing else is heard meanwhile."""
 
@@ -151,32 +166,42 @@ class Mind(Voice):
 
     # -- what an operator says
 
+    def reply(self, text: str) -> None:
+        """Say something in full, however short the rest is to be."""
+        brief, self.brief = self.brief, False
+        try:
+            self.say(text)
+        finally:
+            self.brief = brief
+
     def react(self, text: str) -> None:
         """Say what was understood, and change course: raises SkipStep or Finish, or changes what comes next."""
         low = text.lower()
         quoted = text.strip().splitlines()[0][:200] if text.strip() else "(nothing)"
         heard = f"**The operator tells me:** “{quoted}”\n\n"
         if _has(low, "status", "progress", "how far", "where are you"):
-            self.say(heard + self.status())
+            self.reply(heard + self.status())
         elif (self.unfinished or self.working) and _has(low, "stop", "abort", "enough", "wrap up", "finish now"):
-            self.say(heard + "I leave out what is still open and write down what there is.")
+            self.reply(heard + "I leave out what is still open and write down what there is.")
             raise Finish
         elif self.mission is not None and _has(low, "skip", "leave that", "not that"):
             title = self.mission.steps[self.at].title
-            self.say(heard + f"I leave “{title}” and go on with the next step.")
+            self.reply(heard + f"I leave “{title}” and go on with the next step.")
             raise SkipStep
         elif _has(low, "brief", "short", "less talk", "too long"):
+            self.reply(heard + "I keep it short from here.")
             self.brief = True
-            self.say(heard + "I keep it short from here.")
         elif _has(low, "more detail", "explain", "verbose"):
             self.brief = False
-            self.say(heard + "I explain each step in full from here.")
+            self.reply(heard + "I explain each step in full from here.")
         elif self.agents and _has(low, "tell ", "workers", "sub-agents", "subagents", "everyone"):
-            self.say(heard + "I pass this on to my sub-agents.")
+            self.reply(heard + "I pass this on to my sub-agents.")
             self.pass_on(text)
         else:
             self.notes.append(quoted)
-            self.say(heard + "I take that into account from here on: it goes into my notes and into the final report.")
+            self.reply(
+                heard + "I take that into account from here on: it goes into my notes and into the final report."
+            )
             known = self.folder / NOTES
             before = known.read_text(encoding="utf-8") if known.is_file() else "# Notes from the operator\n\n"
             self.write(NOTES, f"{before}- {quoted}\n")
@@ -202,6 +227,13 @@ class Mind(Voice):
                 self._call(server, "message_subagent", {"id": agent, "message": text}, f"Tell {self.agents[agent]}")
             except ToolFailed as error:
                 self.say(f"That did not reach “{self.agents[agent]}”: {error}")
+
+    def consider(self, subject: str, command: str) -> str:
+        """Think about one thing, look it up, and take a moment; what was found."""
+        self.think(self.rng.choice(_THOUGHTS).format(it=subject))
+        found = self.run(command, f"Look up {subject}")
+        self.rest(self.rng.uniform(2.5, 5.5))
+        return found
 
     # -- helpers: sub-agents of their own, or sub-sessions on this connection
 
@@ -254,6 +286,9 @@ class Mind(Voice):
         server = self._server("wait_for_subagent") if self.agents else None
         while server is not None and (open_ := [agent for agent in self.agents if agent not in self.reports]):
             agent, report = self._wait(server, open_)
+            if agent is None:
+                self._murmur(open_)
+                continue
             self.reports[agent] = report
             first = report.strip().split("\n\n", 1)[-1].strip().splitlines() or ["(nothing)"]
             self.say(f"**{self.agents[agent]}** is done: {first[0]}")
@@ -261,12 +296,21 @@ class Mind(Voice):
             self.rest(1.0, until=lambda: not any(thread.is_alive() for thread in self._threads))
         self._threads.clear()
 
-    def _wait(self, server: McpServer, agents: list[str]) -> tuple[str, str]:
-        """The next report: short calls, so that an operator's words and a cancellation are heard soon."""
+    def _murmur(self, agents: list[str]) -> None:
+        """Something true to say while others work."""
+        files = [path for path in self.folder.iterdir() if path.is_file() and not path.name.startswith(".")]
+        newest = max(files, key=lambda path: path.stat().st_mtime).name if files else "nothing"
+        names = " and ".join(self.agents[agent] for agent in agents)
+        verb = "is" if len(agents) == 1 else "are"
+        self.say(f"{names} {verb} still at work. There are {len(files)} files now; the newest is `{newest}`.")
+
+    def _wait(self, server: McpServer, agents: list[str]) -> tuple[str | None, str]:
+        """The next report, or None after a while. Calls are short, so that an operator's words are heard soon."""
         names = ", ".join(self.agents[agent] for agent in agents)
 
         def work(show: Callable[[str], None]) -> str:
             turns = 0
+            deadline = time.monotonic() + _MURMUR_SECONDS * NORMAL_PACE / self.pace
             while True:
                 agent = agents[turns % len(agents)]
                 limit = _WAIT_SECONDS / len(agents)
@@ -277,14 +321,17 @@ class Mind(Voice):
                 self.rest(0.0)
                 turns += 1
                 if turns % len(agents) == 0:
-                    show(server.call("list_subagents", {}))
+                    listed = server.call("list_subagents", {})
+                    if time.monotonic() > deadline:
+                        return listed
+                    show(listed)
 
         found: list[str] = []
         try:
             said = self.tool(f"Wait for {names}", "other", work, rawInput={"tool": "wait_for_subagent", "ids": agents})
         except ToolFailed as error:
             return agents[0], f"\n\nlost: {error}"
-        return found[0], said
+        return (found[0] if found else None), said
 
     def sub_session(self, helper: Helper) -> None:
         """Do the work at the same time, in a session that is reported on this connection (if the client wants it)."""

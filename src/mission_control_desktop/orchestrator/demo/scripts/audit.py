@@ -110,6 +110,14 @@ def weigh(mind: Mind) -> None:
             lines += [f"## {name.removesuffix('.md').capitalize()}", "", mind.read(name).strip(), ""]
     if mind.notes:
         lines += ["## Said by the operator", "", *[f"- {note}" for note in mind.notes], ""]
+    for advisory in _advisories(mind.folder):
+        mind.consider(
+            f"{advisory['package']} in the whole", f"grep -rn {advisory['package']} --include='*.md' . | head -n 6"
+        )
+        mind.say(f"`{advisory['package']}` is settled: {advisory['severity']}, and we know where it is used.")
+    for package in _packages(mind.folder)[6:12]:
+        mind.consider(f"{package['name']} in the whole", f"grep -rn {package['name']} --include='*.md' . | head -n 4")
+        mind.say(f"`{package['name']}` stands where it belongs.")
     mind.write("audit.md", "\n".join(lines) + "\n", "Put the audit together")
 
 
@@ -141,7 +149,7 @@ def check_licences(mind: Mind) -> str:
             bad.append(package)
             mind.think(f"{package['licence']} is not on the list. Is it linked, or only used to build? It is imported.")
             mind.say(f"`{package['name']}`: **{package['licence']}** is not on the list. I note it.")
-        mind.rest(2.2)
+        mind.consider(package["name"], f"grep -n -A 3 '\"{package['name']}\"' lock.json")
     mind.write("licences.md", "\n".join(f"- `{p['name']}` {p['version']}: {p['licence']}" for p in bad) + "\n")
     return f"Result: {len(bad)} of {len(_NAMES)} packages have a licence that we may not ship: " + ", ".join(
         p["name"] for p in bad
@@ -158,7 +166,9 @@ def check_advisories(mind: Mind) -> str:
         name = advisory["package"]
         used = mind.run(f"grep -c 'import {name}' imports.txt || true", f"How often is {name} imported?").split()[0]
         mind.say(f"`{name}`: {advisory['id']}, severity **{advisory['severity']}**, imported {used} times.")
-        mind.rest(5.0)
+        mind.consider(f"where {name} is imported", f"grep -n '{name}' imports.txt || true")
+        mind.consider(f"the version of {name}", f"grep -A 2 '\"{name}\"' lock.json")
+        mind.consider(advisory["id"], f"grep -B 1 -A 1 '{advisory['id']}' advisories.json")
         lines.append(f"- `{name}` {advisory['id']}: {advisory['severity']}, imported {used} times")
     mind.gather()
     mind.write("advisories.md", "\n".join(lines) + "\n")
@@ -170,7 +180,8 @@ def find_exposure(mind: Mind) -> str:
     for program in ("api", "cli", "web"):
         mind.run(f"grep '^src/{program}.py' imports.txt | grep -cE 'cedar|hazel|olive' || true", f"src/{program}.py")
         mind.say(f"`src/{program}.py` is looked through; what it takes in from outside goes through one function.")
-        mind.rest(6.0)
+        for name in ("cedar", "hazel", "olive"):
+            mind.consider(f"{name} in {program}", f"grep -c '^src/{program}.py: import {name}' imports.txt || true")
     return "Result: only `src/web.py` hands data from outside to `cedar`."
 
 
@@ -179,7 +190,9 @@ def check_updates(mind: Mind) -> str:
     old = [p for p in _packages(mind.folder) if p["version"] != p["newest"]]
     for package in old:
         mind.say(f"`{package['name']}` {package['version']} → {package['newest']}")
-        mind.rest(3.0)
+        mind.consider(
+            f"what {package['name']} {package['newest']} changes", f"grep -c {package['name']} imports.txt || true"
+        )
     rows = "\n".join(f"| {p['name']} | {p['version']} | {p['newest']} |" for p in old)
     mind.write("updates.md", f"| package | now | newest |\n|---|---|---|\n{rows}\n")
     if mind.ask_to_run("cp lock.json lock.json.bak && ls -l lock.json.bak", "Keep a copy of the lock file") is None:

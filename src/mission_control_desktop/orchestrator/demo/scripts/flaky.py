@@ -147,9 +147,10 @@ def mend(mind: Mind) -> None:
 
 def prove(mind: Mind) -> None:
     total = 0
-    for first in range(0, 4000, 1000):
-        total += _test(mind, first, first + 1000, f"Seeds {first} to {first + 999}")
-        mind.say(f"{first + 1000} runs, {total} failures so far.")
+    for first in range(0, 4000, 500):
+        total += _test(mind, first, first + 500, f"Seeds {first} to {first + 499}")
+        mind.say(f"{first + 500} runs, {total} failures so far.")
+        mind.consider("the line that was changed", "grep -n 'return \\[' work_queue.py")
     mind.write("result.md", f"# Result\n\n4000 runs, {total} failures.\n")
 
 
@@ -173,14 +174,14 @@ def finish(mind: Mind) -> None:
 def find_seeds(mind: Mind) -> str:
     mind.say("I look for what the failing seeds have in common.")
     total = 0
-    for first in range(0, 600, 100):
+    for first in range(0, 1200, 100):
         failed = _test(mind, first, first + 100, f"Seeds {first} to {first + 99}")
         total += failed
         mind.say(f"{failed} of this hundred fail.")
-        mind.rest(2.5)
+        mind.consider(f"the first ten of {first}", f"{PYTHON} test_queue.py {first} {first + 10} || true")
     mind.think("About one in five, in every hundred. No pattern by number: so it is chance alone, the reader's speed.")
-    mind.write("seeds.md", f"{total} of 600 seeds fail, spread evenly.\n")
-    return f"Result: {total} of 600 seeds fail, spread evenly; the only thing they share is a quick reader."
+    mind.write("seeds.md", f"{total} of 1200 seeds fail, spread evenly.\n")
+    return f"Result: {total} of 1200 seeds fail, spread evenly; the only thing they share is a quick reader."
 
 
 def find_since(mind: Mind) -> str:
@@ -198,7 +199,10 @@ def find_since(mind: Mind) -> str:
         else:
             low = middle + 1
             mind.say(f"At r{middle:03d} it passes: the change comes later.")
-        mind.rest(3.5)
+        mind.consider(f"what was done around r{middle:03d}", f"sed -n {max(1, middle - 1)},{middle + 3}p history.txt")
+        mind.consider(
+            f"who worked before r{middle:03d}", f"head -n {middle + 1} history.txt | cut -c6-10 | sort | uniq -c"
+        )
     line = mind.run(f"sed -n {low + 1}p history.txt", f"The revision: r{low:03d}")
     mind.gather()
     mind.write("since.md", line + "\n")
@@ -212,7 +216,8 @@ def find_touched(mind: Mind) -> str:
     for name in ("ana", "ben", "chloe", "dev"):
         mind.run(f"grep work_queue.py history.txt | grep -c {name} || true", f"Those by {name}")
         mind.say(f"I have gone through {name}'s revisions; most only rename or format.")
-        mind.rest(3.0)
+        mind.consider(f"the files of {name}", f"grep ' {name}' history.txt | awk '{{print $3}}' | sort | uniq -c")
+        mind.consider(f"the last words of {name}", f"grep ' {name}' history.txt | tail -n 3")
     return f"Result: {found.strip()} of 40 revisions touch the queue; one changes what it does."
 
 
@@ -235,16 +240,18 @@ def write_guard(mind: Mind) -> str:
         "It runs in a few hundredths of a second, so it can run on every change.",
     ):
         mind.say(sentence)
-        mind.rest(5.0)
+        mind.consider("the guard", "cat guard.py")
+        mind.consider("how long it takes", f"time -p {PYTHON} guard.py || true")
     return f"Result: `guard.py` is written; on the code as found it says “{before.splitlines()[0]}”."
 
 
 def second_look(mind: Mind) -> str:
     mind.say("I read the same file without having heard what the others think.")
     mind.read("work_queue.py")
-    mind.rest(4.0)
+    for word in ("ready", "items", "chance"):
+        found = mind.consider(f"`{word}`", f"grep -n {word} work_queue.py")
+        mind.say(f"`{word}` is touched in {len(found.splitlines())} lines.")
     mind.say("`ready` becomes true before `items` has anything in it. I would look there first.")
-    mind.rest(4.0)
     return "Result: the order of the two steps is suspicious."
 
 

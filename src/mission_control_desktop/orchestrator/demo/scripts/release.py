@@ -121,6 +121,17 @@ def assemble(mind: Mind) -> None:
     mind.write("CHANGELOG.md", f"{head}\n\n{title}\n\n" + "\n".join(parts) + f"\n{rest}", "Put the notes together")
 
 
+def read_again(mind: Mind) -> None:
+    mind.say("Before I call it done I read the whole of it once more, as someone who upgrades on a Friday evening.")
+    for heading in ("### What is new", "### Before you upgrade", "### Packages"):
+        found = mind.consider(heading.strip("# "), f"grep -n -A 6 '{heading}' CHANGELOG.md")
+        line = found.partition(":")[0] or "?"
+        mind.say(f"“{heading.strip('# ')}” stands at line {line}; it says enough.")
+    for area in _AREAS[:5]:
+        count = mind.consider(f"{area} in the notes", f"grep -c '{area}' CHANGELOG.md || true").strip()
+        mind.say(f"`{area}` is named {count} times, as often as the log gives reason to.")
+
+
 def finish(mind: Mind) -> None:
     size = len((mind.folder / "CHANGELOG.md").read_text(encoding="utf-8").splitlines())
     left_out = f"\n\nLeft out: {', '.join(mind.skipped)}." if mind.skipped else ""
@@ -157,7 +168,7 @@ def write_changes(mind: Mind) -> str:
                 f"`{area}` has {len(entries)} {'entry' if len(entries) == 1 else 'entries'} under *{heading.lower()}*; "
                 f"the newest is “{entries[-1][0]}” ({_number(entries[-1][1])})."
             )
-            mind.rest(1.2)
+            mind.consider(f"{area}, {heading.lower()}", f"grep -nE ' {kind}\\({area}\\)' commits.log | tail -n 4")
             lines += [f"- {area}: {text} ({_number(number)})" for text, number in entries]
         lines.append("")
     mind.write("changes.md", "\n".join(lines))
@@ -173,12 +184,10 @@ def check_links(mind: Mind) -> str:
     mind.say("I check that every number in the log is used once.")
     mind.rest(2.0)
     twice = mind.run("grep -oE '#[0-9]+' commits.log | sort | uniq -d | wc -l", "Look for numbers that occur twice")
-    for first in range(1200, 1264, 16):
-        mind.run(
-            f"grep -cE '#({'|'.join(str(n) for n in range(first, first + 16))})\\)' commits.log", f"#{first} and on"
-        )
-        mind.say(f"The sixteen numbers from #{first} on are there, each with one line.")
-        mind.rest(2.0)
+    for first in range(1200, 1264, 8):
+        numbers = "|".join(str(number) for number in range(first, first + 8))
+        found = mind.consider(f"#{first} to #{first + 7}", f"grep -cE '#({numbers})\\)' commits.log")
+        mind.say(f"Of the eight numbers from #{first} on, {found.strip()} are there, each with one line.")
     return f"Result: 64 numbers, {twice.strip()} of them twice."
 
 
@@ -194,7 +203,8 @@ def write_upgrade(mind: Mind) -> str:
             "How to see it: the old call ends with code 2 and says what to write instead.\n\n"
             f"```sh\n# before\n{before}\n# after\n{after}\n```"
         )
-        mind.rest(3.0)
+        mind.consider(f"who still writes “{before}”", f"grep -n '({area})' commits.log | head -n 5")
+        mind.consider(f"what happens after “{after}”", "cat VERSION && wc -l CHANGELOG.md")
         lines.append(f"- **{area}**: {text} ({_number(number)}). Change the call once; the old one says what to write.")
     known = mind.folder / NOTES
     if known.is_file():
@@ -212,7 +222,9 @@ def build_packages(mind: Mind) -> str:
             f"Build {name}-{NEW}.tar",
         )
         mind.say(f"`{name}-{NEW}.tar` is built. Same input, same bytes: the times and owners inside are fixed.")
-        mind.rest(4.0)
+        mind.consider(f"what is in {name}-{NEW}.tar", f"tar -tvf {name}-{NEW}.tar")
+        mind.consider(f"the size of {name}-{NEW}.tar", f"gzip -9 -c {name}-{NEW}.tar | wc -c")
+        mind.consider(f"{name}-{NEW}.tar built twice", f"sha256sum {name}-{NEW}.tar")
     sums = mind.run(f"sha256sum ./*-{NEW}.tar", "Checksums")
     rows = "\n".join(
         f"| `{line.split()[1][2:]}` | `{line.split()[0][:16]}…` |" for line in sums.splitlines() if " " in line
@@ -223,10 +235,10 @@ def build_packages(mind: Mind) -> str:
 
 def check_wording(mind: Mind) -> str:
     mind.say("I read the log like someone who was not there.")
-    for area in _AREAS[:4]:
-        mind.run(f"grep -c '({area})' commits.log", f"Lines about {area}")
-        mind.say(f"“{area}” reads well; one sentence could lose a word, none could lose its number.")
-        mind.rest(3.0)
+    for area in _AREAS:
+        found = mind.consider(area, f"grep '({area})' commits.log | head -n 6")
+        longest = max(found.splitlines(), key=len, default="")
+        mind.say(f"“{area}” reads well; its longest line has {len(longest)} characters.")
     return "Result: the wording is fine."
 
 
@@ -251,6 +263,7 @@ RELEASE = Mission(
         Step("Split the work", share),
         Step("Review while the sub-agents work", review),
         Step("Put the notes together", assemble),
+        Step("Read it again", read_again),
         Step("Report", finish),
     ],
     [CHANGES, LINKS, UPGRADE, PACKAGES, WORDING],
