@@ -1,0 +1,191 @@
+"""What a person can see and do, the same in process and over HTTP: one suite for both doors, on real agents."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+
+from mission_control_desktop.client.http import HttpMissionControl
+from mission_control_desktop.domain.approvals import ApprovalState
+from mission_control_desktop.domain.audit import AuditAction, AuditOutcome
+from mission_control_desktop.domain.errors import BadInput, Conflict, IdempotencyMismatch, NotFound
+from mission_control_desktop.domain.events import EventType, StreamEvent
+from mission_control_desktop.domain.kill import KillState, TargetState
+from mission_control_desktop.domain.messages import AgentMessage
+from mission_control_desktop.domain.mission_control import AuditFilter, MissionControl
+from mission_control_desktop.domain.people import Principal, Role
+from mission_control_desktop.domain.profiles import LaunchProfile, SpawnRequest
+from mission_control_desktop.domain.receipts import ReceiptState
+from mission_control_desktop.domain.sessions import AgentSession, SessionStatus, WaitingFor
+from mission_control_desktop.programs import open_in_process
+from mission_control_desktop.server.running import Options, running
+from support.orchestration import DOUBLE, House, eventually
+
+
+@pytest.fixture(params=["in process", "over HTTP"])
+async def mc(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[MissionControl]:
+    async with AsyncExitStack() as stack:
+        served = await stack.enter_async_context(running(Options(data_dir=tmp_path / "data")))
+        if request.param == "in process":
+            made: MissionControl = served.plane.bind(Principal(user_id="ann", role=Role.ADMIN))
+        else:
+            token = await served.plane.tokens.create(user_id="ann", role=Role.ADMIN)
+            made = HttpMissionControl(served.url, token.token)
+        stack.push_async_callback(made.close)
+        await made.put_profile(LaunchProfile(name="double", command=(sys.executable, str(DOUBLE)), cwd=str(tmp_path)))
+        yield made
+    await asyncio.to_thread(House(tmp_path / "data").sweep)
+
+
+async def until(mc: MissionControl, session_id: str, wanted: Callable[[AgentSession], object]) -> AgentSession:
+    async def probe() -> AgentSession | None:
+        session = await mc.session(session_id)
+        return session if wanted(session) else None
+
+    return await eventually(probe, session_id)
+
+
+async def idle(mc: MissionControl, session_id: str) -> AgentSession:
+    return await until(mc, session_id, lambda session: session.waiting_for is WaitingFor.OPERATOR)
+
+
+async def test_a_sessions_life(mc: MissionControl) -> None:
+    me = await mc.me()
+    assert (me.user_id, me.role, me.workspace_id) == ("ann", Role.ADMIN, "default")
+    assert (await mc.health()).status == "ok"
+    session = await mc.spawn(SpawnRequest(profile="double", prompt="[words 4 1]", title="first"))
+    assert session.session_id.startswith("internal:")
+    session = await idle(mc, session.session_id)
+    assert (await mc.sessions(q="first")).items == (session,)
+    assert (await mc.tree())[0].session == session
+    page = await mc.messages(session.session_id, limit=1)
+    assert len(page.items) == 1
+    assert page.next_cursor is not None
+    older = await mc.messages(session.session_id, before=int(page.next_cursor))
+    assert older.items[-1].seq < page.items[0].seq
+    newer = await mc.messages(session.session_id, after=older.items[-1].seq)
+    assert newer.items == page.items
+    assert any("double.py" in process.command for process in await mc.processes(session.session_id))
+    paused = await mc.pause(session.session_id, reason="a look")
+    assert paused.status is SessionStatus.PAUSED
+    receipt = await mc.inject(session.session_id, "[say thanks]", pause_before_send=False)
+    assert (await mc.receipts(session.session_id))[-1].injection_id == receipt.injection_id
+    withdrawn = await mc.withdraw(session.session_id, receipt.injection_id)
+    assert withdrawn.state is ReceiptState.WITHDRAWN
+    resumed = await mc.resume(session.session_id)
+    assert resumed.status is not SessionStatus.PAUSED
+    with pytest.raises(Conflict):
+        await mc.pause(session.session_id, expected_run_id="another run")
+    await mc.terminate(session.session_id)
+    ended = await until(mc, session.session_id, lambda one: one.status.final)
+    assert ended.status is SessionStatus.COMPLETED
+    with pytest.raises(Conflict):
+        await mc.inject(session.session_id, "too late")
+    with pytest.raises(NotFound):
+        await mc.session("internal:nobody")
+    with pytest.raises(NotFound):
+        await mc.kill("internal:nobody", reason="x")
+
+
+async def test_streams_and_questions(mc: MissionControl) -> None:
+    async with asyncio.timeout(60), mc.events() as events:
+        session = await mc.spawn(SpawnRequest(profile="double", prompt="[permission][words 3 1]"))
+        seen: list[StreamEvent] = []
+        async for event in events:
+            seen.append(event)
+            if event.type is EventType.APPROVAL:
+                break
+        (approval,) = (await mc.approvals(state=ApprovalState.OPEN)).items
+        with pytest.raises(BadInput) as wrong:
+            await mc.answer(approval.approval_id, "perhaps")
+        assert wrong.value.field == "optionId"
+        answered = await mc.answer(approval.approval_id, "allow")
+        assert (answered.state, answered.answered_by) == (ApprovalState.ANSWERED, "ann")
+        with pytest.raises(Conflict):
+            await mc.answer(approval.approval_id, "reject")
+    await idle(mc, session.session_id)
+    async with asyncio.timeout(60), mc.stream(session.session_id, replay=100) as stream:
+        found: list[StreamEvent] = []
+        async for event in stream:
+            found.append(event)
+            if isinstance(event.data, AgentMessage) and "word2" in event.data.content:
+                break
+    assert found[0].type is EventType.SESSION
+    middle = found[2].event_id
+    async with asyncio.timeout(60), mc.stream(session.session_id, last_event_id=middle) as stream:
+        await mc.inject(session.session_id, "[say more]")
+        async for event in stream:
+            if isinstance(event.data, AgentMessage) and "[say more]" in event.data.content:
+                break
+    with pytest.raises(NotFound):
+        async with mc.stream("internal:nobody"):
+            pass
+
+
+async def test_keys_kills_and_the_log_of_it(mc: MissionControl) -> None:
+    request = SpawnRequest(profile="double")
+    one = await mc.spawn(request, idempotency_key="k")
+    assert (await mc.spawn(request, idempotency_key="k")).session_id == one.session_id
+    with pytest.raises(IdempotencyMismatch):
+        await mc.spawn(SpawnRequest(profile="double", title="other"), idempotency_key="k")
+    other = await mc.spawn(request)
+    await idle(mc, one.session_id)
+    assert (await mc.kill(one.session_id, reason="first")).status is SessionStatus.KILLED
+    with pytest.raises(BadInput):
+        await mc.kill_all(scope="all", confirm="kill all", reason="x")
+    started = await mc.kill_all(scope="internal", confirm="KILL ALL", reason="rest", undo_seconds=20)
+    with pytest.raises(Conflict):
+        await mc.spawn(request)
+    undone = await mc.kill_undo(started.kill_id)
+    assert undone.state is KillState.UNDONE
+    assert not (await mc.session(other.session_id)).status.final
+    started = await mc.kill_all(scope="internal", confirm="KILL ALL", reason="rest")
+
+    async def over() -> bool:
+        return (await mc.kill_state(started.kill_id)).state is KillState.DONE
+
+    await eventually(over, "the kill-all")
+    (target,) = (await mc.kill_state(started.kill_id)).targets
+    assert (target.session_id, target.state) == (other.session_id, TargetState.DEAD)
+    kills = (await mc.audit(AuditFilter(action=AuditAction.KILL, outcome=AuditOutcome.DONE))).items
+    assert [row.metadata["reason"] for row in kills] == ["first"]
+    everything = await mc.audit(limit=3)
+    assert everything.next_cursor is not None
+    assert len((await mc.audit(limit=500, cursor=everything.next_cursor)).items) > 3
+    report = await mc.audit_verify()
+    assert report.valid
+
+
+async def test_profiles_and_providers(mc: MissionControl) -> None:
+    (provider,) = await mc.providers()
+    assert (provider.name, provider.health.state, provider.has_credentials) == ("internal", "ok", False)
+    names = {profile.name: profile for profile in await mc.profiles()}
+    assert names["demo"].demo
+    shown = await mc.put_profile(LaunchProfile(name="mine", command=("true",), env={"KEY": "secret"}, title="Mine"))
+    assert shown.env_names == ("KEY",)
+    await mc.delete_profile("mine")
+    with pytest.raises(NotFound):
+        await mc.delete_profile("mine")
+    with pytest.raises(NotFound):
+        await mc.spawn(SpawnRequest(profile="mine"))
+
+
+async def test_in_process_holds_the_directory_and_lets_go_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MISSION_CONTROL_DATA_DIR", str(tmp_path / "data"))
+    first = await open_in_process()
+    try:
+        assert (await first.me()).role is Role.ADMIN
+        assert (tmp_path / "data" / "control-plane.json").exists()
+    finally:
+        await first.close()
+    await first.close()
+    assert not (tmp_path / "data" / "control-plane.json").exists()
+    again = await open_in_process()
+    await again.close()
