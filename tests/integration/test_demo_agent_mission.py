@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import re
+import shutil
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -345,6 +346,21 @@ async def test_it_never_touches_a_folder_that_is_not_its_own(tmp_path: Path) -> 
     assert client.process.returncode == 0
     assert not folder.exists()
     assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
+
+
+async def test_the_folder_of_one_that_was_killed_is_removed_by_the_next(tmp_path: Path) -> None:
+    (tmp_path / "letter.txt").write_text("mine")
+    folders = []
+    for _ in range(2):
+        async with demo("--pace", QUICK) as client:
+            await client.open(tmp_path)
+            await client.prompt(SHORT_TASK)
+            await client.until(lambda frame: bool(client.updates("tool_call")))
+            folders.append(Path(client.updates("tool_call")[0]["rawInput"]["cwd"]))
+            assert [folder.exists() for folder in folders] == [False] * (len(folders) - 1) + [True]
+            client.process.kill()
+            await client.process.wait()
+    shutil.rmtree(folders[1])
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, None], ids=["sigterm", "end-of-input"])

@@ -14,6 +14,7 @@ is removed when it ends.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import re
 import shutil
@@ -42,6 +43,7 @@ from mission_control_desktop.orchestrator.demo.wire import (
     Wire,
 )
 
+PREFIX = "mission-control-demo-"
 MARK = ".demo-scratch"
 """A file that says: this folder belongs to the demo."""
 MODES = [
@@ -357,9 +359,22 @@ def scratch(cwd: Any) -> tuple[Path, bool]:
         if os.access(folder, os.W_OK) and not any(folder.iterdir()):
             (folder / MARK).touch()
             return folder, False
-    folder = Path(tempfile.mkdtemp(prefix="mission-control-demo-"))
-    (folder / MARK).touch()
+    sweep()
+    folder = Path(tempfile.mkdtemp(prefix=PREFIX))
+    (folder / MARK).write_text(str(os.getpid()), encoding="ascii")
     return folder, True
+
+
+def sweep() -> None:
+    """Remove the folders of demo agents that were killed before they could."""
+    for mark in Path(tempfile.gettempdir()).glob(f"{PREFIX}*/{MARK}"):
+        with contextlib.suppress(OSError, ValueError):
+            maker = int(mark.read_text(encoding="ascii"))
+            try:
+                os.kill(maker, 0)
+            except ProcessLookupError:
+                if mark.stat().st_uid == os.getuid():
+                    shutil.rmtree(mark.parent, ignore_errors=True)
 
 
 def main() -> int:
