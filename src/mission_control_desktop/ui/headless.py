@@ -111,6 +111,8 @@ async def _pictures(desktop: Desktop) -> list[str]:
     window = desktop.window
     for width, height in SIZES:
         window.resize(width, height)
+        await asyncio.sleep(SETTLE_SECONDS)
+        window.grab()  # what a hidden window puts off until it is painted happens now
         for scheme in ("light", "dark"):
             theme.set_scheme("dark" if scheme == "dark" else "light")
             await asyncio.sleep(SETTLE_SECONDS)
