@@ -11,7 +11,7 @@ from pathlib import Path
 from unittest import mock
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mission_control_desktop.orchestrator.core.entries import Entry
@@ -40,6 +40,7 @@ def lines_of(entries: Iterator[Entry]) -> list[str | int | None]:
     return [entry.data["bytes"] if entry.kind == "oversize" and entry.data else entry.line for entry in entries]
 
 
+@settings(deadline=None)
 @given(pieces=pieces, limit=st.integers(min_value=1, max_value=80))
 def test_lines_come_out_as_they_went_in_however_they_are_cut(pieces: list[bytes], limit: int) -> None:
     with tempfile.TemporaryDirectory() as name:
@@ -56,6 +57,7 @@ def test_lines_come_out_as_they_went_in_however_they_are_cut(pieces: list[bytes]
         os.close(journal.fd)
 
 
+@settings(deadline=None)
 @given(text=st.text(max_size=300), cut=st.integers(min_value=1, max_value=7))
 def test_a_big_line_is_converted_in_pieces_like_a_small_one(text: str, cut: int) -> None:
     text = text.replace("\n", "")
@@ -66,6 +68,7 @@ def test_a_big_line_is_converted_in_pieces_like_a_small_one(text: str, cut: int)
         os.close(journal.fd)
 
 
+@settings(deadline=None)
 @given(
     lines=st.lists(st.text(alphabet="aé\n\\😀", max_size=20).map(lambda text: text.replace("\n", "")), max_size=40),
     room=st.lists(st.integers(min_value=0, max_value=120), max_size=60),
@@ -99,6 +102,7 @@ def test_writes_that_fail_or_are_cut_short_lose_nothing(lines: list[str], room: 
         os.close(journal.fd)
 
 
+@settings(deadline=None)
 @given(count=st.integers(min_value=0, max_value=60), data=st.data())
 def test_every_number_is_found_again_and_torn_ends_are_cut(count: int, data: st.DataObject) -> None:
     with (
