@@ -145,7 +145,7 @@ class Watch:
             now = time.perf_counter()
             watch.latencies += [(now - due) * 1_000 for due in watch._flushed.pop(id(view), [])]
 
-        TranscriptLayout.flush = timed_flush  # type: ignore[method-assign]
+        TranscriptLayout.flush = timed_flush  # type: ignore[method-assign,assignment]
         TranscriptLayout.paintEvent = timed_paint  # type: ignore[method-assign,assignment]
 
     def due(self, view: TranscriptLayout, moment: float) -> None:

@@ -528,6 +528,9 @@ def test_questions_come_one_after_the_other(stage: Stage, qt: Any) -> None:
     bar.tick()
     assert bar.current.approval_id == "a2"
     stage.panel.set_approvals([])
+    assert bar.words() == "No longer open"
+    bar._closed_at = datetime.now(UTC) - timedelta(seconds=60)
+    bar.tick()
     assert not bar.isVisible()
 
 

@@ -18,6 +18,7 @@ from mission_control_desktop.domain.messages import AgentMessage, MessageRole
 from mission_control_desktop.ui import theme
 from mission_control_desktop.ui.transcript import documents, row
 from mission_control_desktop.ui.transcript.highlight import Highlighter, code_color
+from mission_control_desktop.ui.transcript.landmarks import Landmark
 from mission_control_desktop.ui.transcript.markdown import Prose
 from mission_control_desktop.ui.transcript.model import TranscriptModel
 from mission_control_desktop.ui.transcript.pane import TranscriptPane, openable
@@ -25,7 +26,7 @@ from mission_control_desktop.ui.transcript.row import RowLayout, RowState
 from mission_control_desktop.ui.transcript.scheduler import FlushScheduler
 from mission_control_desktop.ui.transcript.segments import CodeSegment
 from mission_control_desktop.ui.transcript.style import make_style
-from mission_control_desktop.ui.transcript.view import Landmark, TranscriptView
+from mission_control_desktop.ui.transcript.view import TranscriptView
 
 START = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 
@@ -107,7 +108,7 @@ def scroll(view: TranscriptView, by: int) -> None:
 def test_it_opens_at_the_end_and_lays_out_only_what_is_near(view: TranscriptView) -> None:
     assert is_following(view)
     assert end_gap(view) == 0
-    assert len(view._layouts) < 30
+    assert view._rows.kept < 30
     assert view.visible_rows().stop == 200
 
 
@@ -224,7 +225,7 @@ def test_hidden_views_are_not_drawn(view: TranscriptView, pane: TranscriptPane, 
 def test_layouts_are_bounded(view: TranscriptView) -> None:
     for number in range(0, 200, 3):
         view._go_to(number, 0)
-    assert len(view._layouts) <= 96
+    assert view._rows.kept <= 96
 
 
 def test_growing_text_is_laid_out_from_its_tail(qt: Any) -> None:
@@ -540,6 +541,25 @@ def test_screen_readers_find_the_rows(view: TranscriptView) -> None:
     last = interface.child(199)
     assert last.role() is QAccessible.Role.ListItem
     assert "Message 1199" in last.text(QAccessible.Text.Name)
+
+
+def test_everything_in_the_menu_works(view: TranscriptView, pane: TranscriptPane, monkeypatch: Any) -> None:
+    feed(
+        view,
+        put(
+            message(1200, "[a](https://example.org)", kind="thought"),
+            message(1201, "bad", kind="notice", level="error"),
+        ),
+    )
+    menu = view.make_menu(200, QPoint(50, 50))
+    texts = [action.text() for action in menu.actions() if not action.isSeparator()]
+    assert {"Copy message", "Expand", "Collapse all", "Expand all", "Find…", "Next error"} <= set(texts)
+    for action in menu.actions():
+        if not action.isSeparator() and action.isEnabled():
+            action.trigger()
+    assert pane.find_bar.isVisible()
+    assert view.currentIndex().row() == 201
+    menu.deleteLater()
 
 
 def test_the_menu_copies_the_message_under_it(view: TranscriptView) -> None:

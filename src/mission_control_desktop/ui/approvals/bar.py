@@ -6,6 +6,7 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
 from PySide6.QtCore import QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QFontMetrics, QPainter, QPaintEvent, QResizeEvent
 from PySide6.QtWidgets import (
@@ -51,7 +52,7 @@ class _Detail(QPlainTextEdit):
     """What is asked for, exactly as it is: selectable, scrollable, never interpreted."""
 
     def __init__(self) -> None:
-        self._lines = 1
+        self.most = DETAIL_LINES
         super().__init__()
         self.setReadOnly(True)
         self.setTabChangesFocus(True)
@@ -63,14 +64,15 @@ class _Detail(QPlainTextEdit):
         self.setFont(theme.mono_font(theme.metrics.text_small))
         if text != self.toPlainText():
             self.setPlainText(text)
-        self._fit()
+        self.fit()
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
-        self._fit()
+        self.fit()
 
-    def _fit(self) -> None:
-        lines = max(1, min(DETAIL_LINES, int(self.document().size().height())))
+    def fit(self) -> None:
+        """As high as its text, up to `most` lines."""
+        lines = max(1, min(self.most, int(self.document().size().height())))
         height = lines * QFontMetrics(self.font()).lineSpacing() + 22
         if height != self.maximumHeight():
             self.setFixedHeight(height)
@@ -152,8 +154,10 @@ class ApprovalBar(QFrame):
         for approval in sorted(approvals, key=lambda item: item.created_at):
             self.take(approval)
         if self._shown is not None and self._shown.state is ApprovalState.OPEN and self._shown.approval_id not in keep:
-            self._shown = None
-            self._next()
+            # Whoever answered it, the answer itself comes (or came) on another way.
+            self._shown = msgspec.structs.replace(self._shown, state=ApprovalState.ANSWERED)
+            self._closed_at = datetime.now(UTC)
+            self._show()
 
     def take(self, approval: Approval) -> None:
         """A question that is new or changed."""
@@ -174,6 +178,13 @@ class ApprovalBar(QFrame):
             self._show()
         if len(self._open) != before:
             self.count_changed.emit(len(self._open))
+
+    def set_room(self, height: int) -> None:
+        """How high the detail may be, in pixels: a small panel must still show its transcript."""
+        most = max(2, min(DETAIL_LINES, height // max(1, QFontMetrics(self._detail.font()).lineSpacing())))
+        if most != self._detail.most:
+            self._detail.most = most
+            self._detail.fit()
 
     def answer_number(self, number: int) -> bool:
         """Choose the answer with this number (from 1), as its key does."""
@@ -301,6 +312,8 @@ def answer_text(approval: Approval) -> str:
     """What became of a question: the answer and who gave it."""
     if approval.state is ApprovalState.EXPIRED:
         return "Expired: nobody answered in time"
+    if approval.answer is None:
+        return "No longer open"
     label = next((o.label for o in approval.options if o.option_id == approval.answer), approval.answer or "")
     by = f" by {approval.answered_by}" if approval.answered_by else ""
     return f"Answered{by}: {label}"

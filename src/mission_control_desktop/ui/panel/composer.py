@@ -197,8 +197,9 @@ class Composer(QFrame):
             self._update_words()
 
     def set_draft(self, draft: Draft) -> None:
-        """Put a stored draft in, unless something was written meanwhile."""
-        if self._edit.toPlainText().strip():
+        """Put a stored draft in; in front of what was written meanwhile, if so."""
+        if typed := self._edit.toPlainText().strip():
+            self._edit.setPlainText(f"{draft.text}\n{typed}")
             return
         self._chosen = draft.delivery
         self._pause.setChecked(draft.pause_before_send)

@@ -14,6 +14,7 @@ from PySide6.QtGui import (
     QPainter,
     QPaintEvent,
     QPen,
+    QResizeEvent,
     QShortcut,
     QShowEvent,
 )
@@ -292,6 +293,8 @@ class OrchestratorPanel(QFrame):
 
     def _on_busy_changed(self, action: str, busy: bool) -> None:
         kind, _, which = action.partition(":")
+        if busy:
+            self.notice.clear(kind)
         if kind == "answer":
             self.approvals.set_busy(busy)
         elif kind == "withdraw":
@@ -419,6 +422,10 @@ class OrchestratorPanel(QFrame):
         if self._ticking:
             self._ticking = False
             shared_ticker().ticked.disconnect(self._on_tick)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self.approvals.set_room(self.height() // 4)
 
     # -- painting ----------------------------------------------------------------------------------------------------
 

@@ -9,30 +9,23 @@ the top and how far it is scrolled.
 from __future__ import annotations
 
 import time
-from collections import OrderedDict
 from collections.abc import Sequence
 
 from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QPoint, QRect, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QHideEvent, QPainter, QPaintEvent, QResizeEvent, QShowEvent
 from PySide6.QtWidgets import QAbstractItemView, QFrame, QListView, QWidget
 
-from mission_control_desktop.domain.messages import MessageKind, MessageRole
 from mission_control_desktop.ui import theme
-from mission_control_desktop.ui.transcript.blocks import collapsible, open_at_first
-from mission_control_desktop.ui.transcript.entry import Entry
-from mission_control_desktop.ui.transcript.heights import Heights
+from mission_control_desktop.ui.transcript.blocks import collapsible
 from mission_control_desktop.ui.transcript.highlight import Highlighter, shared_highlighter
 from mission_control_desktop.ui.transcript.model import TranscriptModel
-from mission_control_desktop.ui.transcript.row import Looks, RowLayout, RowState, Span
+from mission_control_desktop.ui.transcript.row import RowLayout, Span
+from mission_control_desktop.ui.transcript.rows import Rows
 from mission_control_desktop.ui.transcript.scheduler import FlushScheduler, shared_scheduler
-from mission_control_desktop.ui.transcript.style import MARGIN, make_style
+from mission_control_desktop.ui.transcript.style import make_style
 
-KEPT_LAYOUTS = 96
-KEPT_STATES = 2_000
 NEAR_PAGES = 3
 """How many pages before the top older entries are asked for."""
-GROUP_SECONDS = 300
-"""Entries of one role within this time stand under one name."""
 END_GAP = 10
 """Below the last entry."""
 AT_END = 4
@@ -56,12 +49,8 @@ class TranscriptLayout(QListView):
     ) -> None:
         # Every attribute that an override uses is set before Qt can call one: an exception there ends the process.
         self._transcript: TranscriptModel | None = None
-        self._heights = Heights()
-        self._measured = bytearray()
-        self._layouts: OrderedDict[str, RowLayout] = OrderedDict()
-        self._states: OrderedDict[str, RowState] = OrderedDict()
         self._dirty: set[str] = set()
-        self._width = 0
+        """Messages that changed since the last flush."""
         self._width_stale = True
         self._settling = False
         self._following = True
@@ -70,15 +59,14 @@ class TranscriptLayout(QListView):
         self._shown: tuple[int, int] | None = None
         """A row and where its top is on screen, as it was last drawn: tells by how much to shift the picture."""
         self._unread = 0
-        self._unread_id: str | None = None
         self._empty_text = ("", "")
         self._needle = ""
         self.paints = 0
         """Paint events so far."""
-        super().__init__(parent)
         self._scheduler = scheduler or shared_scheduler()
         self._highlighter = highlighter or shared_highlighter()
-        self._style = make_style()
+        self._rows = Rows(make_style(), self._highlighter)
+        super().__init__(parent)
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         # Always there: text must not be laid out anew because a scroll bar came or went.
@@ -99,7 +87,7 @@ class TranscriptLayout(QListView):
 
     def set_transcript(self, model: TranscriptModel) -> None:
         """Show this model's messages."""
-        self._transcript = model
+        self._transcript = self._rows.model = model
         self.setModel(model)
         model.rowsRemoved.connect(self._on_rows_removed)
 
@@ -143,15 +131,12 @@ class TranscriptLayout(QListView):
 
     def is_expanded(self, row: int) -> bool:
         """Whether a collapsible entry is open."""
-        entry = self._entry(row)
-        state = self._states.get(entry.message.message_id)
-        return open_at_first(entry) if state is None or state.expanded is None else state.expanded
+        return self._rows.is_expanded(row)
 
     def set_expanded(self, row: int, expanded: bool) -> None:
         """Open or close a tool call, a thought or a plan; its first line stays where it is."""
-        entry = self._entry(row)
-        if collapsible(entry):
-            state = self._state(entry)
+        if collapsible(self._rows.entry(row)):
+            state = self._rows.state(row)
             state.expanded = expanded
             if not expanded:
                 state.steps.clear()
@@ -159,131 +144,58 @@ class TranscriptLayout(QListView):
 
     def show_more(self, row: int, block: int) -> None:
         """Show the next part of something long."""
-        state = self._state(self._entry(row))
+        state = self._rows.state(row)
         state.steps[block] = state.steps.get(block, 0) + 1
         self._changed_by_reader(row)
 
     def set_all_expanded(self, expanded: bool) -> None:
         """Open or close everything that opens and closes."""
-        model = self._transcript
-        if model is None:
+        if self._transcript is None:
             return
-        for row, entry in enumerate(model.entries):
+        for row, entry in enumerate(self._transcript.entries):
             if collapsible(entry):
-                self._state(entry).expanded = expanded
-                self._measured[row] = 0
-        self._pin_visible()
+                self._rows.state(row).expanded = expanded
+                self._rows.doubt(row)
+        if not self._following:
+            self._anchor_here()
         self._settle_and_draw(whole=True)
 
     def visible_rows(self) -> range:
         """Rows of which anything is in the viewport."""
-        if not len(self._heights):
+        if not len(self._rows):
             return range(0)
         offset = self.verticalOffset()
-        first, _ = self._heights.row_at(offset)
-        last, _ = self._heights.row_at(offset + max(0, self.viewport().height() - 1))
+        first, _ = self._rows.heights.row_at(offset)
+        last, _ = self._rows.heights.row_at(offset + max(0, self.viewport().height() - 1))
         return range(first, last + 1)
 
     def layout_of(self, row: int) -> RowLayout:
         """The layout of a row, made if need be."""
-        self._measure(row)
-        return self._layouts[self._entry(row).message.message_id]
-
-    # -- rows --------------------------------------------------------------------------------------------------------
-
-    def _entry(self, row: int) -> Entry:
-        return self._require().entry(row)
-
-    def _require(self) -> TranscriptModel:
-        if self._transcript is None:
-            raise LookupError("no transcript is set")
-        return self._transcript
-
-    def _state(self, entry: Entry) -> RowState:
-        key = entry.message.message_id
-        state = self._states.setdefault(key, RowState())
-        self._states.move_to_end(key)
-        while len(self._states) > KEPT_STATES:
-            self._states.popitem(last=False)
-        return state
-
-    def _looks(self, row: int, entry: Entry) -> Looks:
-        model = self._require()
-        receipt = model.receipt_for(entry)
-        unread = entry.message.message_id == self._unread_id
-        grouped = False
-        if row > 0 and not unread and entry.message.role is not MessageRole.OPERATOR:
-            before = model.entry(row - 1)
-            age = (entry.message.timestamp - before.message.timestamp).total_seconds()
-            grouped = (
-                before.message.role is entry.message.role
-                and MessageKind.NOTICE not in (before.kind, entry.kind)
-                and age < GROUP_SECONDS
-            )
-        return Looks(grouped, unread, receipt)
-
-    def _measure(self, row: int) -> int:
-        """Bring the layout of a row up to date and its height with it; returns by how much that changed."""
-        entry = self._entry(row)
-        key = entry.message.message_id
-        layout = self._layouts.get(key)
-        if layout is None:
-            layout = RowLayout(self._style, self._width, self._highlighter)
-            self._layouts[key] = layout
-            while len(self._layouts) > KEPT_LAYOUTS:
-                self._layouts.popitem(last=False)
-        else:
-            self._layouts.move_to_end(key)
-        layout.update(entry, self._states.get(key) or RowState(), self._looks(row, entry))
-        self._measured[row] = 1
-        self._dirty.discard(key)
-        return self._heights.set(row, layout.height)
-
-    def _estimate(self, entry: Entry) -> int:
-        line = self._style.line
-        if entry.kind in (MessageKind.TOOL_CALL, MessageKind.THOUGHT):
-            return 2 * line
-        characters = max(20, (self._width - 2 * MARGIN) // 7)
-        return 2 * line + (entry.length // characters + 1) * line
+        return self._rows.layout(row)
 
     # -- layout ------------------------------------------------------------------------------------------------------
 
     def _rebuild(self) -> None:
         """Forget all heights; the anchor stays."""
-        self._width = self.viewport().width()
+        self._rows.rebuild(self.viewport().width())
         self._width_stale = False
-        self._layouts.clear()
         self._dirty.clear()
         self._shown = None
-        self._heights.clear()
-        entries: Sequence[Entry] = self._transcript.entries if self._transcript is not None else ()
-        self._heights.extend([self._estimate(entry) for entry in entries])
-        self._measured = bytearray(len(entries))
 
     def _reflow(self) -> None:
-        """A new width: visible rows keep their documents, all others are estimates again."""
-        row, inside = self._anchor
-        share = 0.0
-        if not self._following and 0 <= row < len(self._heights) and self._heights[row]:
-            share = inside / self._heights[row]
-        self._width = self.viewport().width()
+        """A new width: the row at the top stays there, as far in it as before."""
+        rows, (row, inside) = self._rows, self._anchor
+        anchored = not self._following and 0 <= row < len(rows)
+        share = inside / max(1, rows.heights[row]) if anchored else 0.0
+        rows.reflow(self.viewport().width())
         self._width_stale = False
-        for layout in self._layouts.values():
-            layout.set_width(self._width)
-        self._measured = bytearray(len(self._heights))
-        if not self._following and 0 <= row < len(self._heights):
-            self._measure(row)
-            self._anchor = (row, int(share * self._heights[row]))
+        if anchored:
+            rows.measure(row)
+            self._anchor = (row, int(share * rows.heights[row]))
 
     def _apply_dirty(self) -> None:
-        model = self._transcript
-        if model is None:
-            return
-        for key in list(self._dirty):
-            row = model.row_of(key)
-            if row is not None:
-                # Measured again when it is near the viewport, which may be now.
-                self._measured[row] = 0
+        for key in self._dirty:
+            self._rows.doubt_message(key)
         self._dirty.clear()
 
     def _settle_and_draw(self, *, whole: bool = False) -> None:
@@ -302,16 +214,15 @@ class TranscriptLayout(QListView):
 
     def _settle(self) -> list[tuple[int, int]]:
         """Measure what is visible and set the scroll bar. Returns (row, offset in it) from where a row looks new."""
-        heights, page = self._heights, self.viewport().height()
+        rows, heights, page = self._rows, self._rows.heights, self.viewport().height()
         count = len(heights)
         changed: list[tuple[int, int]] = []
 
         def measured(row: int) -> None:
-            if not self._measured[row]:
+            if not rows.exact(row):
                 before = heights[row]
-                self._measure(row)
-                layout = self._layouts[self._entry(row).message.message_id]
-                changed.append((row, min(layout.changed_from, before)))
+                rows.measure(row)
+                changed.append((row, min(rows.layout(row).changed_from, before)))
 
         if self._following:
             covered, row = END_GAP, count - 1
@@ -346,7 +257,7 @@ class TranscriptLayout(QListView):
             target = min(target, self._furthest())
         bar = self.verticalScrollBar()
         bar.setPageStep(page)
-        bar.setSingleStep(3 * self._style.line)
+        bar.setSingleStep(3 * self._rows.style.line)
         maximum = self._furthest()
         if bar.maximum() != maximum or bar.minimum() != 0:
             bar.setRange(0, maximum)
@@ -356,19 +267,19 @@ class TranscriptLayout(QListView):
 
     def _furthest(self) -> int:
         """The largest scroll position."""
-        if not len(self._heights):
+        if not len(self._rows):
             return 0
-        return max(0, self._heights.total + END_GAP - self.viewport().height())
+        return max(0, self._rows.heights.total + END_GAP - self.viewport().height())
 
     def _draw(self, changed: list[tuple[int, int]], *, whole: bool) -> None:
         """Shift the picture by as much as the content moved, and paint only what is new."""
         viewport = self.viewport()
         offset, page = self.verticalOffset(), viewport.height()
         shown, self._shown = self._shown, self._top_on_screen()
-        if whole or shown is None or shown[0] >= len(self._heights):
+        if whole or shown is None or shown[0] >= len(self._rows):
             viewport.update()
             return
-        shift = self._heights.top(shown[0]) - offset - shown[1]
+        shift = self._rows.heights.top(shown[0]) - offset - shown[1]
         ratio = viewport.devicePixelRatioF()
         if shift:
             # A fraction of a device pixel cannot be shifted.
@@ -378,12 +289,12 @@ class TranscriptLayout(QListView):
             viewport.scroll(0, shift)
         top = page
         for row, inside in changed:
-            top = min(top, self._heights.top(row) + inside - offset)
+            top = min(top, self._rows.heights.top(row) + inside - offset)
         if top < page:
             viewport.update(QRect(0, max(0, top), viewport.width(), page - max(0, top)))
 
     def _top_on_screen(self) -> tuple[int, int] | None:
-        row, top = self._heights.row_at(self.verticalOffset())
+        row, top = self._rows.heights.row_at(self.verticalOffset())
         return None if row < 0 else (row, top - self.verticalOffset())
 
     def _after_moving(self, *, by_reader: bool = False) -> None:
@@ -417,24 +328,20 @@ class TranscriptLayout(QListView):
         self.following_changed.emit(following)
 
     def _anchor_here(self) -> None:
-        row, top = self._heights.row_at(self.verticalOffset())
+        row, top = self._rows.heights.row_at(self.verticalOffset())
         self._anchor = (max(0, row), self.verticalOffset() - top)
-
-    def _pin_visible(self) -> None:
-        if not self._following:
-            self._anchor_here()
 
     def _changed_by_reader(self, row: int) -> None:
         """The reader changed a row's form: its first line stays where it is."""
-        top = self._heights.top(row) - self.verticalOffset()
-        self._measure(row)
-        self._go_to(row, -top if top >= 0 else min(-top, self._heights[row] - 1))
+        top = self._rows.heights.top(row) - self.verticalOffset()
+        self._rows.measure(row)
+        self._go_to(row, -top if top >= 0 else min(-top, self._rows.heights[row] - 1))
 
     # -- Qt's layout hooks -------------------------------------------------------------------------------------------
 
     def doItemsLayout(self) -> None:
         # Qt asks for this whenever it thinks that something may have changed; heights are kept level without it.
-        if self._transcript is not None and len(self._heights) != len(self._transcript.entries):
+        if self._transcript is not None and len(self._rows) != len(self._transcript.entries):
             self._rebuild()
         if self.isVisible():
             self._settle_and_draw()
@@ -449,7 +356,7 @@ class TranscriptLayout(QListView):
 
     def _moved_by_reader(self, down: int) -> None:
         """The scroll bar was moved: walk from the old anchor, measuring on the way, so that nothing jumps."""
-        heights = self._heights
+        heights = self._rows.heights
         if not len(heights):
             return
         was_at_end = self._at_end()
@@ -465,14 +372,14 @@ class TranscriptLayout(QListView):
             inside += down
             while inside < 0 and row > 0:
                 row -= 1
-                if not self._measured[row]:
-                    self._measure(row)
+                if not self._rows.exact(row):
+                    self._rows.measure(row)
                 inside += heights[row]
             while row < len(heights) - 1 and inside >= heights[row]:
                 inside -= heights[row]
                 row += 1
-                if not self._measured[row]:
-                    self._measure(row)
+                if not self._rows.exact(row):
+                    self._rows.measure(row)
         self._anchor = (row, max(0, inside))
         at_end = was_at_end and not (self._transcript is not None and self._transcript.has_newer)
         if at_end != self._following:
@@ -483,9 +390,9 @@ class TranscriptLayout(QListView):
         self._after_moving(by_reader=True)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
-        if self.viewport().width() != self._width:
+        if self.viewport().width() != self._rows.width:
             self._width_stale = True
-            if self._width == 0:
+            if self._rows.width == 0:
                 self._rebuild()
                 self._width_stale = False
         if self._width_stale:
@@ -511,7 +418,7 @@ class TranscriptLayout(QListView):
 
     def reset(self) -> None:
         super().reset()
-        self._unread, self._unread_id = 0, None
+        self._unread, self._rows.unread_id = 0, None
         self.unread_changed.emit(0)
         self._set_following(True)
         self._rebuild()
@@ -520,17 +427,13 @@ class TranscriptLayout(QListView):
 
     def rowsInserted(self, parent: _Index, start: int, end: int) -> None:
         count = end - start + 1
-        at_end = start == len(self._heights)
-        self._heights.insert(start, [self._estimate(self._entry(row)) for row in range(start, end + 1)])
-        self._measured[start:start] = bytes(count)
+        at_end = start == len(self._rows)
+        self._rows.insert(start, end)
         row, inside = self._anchor
         if start <= row and not (at_end and start == 0):
             self._anchor = (row + count, inside)
         if self._shown is not None and start <= self._shown[0]:
             self._shown = (self._shown[0] + count, self._shown[1])
-        if end + 1 < len(self._measured):
-            # Whether it stands under a name of its own depends on what is before it.
-            self._measured[end + 1] = 0
         if at_end and not self._following:
             if not self._unread:
                 self._mark_unread(start)
@@ -539,31 +442,26 @@ class TranscriptLayout(QListView):
         self._request()
 
     def _mark_unread(self, row: int) -> None:
-        model = self._transcript
-        if model is not None and self._unread_id is not None and (old := model.row_of(self._unread_id)) is not None:
-            self._dirty.add(self._unread_id)
-            self._measured[old] = 0
-        self._unread_id = self._entry(row).message.message_id
+        if self._rows.unread_id is not None:
+            self._rows.doubt_message(self._rows.unread_id)
+        self._rows.unread_id = self._rows.entry(row).message.message_id
 
     def rowsAboutToBeRemoved(self, parent: _Index, start: int, end: int) -> None:
         """The base class would lay out everything again."""
 
     def _on_rows_removed(self, parent: QModelIndex, start: int, end: int) -> None:
         count = end - start + 1
-        self._heights.remove(start, end + 1)
-        del self._measured[start : end + 1]
+        self._rows.remove(start, end)
         row, inside = self._anchor
         if start <= row:
             self._anchor = (row - count, inside) if row > end else (start, 0)
         if self._shown is not None and start <= self._shown[0]:
             self._shown = (self._shown[0] - count, self._shown[1]) if self._shown[0] > end else None
-        if start < len(self._measured):
-            self._measured[start] = 0
         self._request()
 
     def dataChanged(self, top_left: _Index, bottom_right: _Index, roles: Sequence[int] = ()) -> None:
         for row in range(top_left.row(), bottom_right.row() + 1):
-            self._dirty.add(self._entry(row).message.message_id)
+            self._dirty.add(self._rows.entry(row).message.message_id)
         self._request()
 
     def _on_colors_ready(self) -> None:
@@ -571,13 +469,7 @@ class TranscriptLayout(QListView):
             self.viewport().update()
 
     def _on_theme_changed(self) -> None:
-        self._style = make_style()
-        self._rebuild_in_place()
-
-    def _rebuild_in_place(self) -> None:
-        """Make all layouts anew without moving."""
-        self._layouts.clear()
-        self._measured = bytearray(len(self._measured))
+        self._rows.restyle(make_style())
         self._settle_and_draw(whole=True)
 
     # -- the item view's contract ------------------------------------------------------------------------------------
@@ -589,26 +481,26 @@ class TranscriptLayout(QListView):
         return 0
 
     def visualRect(self, index: _Index) -> QRect:
-        if not index.isValid() or index.row() >= len(self._heights):
+        if not index.isValid() or index.row() >= len(self._rows):
             return QRect()
-        top = self._heights.top(index.row()) - self.verticalOffset()
-        return QRect(0, top, self._width, self._heights[index.row()])
+        top = self._rows.heights.top(index.row()) - self.verticalOffset()
+        return QRect(0, top, self._rows.width, self._rows.heights[index.row()])
 
     def indexAt(self, point: QPoint) -> QModelIndex:
         y = point.y() + self.verticalOffset()
-        if self._transcript is None or not 0 <= y < self._heights.total:
+        if self._transcript is None or not 0 <= y < self._rows.heights.total:
             return QModelIndex()
-        row, _ = self._heights.row_at(y)
+        row, _ = self._rows.heights.row_at(y)
         return self._transcript.index(row, 0)
 
     def scrollTo(
         self, index: _Index, hint: QAbstractItemView.ScrollHint = QAbstractItemView.ScrollHint.EnsureVisible
     ) -> None:
-        if not index.isValid() or index.row() >= len(self._heights):
+        if not index.isValid() or index.row() >= len(self._rows):
             return
         row = index.row()
-        self._measure(row)
-        top, height, page = self._heights.top(row), self._heights[row], self.viewport().height()
+        self._rows.measure(row)
+        top, height, page = self._rows.heights.top(row), self._rows.heights[row], self.viewport().height()
         offset = self.verticalOffset()
         if hint == QAbstractItemView.ScrollHint.EnsureVisible and top >= offset and top + height <= offset + page:
             return
@@ -624,8 +516,8 @@ class TranscriptLayout(QListView):
         self._set_following(False)
         while inside < 0 and row > 0:
             row -= 1
-            self._measure(row)
-            inside += self._heights[row]
+            self._rows.measure(row)
+            inside += self._rows.heights[row]
         self._anchor = (row, max(0, inside))
         self._settle_and_draw(whole=True)
         if self._at_end() and not (self._transcript is not None and self._transcript.has_newer):
@@ -648,8 +540,8 @@ class TranscriptLayout(QListView):
         self.paints += 1
         painter = QPainter(self.viewport())
         clip = event.rect()
-        painter.fillRect(clip, self._style.theme.surface)
-        count = len(self._heights)
+        painter.fillRect(clip, self._rows.style.theme.surface)
+        count = len(self._rows)
         if count:
             self._paint_rows(painter, clip)
         else:
@@ -659,16 +551,16 @@ class TranscriptLayout(QListView):
 
     def _paint_rows(self, painter: QPainter, clip: QRect) -> None:
         offset = self.verticalOffset()
-        row, top = self._heights.row_at(max(0, clip.top() + offset))
+        row, top = self._rows.heights.row_at(max(0, clip.top() + offset))
         area = QRectF(clip)
         current = self.currentIndex().row() if self.hasFocus() else -1
-        while row < len(self._heights) and top - offset <= clip.bottom():
-            layout = self._layouts.get(self._entry(row).message.message_id)
+        while row < len(self._rows) and top - offset <= clip.bottom():
+            layout = self._rows.drawn(row)
             if layout is None:
-                # Its layout went, or it was never needed: the height may be another now.
-                if self._measure(row):
+                # Its layout was let go: the height may be another now.
+                if self._rows.measure(row):
                     self._request()
-                layout = self._layouts[self._entry(row).message.message_id]
+                layout = self._rows.layout(row)
             layout.paint(
                 painter,
                 top - offset,
@@ -678,15 +570,15 @@ class TranscriptLayout(QListView):
                 current=row == current,
                 hovered=self._hovered_segment(row),
             )
-            top += self._heights[row]
+            top += self._rows.heights[row]
             row += 1
 
     def _paint_empty(self, painter: QPainter) -> None:
         title, detail = self._empty_text
-        colors, box = self._style.theme, QRectF(self.viewport().rect()).adjusted(24, 0, -24, 0)
+        colors, box = self._rows.style.theme, QRectF(self.viewport().rect()).adjusted(24, 0, -24, 0)
         flags = Qt.AlignmentFlag.AlignHCenter.value | Qt.TextFlag.TextWordWrap.value
-        painter.setFont(self._style.bold)
+        painter.setFont(self._rows.style.bold)
         painter.setPen(colors.text_muted)
         painter.drawText(box.adjusted(0, box.height() * 0.38, 0, 0), flags, title)
-        painter.setFont(self._style.body)
-        painter.drawText(box.adjusted(0, box.height() * 0.38 + 1.6 * self._style.line, 0, 0), flags, detail)
+        painter.setFont(self._rows.style.body)
+        painter.drawText(box.adjusted(0, box.height() * 0.38 + 1.6 * self._rows.style.line, 0, 0), flags, detail)

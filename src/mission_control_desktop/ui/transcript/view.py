@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from enum import Enum
-
 from PySide6.QtCore import QEvent, QPoint, Qt, QTimer, Signal
 from PySide6.QtGui import (
-    QAction,
     QContextMenuEvent,
     QFocusEvent,
     QGuiApplication,
@@ -17,12 +14,13 @@ from PySide6.QtGui import (
 )
 from PySide6.QtWidgets import QMenu, QToolTip, QWidget
 
-from mission_control_desktop.domain.messages import MessageKind, MessageRole
+from mission_control_desktop.domain.messages import MessageKind
 from mission_control_desktop.ui.transcript import export
 from mission_control_desktop.ui.transcript.blocks import collapsible
-from mission_control_desktop.ui.transcript.entry import Entry
 from mission_control_desktop.ui.transcript.highlight import Highlighter
+from mission_control_desktop.ui.transcript.landmarks import Landmark, is_landmark
 from mission_control_desktop.ui.transcript.layout import TranscriptLayout
+from mission_control_desktop.ui.transcript.menu import transcript_menu
 from mission_control_desktop.ui.transcript.row import Span
 from mission_control_desktop.ui.transcript.scheduler import FlushScheduler
 from mission_control_desktop.ui.transcript.segments import MoreSegment
@@ -30,28 +28,6 @@ from mission_control_desktop.ui.transcript.selection import End, Selection
 
 DRAG_PIXELS = 4
 SCROLL_MS = 30
-
-
-class Landmark(Enum):
-    """What one can jump to."""
-
-    OPERATOR = "operator's message"
-    ERROR = "error"
-    APPROVAL = "question"
-
-
-def is_landmark(entry: Entry, landmark: Landmark) -> bool:
-    """Whether the entry is one of these."""
-    meta = entry.message.metadata
-    match landmark:
-        case Landmark.OPERATOR:
-            return entry.message.role is MessageRole.OPERATOR
-        case Landmark.ERROR:
-            return (entry.kind is MessageKind.NOTICE and meta.get("level") == "error") or (
-                entry.kind is MessageKind.TOOL_CALL and meta.get("status") == "failed"
-            )
-        case Landmark.APPROVAL:
-            return entry.kind is MessageKind.PERMISSION
 
 
 class TranscriptView(TranscriptLayout):
@@ -148,13 +124,13 @@ class TranscriptView(TranscriptLayout):
         row = self._row_near(point)
         if row is None:
             return None
-        local = point - QPoint(0, self._heights.top(row) - self.verticalOffset())
-        return End(self._entry(row).message.message_id, self.layout_of(row).place_at(local))
+        local = point - QPoint(0, self._rows.heights.top(row) - self.verticalOffset())
+        return End(self._rows.entry(row).message.message_id, self.layout_of(row).place_at(local))
 
     def _row_near(self, point: QPoint) -> int | None:
-        if not len(self._heights):
+        if not len(self._rows):
             return None
-        row, _ = self._heights.row_at(max(0, point.y() + self.verticalOffset()))
+        row, _ = self._rows.heights.row_at(max(0, point.y() + self.verticalOffset()))
         return row
 
     # -- mouse -------------------------------------------------------------------------------------------------------
@@ -238,7 +214,7 @@ class TranscriptView(TranscriptLayout):
         row = self._row_near(point)
         if row is None:
             return
-        local = point - QPoint(0, self._heights.top(row) - self.verticalOffset())
+        local = point - QPoint(0, self._rows.heights.top(row) - self.verticalOffset())
         layout = self.layout_of(row)
         if target := layout.anchor_at(local):
             self.link_chosen.emit(target)
@@ -250,17 +226,17 @@ class TranscriptView(TranscriptLayout):
                 self.set_expanded(row, not self.is_expanded(row))
             elif isinstance(segment, MoreSegment):
                 self.show_more(row, segment.block)
-            elif self._entry(row).kind is MessageKind.PERMISSION:
-                approval = self._entry(row).message.metadata.get("approvalId")
+            elif self._rows.entry(row).kind is MessageKind.PERMISSION:
+                approval = self._rows.entry(row).message.metadata.get("approvalId")
                 if isinstance(approval, str):
                     self.question_chosen.emit(approval)
 
     def _action_at(self, point: QPoint) -> tuple[int, int] | None:
         row = self._row_near(point)
-        if row is None or point.y() + self.verticalOffset() >= self._heights.total:
+        if row is None or point.y() + self.verticalOffset() >= self._rows.heights.total:
             return None
         layout = self.layout_of(row)
-        local = point - QPoint(0, self._heights.top(row) - self.verticalOffset())
+        local = point - QPoint(0, self._rows.heights.top(row) - self.verticalOffset())
         number = layout.segment_at(local)
         if number is None or layout.segments[number].action is None or local.x() < layout.segments[number].x:
             return None
@@ -273,8 +249,8 @@ class TranscriptView(TranscriptLayout):
         shape = Qt.CursorShape.ArrowCursor
         if action is not None:
             shape = Qt.CursorShape.PointingHandCursor
-        elif row is not None and point.y() + self.verticalOffset() < self._heights.total:
-            local = point - QPoint(0, self._heights.top(row) - self.verticalOffset())
+        elif row is not None and point.y() + self.verticalOffset() < self._rows.heights.total:
+            local = point - QPoint(0, self._rows.heights.top(row) - self.verticalOffset())
             layout = self.layout_of(row)
             number = layout.segment_at(local)
             if layout.anchor_at(local):
@@ -300,14 +276,14 @@ class TranscriptView(TranscriptLayout):
         row = self._row_near(event.pos())
         if row is None:
             return
-        local = event.pos() - QPoint(0, self._heights.top(row) - self.verticalOffset())
+        local = event.pos() - QPoint(0, self._rows.heights.top(row) - self.verticalOffset())
         layout = self.layout_of(row)
         target = layout.anchor_at(local)
-        title = self._entry(row).message.metadata.get("title")
+        title = self._rows.entry(row).message.metadata.get("title")
         if target:
             QToolTip.showText(event.globalPos(), target, self.viewport())
         elif layout.segment_at(local) is None:
-            moment = self._entry(row).local_time()
+            moment = self._rows.entry(row).local_time()
             QToolTip.showText(event.globalPos(), moment.isoformat(sep=" ", timespec="milliseconds"), self.viewport())
         elif self._action_at(event.pos()) is not None and isinstance(title, str):
             QToolTip.showText(event.globalPos(), title, self.viewport())
@@ -354,7 +330,7 @@ class TranscriptView(TranscriptLayout):
                 self.select_row(0)
             case Qt.Key.Key_End:
                 self.follow()
-                self._make_current(len(self._heights) - 1)
+                self._make_current(len(self._rows) - 1)
             case Qt.Key.Key_Return | Qt.Key.Key_Enter | Qt.Key.Key_Space:
                 self._activate()
             case Qt.Key.Key_Left | Qt.Key.Key_Right:
@@ -378,7 +354,7 @@ class TranscriptView(TranscriptLayout):
 
     def select_row(self, row: int) -> None:
         """Make a message the current one and bring it into view."""
-        if 0 <= row < len(self._heights):
+        if 0 <= row < len(self._rows):
             self._make_current(row)
             self.scrollTo(self.currentIndex())
 
@@ -401,36 +377,36 @@ class TranscriptView(TranscriptLayout):
         return False
 
     def _make_current(self, row: int) -> None:
-        if self._transcript is not None and 0 <= row < len(self._heights):
+        if self._transcript is not None and 0 <= row < len(self._rows):
             self.setCurrentIndex(self._transcript.index(row, 0))
             self.viewport().update()
 
     def _step(self, by: int, *, extend: bool) -> None:
         """To the next message; one that is higher than the view is read through first."""
         model = self._transcript
-        if model is None or not len(self._heights):
+        if model is None or not len(self._rows):
             return
         current = self.currentIndex().row()
         rows = self.visible_rows()
         if not rows.start <= current < rows.stop:
             self.select_row(rows.stop - 1 if by < 0 else rows.start)
             return
-        top = self._heights.top(current) - self.verticalOffset()
-        bottom, page = top + self._heights[current], self.viewport().height()
+        top = self._rows.heights.top(current) - self.verticalOffset()
+        bottom, page = top + self._rows.heights[current], self.viewport().height()
         bar = self.verticalScrollBar()
         if not extend and ((by > 0 and bottom > page + 1) or (by < 0 and top < 0)):
-            bar.setValue(bar.value() + by * 4 * self._style.line)
+            bar.setValue(bar.value() + by * 4 * self._rows.style.line)
             return
-        target = max(0, min(len(self._heights) - 1, current + by))
+        target = max(0, min(len(self._rows) - 1, current + by))
         if extend:
             if self._selection.empty():
-                self._selection.begin(End(self._entry(current).message.message_id, None))
-            self._selection.extend(End(self._entry(target).message.message_id, None))
+                self._selection.begin(End(self._rows.entry(current).message.message_id, None))
+            self._selection.extend(End(self._rows.entry(target).message.message_id, None))
         self.select_row(target)
 
     def _page(self, by: int) -> None:
         bar = self.verticalScrollBar()
-        bar.setValue(bar.value() + by * max(1, self.viewport().height() - 2 * self._style.line))
+        bar.setValue(bar.value() + by * max(1, self.viewport().height() - 2 * self._rows.style.line))
         rows = self.visible_rows()
         if rows:
             self._make_current(rows.start if by < 0 else rows.stop - 1)
@@ -438,9 +414,9 @@ class TranscriptView(TranscriptLayout):
     def _activate(self) -> None:
         """Open or close; show the rest; a question goes to its answers."""
         row = self.currentIndex().row()
-        if not 0 <= row < len(self._heights):
+        if not 0 <= row < len(self._rows):
             return
-        entry = self._entry(row)
+        entry = self._rows.entry(row)
         if collapsible(entry) and not self.is_expanded(row):
             self.set_expanded(row, True)
             return
@@ -473,47 +449,15 @@ class TranscriptView(TranscriptLayout):
         menu.popup(event.globalPos())
 
     def make_menu(self, row: int, point: QPoint) -> QMenu:
-        """The context menu of a message."""
-        menu = QMenu(self)
-        model = self._transcript
+        """The context menu of a message; `point` is in the viewport."""
+        return transcript_menu(self, row, self._link_at(row, point) if 0 <= row < len(self._rows) else "")
 
-        def add(text: str, shortcut: str = "", *, enabled: bool = True) -> QAction:
-            action = menu.addAction(text)
-            action.setEnabled(enabled)
-            if shortcut:
-                action.setShortcut(shortcut)
-                action.setShortcutContext(Qt.ShortcutContext.WidgetShortcut)
-            return action
-
-        has_row = model is not None and 0 <= row < len(self._heights)
-        add("Copy selection", "Ctrl+C", enabled=self.has_selection()).triggered.connect(self.copy)
-        add("Copy message", enabled=has_row).triggered.connect(lambda: self._copy_rows(range(row, row + 1)))
-        add("Copy all that is loaded", enabled=has_row).triggered.connect(
-            lambda: self._copy_rows(range(len(self._heights)))
-        )
-        if has_row and (target := self._link_at(row, point)):
-            menu.addSeparator()
-            add(f"Open link: {target[:80]}").triggered.connect(lambda: self.link_chosen.emit(target))
-        menu.addSeparator()
-        if has_row and collapsible(self._entry(row)):
-            expanded = self.is_expanded(row)
-            add("Collapse" if expanded else "Expand", "Return").triggered.connect(
-                lambda: self.set_expanded(row, not expanded)
-            )
-        add("Collapse all").triggered.connect(lambda: self.set_all_expanded(False))
-        add("Expand all").triggered.connect(lambda: self.set_all_expanded(True))
-        menu.addSeparator()
-        add("Find…", "Ctrl+F").triggered.connect(self.find_wanted)
-        add("Next operator's message", "O").triggered.connect(lambda: self.jump(Landmark.OPERATOR))
-        add("Next error", "E").triggered.connect(lambda: self.jump(Landmark.ERROR))
-        add("Next question", "A").triggered.connect(lambda: self.jump(Landmark.APPROVAL))
-        return menu
-
-    def _copy_rows(self, rows: range) -> None:
+    def copy_rows(self, rows: range) -> None:
+        """Copy messages whole."""
         model = self._transcript
         if model is not None:
             QGuiApplication.clipboard().setText(export.messages_markdown([model.entry(row) for row in rows]))
 
     def _link_at(self, row: int, point: QPoint) -> str:
-        local = point - QPoint(0, self._heights.top(row) - self.verticalOffset())
+        local = point - QPoint(0, self._rows.heights.top(row) - self.verticalOffset())
         return self.layout_of(row).anchor_at(local)
