@@ -47,7 +47,12 @@ class ControlPlaneProcess:
         lines: queue.Queue[str] = queue.Queue()
         stdout = self._process.stdout
         assert stdout is not None
-        threading.Thread(target=lambda: [lines.put(line) for line in stdout], daemon=True).start()
+
+        def read() -> None:
+            for line in stdout:
+                lines.put(line)
+
+        threading.Thread(target=read, daemon=True).start()
         deadline = time.monotonic() + READY_SECONDS
         while time.monotonic() < deadline:
             try:

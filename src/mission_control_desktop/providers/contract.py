@@ -83,8 +83,8 @@ class AgentProvider(Protocol):
         expected_run_id: str | None = None,
     ) -> Receipt:
         """Accept an operator's message. When this returns, it is durably stored and will be delivered once, or its
-        receipt says why not. The same `injection_id` again answers the receipt as it is now. With `pause_before_send` the
-        session is paused first and the message waits for `resume`."""
+        receipt says why not. The same `injection_id` again answers the receipt as it is now. With
+        `pause_before_send` the session is paused first and the message waits for `resume`."""
         ...
 
     async def withdraw(self, session_id: str, injection_id: str) -> Receipt: ...
