@@ -1,0 +1,58 @@
+"""Make the pictures of `docs/screenshots/` again: the real window on a control plane of its own, with the demo mission.
+
+    python scripts/screenshots.py [--seconds 45]
+
+Each picture is kept below 400 KiB, so that the repository stays small.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+LIMIT = 400 * 1024
+TAKEN = ("first-run", "kill-all", "audit", "window-1280x800-light", "window-1280x800-dark", "window-2560x1440-light",
+         "window-2560x1440-dark")  # fmt: skip
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--seconds", type=float, default=45.0, help="how long the mission is watched")
+    arguments = parser.parse_args()
+    folder = Path(tempfile.mkdtemp(prefix="mission-control-pictures-"))
+    environment = {name: value for name, value in os.environ.items() if name not in ("DISPLAY", "WAYLAND_DISPLAY")}
+    environment.pop("QT_QPA_PLATFORM", None)  # without a display and without a platform the program takes pictures
+    environment |= {
+        "MISSION_CONTROL_DATA_DIR": str(folder),
+        "MISSION_CONTROL_HEADLESS_SECONDS": f"{arguments.seconds:g}",
+    }
+    command = [str(Path(sys.executable).with_name("mission-control-desktop")), "--demo"]
+    done = subprocess.run(command, cwd=ROOT, env=environment, check=False)
+    place = folder / "control-plane.json"
+    if place.exists():  # it would stay for a while, for the next window
+        os.kill(json.loads(place.read_text())["pid"], signal.SIGTERM)
+    shutil.rmtree(folder, ignore_errors=True)
+    if done.returncode != 0:
+        return done.returncode
+    target = ROOT / "docs" / "screenshots"
+    target.mkdir(parents=True, exist_ok=True)
+    for name in TAKEN:
+        source = ROOT / "build" / "screenshots" / f"{name}.png"
+        if source.stat().st_size > LIMIT:
+            print(f"{source} has {source.stat().st_size // 1024} KiB, more than {LIMIT // 1024}", file=sys.stderr)
+            return 1
+        shutil.copyfile(source, target / source.name)
+        print(f"docs/screenshots/{source.name}")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
