@@ -99,6 +99,7 @@ async def render(folder: Path) -> None:
                 panel.presenter.failed.emit("pause", "The provider did not answer in time")
             if name == "wide":
                 panel.composer.edit.setPlainText("Please keep both keys for a week,\nthen drop the old one.")
+                panel.composer.pause_first.setChecked(scheme == "dark")
             await settle()
             panel.grab().save(str(folder / f"panel-{name}-{scheme}.png"))
             panel.hide()

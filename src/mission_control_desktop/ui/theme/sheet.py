@@ -6,8 +6,17 @@ Properties that widgets set: `kind` on buttons (`primary`, `danger`, `quiet`), `
 
 from __future__ import annotations
 
+from importlib.resources import files
+from pathlib import Path
+
 from mission_control_desktop.ui.theme.fonts import metrics
 from mission_control_desktop.ui.theme.tokens import Theme
+
+
+def _picture(name: str, theme: Theme) -> str:
+    """A picture that a style sheet can name. It cannot be coloured there, so each scheme has its own."""
+    path = files("mission_control_desktop.ui") / "resources" / "sheet" / f"{name}-{theme.name}.svg"
+    return f'"{Path(str(path)).as_posix()}"'
 
 
 def style_sheet(theme: Theme) -> str:
@@ -91,7 +100,14 @@ QLineEdit[invalid="true"], QPlainTextEdit[invalid="true"], QComboBox[invalid="tr
   border: 2px solid {t["error"]}; }}
 QLineEdit:disabled, QPlainTextEdit:disabled, QComboBox:disabled {{ color: {t["text_muted"]};
   background: {t["surface"]}; border-color: {t["border"]}; }}
-QComboBox::drop-down {{ border: 0; width: 18px; }}
+QComboBox::drop-down {{ border: 0; width: 20px; }}
+QComboBox::down-arrow {{ image: url({_picture("arrow", theme)}); width: 12px; height: 12px; }}
+QCheckBox {{ spacing: 6px; }}
+QCheckBox::indicator {{ width: 14px; height: 14px; border: 1px solid {t["border_strong"]}; border-radius: 3px;
+  background: {t["surface_raised"]}; }}
+QCheckBox::indicator:checked {{ background: {t["accent"]}; border-color: {t["accent"]};
+  image: url({_picture("check", theme)}); }}
+QCheckBox::indicator:disabled {{ border-color: {t["border"]}; background: {t["surface"]}; }}
 QComboBox QAbstractItemView {{ background: {t["surface_raised"]}; color: {t["text"]};
   selection-background-color: {t["selection"]}; selection-color: {t["text"]};
   border: 1px solid {t["border_strong"]}; }}
