@@ -141,11 +141,13 @@ def test_qwen_pulls_its_messages() -> None:
     play.inject("i", "BARGE")
     play.inject("j", "after", delivery="queue")
     assert play.state("i") == "queued"
+    play.text("before")
     assert pull(play, 2) == {"messages": ["BARGE"], "hasQueuedPrompt": False}
     assert play.ladder("i") == ["stored", "queued", "delivered"]
     assert pull(play, 3) == {"messages": [], "hasQueuedPrompt": False}
     play.text("ok")
     assert play.state("i") == "answered"
+    assert [text for _, _, text in play.transcript()][1:] == ["BARGE", "after", "before", "ok"]
     play.inject("k", "held")
     play.command("pause", level="hold")
     assert pull(play, 4) == {"messages": [], "hasQueuedPrompt": False}

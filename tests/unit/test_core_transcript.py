@@ -50,6 +50,31 @@ def test_message_ids_separate_messages() -> None:
     assert [text for _, _, text in play.transcript()][1:] == ["abc", "de"]
 
 
+def test_what_is_said_between_turns_is_not_continued_by_the_next_one() -> None:
+    play = Play(prompt="x").open()
+    play.text("done")
+    play.end_turn()
+    play.text("by the ")
+    play.text("way")
+    play.inject("i", "and now")
+    play.text("later")
+    assert [text for _, _, text in play.transcript()] == ["x", "done", "by the way", "and now", "later"]
+
+
+def test_a_message_that_is_whole_is_one_of_its_own() -> None:
+    play = Play(prompt="x").open()
+    play.text("done")
+    for text in ("helper ended", "", "and so?"):
+        content = {"type": "text", "text": text}
+        meta = {"qwenDiscreteMessage": True}
+        play.update({"sessionUpdate": "agent_message_chunk", "content": content, "_meta": meta})
+    assert play.message("text").complete
+    play.text("more")
+    assert [text for _, _, text in play.transcript()] == ["x", "done", "helper ended", "and so?", "more"]
+    play.end_turn()
+    assert all(message.complete for message in play.record.messages.values())
+
+
 def test_content_beyond_the_limit_is_cut_and_said_so() -> None:
     play = Play(prompt="x").open()
     piece = "y" * 300_000

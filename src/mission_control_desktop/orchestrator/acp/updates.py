@@ -148,7 +148,9 @@ def _chunk(kind: Literal["text", "thought", "user"]) -> Callable[[str | None, di
         text = block_text(update.get("content"))
         if not text:
             return []
-        return [Chunk(session=session, kind=kind, text=text, message_id=text_of(update.get("messageId")))]
+        # Qwen marks what it says about its background agents, and for them, as messages of their own.
+        whole = dict_of(update.get("_meta")).get("qwenDiscreteMessage") is True
+        return [Chunk(session=session, kind=kind, text=text, message_id=text_of(update.get("messageId")), whole=whole)]
 
     return read
 

@@ -49,9 +49,12 @@ class TurnState(Event, frozen=True, kw_only=True):
 
 
 class Chunk(Event, frozen=True, kw_only=True):
+    """A piece of a message. `whole`: it is all of its message, and nothing before or after it belongs to it."""
+
     kind: Literal["text", "thought", "user"]
     text: str
     message_id: str | None = None
+    whole: bool = False
 
 
 class ToolUpsert(Event, frozen=True, kw_only=True):

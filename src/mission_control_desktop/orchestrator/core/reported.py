@@ -98,7 +98,7 @@ class SubAgents:
             child.cell.set("announced", False)
             child.state = "running"
             child.cell.started(step)
-            child.cell.transcript.turn_began()
+            child.cell.transcript.turn_began(step)
         child.worked = True
         self._active[child.cell.native] = child
         return child.cell
@@ -223,7 +223,7 @@ class SubAgents:
             child.state = state
             child.worked = True
             cell.started(step)
-            cell.transcript.turn_began()
+            cell.transcript.turn_began(step)
             return
         was, child.state = child.state, "idle"
         if cell.final:

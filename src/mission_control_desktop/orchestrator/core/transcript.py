@@ -126,7 +126,10 @@ class Transcript:
 
     # ------------------------------------------------------------------ turns
 
-    def turn_began(self) -> None:
+    def turn_began(self, step: Step) -> None:
+        """What was said between turns is complete: what comes now is said by this one."""
+        if not self._live:
+            self.close_text(step)
         self._live = True
 
     def turn_ended(self, step: Step, *, cancelled: bool = False) -> None:
@@ -186,6 +189,7 @@ class Transcript:
         entry = self._open
         if (
             entry is not None
+            and not event.whole
             and self._open_kind == event.kind
             and (event.message_id is None or entry.agent_id is None or event.message_id == entry.agent_id)
         ):
@@ -197,8 +201,9 @@ class Transcript:
         role = MessageRole.USER if event.kind == "user" else MessageRole.AGENT
         entry = self._new(step, role, _CHUNK_KINDS[event.kind], event.text)
         entry.agent_id = event.message_id
-        entry.metadata["complete"] = not self._live
-        self._open, self._open_kind = entry, event.kind
+        entry.metadata["complete"] = event.whole or not self._live
+        if not event.whole:
+            self._open, self._open_kind = entry, event.kind
         self._put(step, entry)
 
     def _interrupt(self, step: Step) -> None:

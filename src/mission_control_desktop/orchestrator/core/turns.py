@@ -114,7 +114,7 @@ class Turns:
         self.last_error = None
         self._root.set("stopReason", None)
         self._root.set("lastError", None)
-        self._root.transcript.turn_began()
+        self._root.transcript.turn_began(step)
         self._root.transcript.expect_echo(item.content)
         key = step.send(self._runtime.prompt(item.ref, item.content))
         if key is not None:
@@ -171,6 +171,9 @@ class Turns:
         for item in items:
             self._queue.take(item, Phase.SENT)
             self._root.transcript.expect_echo(item.content)
+        if items:
+            # What the model says from here on is said after the messages: it belongs below them.
+            self._root.transcript.close_text(step)
         key = step.send(self._runtime.pulled(token, [item.content for item in items]))
         if key is not None and items:
             self._on_out[key] = items
@@ -228,7 +231,7 @@ class Turns:
             return
         self.count += 1
         self.turn = Turn(ref="", item=None, number=self.count, last_output_t=step.t)
-        self._root.transcript.turn_began()
+        self._root.transcript.turn_began(step)
         self._quiet_timer = step.set_timer("quiet", QUIET_SECONDS)
 
     def state(self, step: Step, event: TurnState) -> bool:
