@@ -74,7 +74,7 @@ async def test_an_error_is_an_answer_unless_it_may_pass(tmp_path: Path) -> None:
 
 
 async def test_what_a_restart_cut_short(tmp_path: Path) -> None:
-    async def act() -> KeyedAnswer:
+    async def act(seed: str | None) -> KeyedAnswer:
         return KeyedAnswer(200, b"{}")
 
     async with plane(tmp_path) as first:
@@ -90,7 +90,7 @@ async def test_what_a_restart_cut_short(tmp_path: Path) -> None:
 
 
 async def test_a_secret_is_answered_again_but_never_stored(tmp_path: Path) -> None:
-    async def act() -> KeyedAnswer:
+    async def act(seed: str | None) -> KeyedAnswer:
         return KeyedAnswer(201, b'{"token":"mc_verysecret"}', secret=True)
 
     async with plane(tmp_path) as first:
@@ -101,3 +101,37 @@ async def test_a_secret_is_answered_again_but_never_stored(tmp_path: Path) -> No
     async with plane(tmp_path, fresh=False) as second:
         with pytest.raises(Conflict):
             await second.idempotency.run(ROOT, "k", b"request", act, repeatable=False)
+
+
+async def test_what_is_done_again_has_the_same_seed_and_another_time_another_one(tmp_path: Path) -> None:
+    seeds: list[str | None] = []
+    statuses = [502, 200]
+
+    async def act(seed: str | None) -> KeyedAnswer:
+        seeds.append(seed)
+        return KeyedAnswer(statuses.pop(0), b"{}")
+
+    async with plane(tmp_path) as built:
+        run = built.idempotency.run
+        for _ in range(3):  # the third is answered from the record
+            await run(ANN, "k", b"request", act, repeatable=True)
+        assert len(seeds) == 2
+        assert seeds[0] == seeds[1]
+        assert seeds[0] is not None
+        assert len(bytes.fromhex(seeds[0])) == 16
+        await built.database.idempotency.purge(before=built.clock.now())
+        statuses.append(200)
+        await run(ANN, "k", b"request", act, repeatable=True)
+        assert seeds[2] != seeds[0]
+
+
+async def test_a_spawn_cut_short_is_the_same_session_when_it_is_sent_again(tmp_path: Path) -> None:
+    provider = ScriptedProvider()
+    async with plane(tmp_path, provider) as built:
+        provider.faults["after spawn"] = Unreachable("It did not answer.")
+        service = built.bind(ANN)
+        with pytest.raises(Unreachable):
+            await service.spawn(SpawnRequest(profile="demo"), idempotency_key="k")
+        del provider.faults["after spawn"]
+        again = await service.spawn(SpawnRequest(profile="demo"), idempotency_key="k")
+        assert list(provider.sessions) == [again.session_id.partition(":")[2]]

@@ -119,7 +119,7 @@ async def test_nothing_happens_that_cannot_be_recorded(
     async def full(workspace_id: str, draft: AuditEntry) -> AuditEntry:
         raise Unavailable("The record cannot be written now: the disk is full.")
 
-    monkeypatch.setattr(built.interventions, "_write", full)
+    monkeypatch.setattr(built.recorder.audit, "append", full)
     for attempt in (
         built.bind(ANN).inject(session_id, "hello"),
         built.bind(ANN).pause(session_id),
@@ -143,7 +143,7 @@ async def test_a_kill_acts_without_a_record_says_so_and_records_it_later(
             raise Unavailable("The record cannot be written now: the disk is full.")
         return await write(workspace_id, draft)
 
-    monkeypatch.setattr(built.interventions, "_write", full)
+    monkeypatch.setattr(built.recorder.audit, "append", full)
     killed = await built.bind(ANN).kill(one, reason="runs wild")
     assert killed.status is SessionStatus.KILLED
     assert killed.metadata["auditPending"] is True
@@ -320,3 +320,57 @@ async def test_open_intents_of_an_earlier_process_are_closed_by_what_became_of_t
         "intent6": "failed",
     }
     assert "interrupted by a restart" in found["intent1"].metadata["detail"]
+
+
+async def test_a_kill_waits_neither_for_a_stuck_record_nor_writes_a_row_twice(
+    built: ControlPlane, provider: ScriptedProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(interventions, "UNSTOPPABLE_INTENT_TIMEOUT", 0.2)
+    monkeypatch.setattr(interventions, "OUTCOME_TIMEOUT", 0.2)
+    monkeypatch.setattr(interventions, "RETRY_SECONDS", 0.05)
+    session_id = await provider.add("s")
+    write = built.recorder.audit.append
+    late: list[asyncio.Task[AuditEntry]] = []
+
+    async def slow(workspace_id: str, draft: AuditEntry) -> AuditEntry:
+        async def later() -> AuditEntry:
+            await asyncio.sleep(1.0)
+            return await write(workspace_id, draft)
+
+        # As a database thread does: given up by the caller, it still comes through.
+        late.append(asyncio.get_running_loop().create_task(later()))
+        return await asyncio.shield(late[-1])
+
+    monkeypatch.setattr(built.recorder.audit, "append", slow)
+    began = asyncio.get_running_loop().time()
+    killed = await built.bind(ANN).kill(session_id, reason="runs wild")
+    assert asyncio.get_running_loop().time() - began < 1
+    assert killed.metadata["auditPending"] is True
+    await late[0]
+    monkeypatch.setattr(built.recorder.audit, "append", write)
+
+    async def complete() -> bool:
+        return built.interventions.pending_rows == 0
+
+    await eventually(complete, "the rows on record")
+    await asyncio.gather(*late, return_exceptions=True)
+    assert outcomes(await audit_rows(built)) == [("kill", "intended"), ("kill", "done")]
+
+
+async def test_a_keyed_stop_works_while_nothing_can_be_written(
+    built: ControlPlane, provider: ScriptedProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await provider.add("s")
+
+    async def full(*anything: object, **more: object) -> None:
+        raise Unavailable("The record cannot be written now: the disk is full.")
+
+    monkeypatch.setattr(built.database.idempotency, "reserve", full)
+    with pytest.raises(Unavailable):
+        await built.bind(ANN).inject("internal:s", "hello", idempotency_key="k")
+    started = await built.bind(ANN).kill_all(scope="all", confirm="KILL ALL", reason="now", idempotency_key="k")
+
+    async def dead() -> bool:
+        return provider.sessions["s"].status is SessionStatus.KILLED
+
+    await eventually(dead, f"kill-all {started.kill_id}")

@@ -137,8 +137,10 @@ class ScriptedProvider:
 
     async def spawn(self, request: SpawnRequest, *, actor: str) -> AgentSession:
         await self._act("spawn", actor)
-        native = Uuid7().new()
-        await self.add(native, parent=request.parent_agent_id, title=request.title)
+        native = request.session_id or Uuid7().new()
+        if native not in self.sessions:
+            await self.add(native, parent=request.parent_agent_id, title=request.title)
+        await self._act("after spawn", native)
         return self.sessions[native]
 
     async def inject(

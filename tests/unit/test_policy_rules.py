@@ -80,7 +80,7 @@ def test_agents_do_only_what_their_tools_need() -> None:
         allowed.add(operation)
     assert allowed == {
         *(Operation.CONTRACT, Operation.ME, Operation.SESSIONS, Operation.SESSION, Operation.TREE),
-        *(Operation.MESSAGES, Operation.STREAM, Operation.RECEIPTS, Operation.PROFILES),
+        *(Operation.MESSAGES, Operation.RECEIPTS, Operation.PROFILES),
         *(Operation.SPAWN, Operation.INJECT, Operation.TERMINATE),
     }
     for operation in (Operation.INJECT, Operation.TERMINATE):

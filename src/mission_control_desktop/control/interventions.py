@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import structlog
 
-from mission_control_desktop.control.ports import AppendAudit
+from mission_control_desktop.control.ports import AuditLog
 from mission_control_desktop.domain.audit import AuditAction, AuditEntry, AuditOutcome
 from mission_control_desktop.domain.clock import Clock, IdSource
 from mission_control_desktop.domain.errors import BadInput, Forbidden, MissionControlError, RateLimited, Unavailable
@@ -57,8 +57,8 @@ Step = Callable[[], Awaitable[None]]
 class Interventions:
     """Runs attempts. `degraded` is true while rows wait to be written."""
 
-    def __init__(self, append: AppendAudit, clock: Clock, ids: IdSource) -> None:
-        self._write = append
+    def __init__(self, audit: AuditLog, clock: Clock, ids: IdSource) -> None:
+        self._audit = audit
         self._clock = clock
         self._ids = ids
         self._tasks = Tasks(lambda name, error: log.error("audit task failed", task=name, error=repr(error)))
@@ -77,11 +77,7 @@ class Interventions:
         if self._running:
             await asyncio.wait(set(self._running), timeout=CLOSE_TIMEOUT)
         await self._tasks.close()
-        while self._backlog:
-            workspace, draft = self._backlog[0]
-            if await self._append(workspace, draft, timeout=OUTCOME_TIMEOUT) is None:
-                break
-            self._backlog.popleft()
+        await self._write_waiting()
         for _, draft in self._backlog:
             self._lost(draft)
 
@@ -190,10 +186,10 @@ class Interventions:
             self._keep(workspace_id, draft)
 
     async def _append(self, workspace_id: str, draft: AuditEntry, *, timeout: float) -> AuditEntry | None:
-        """The row as written, or None. A write that is merely late is left to finish: an id is written once only."""
+        """The row as written, or None. A write that is given up as too late may still come through; its id tells."""
         try:
             async with asyncio.timeout(timeout):
-                return await self._write(workspace_id, draft)
+                return await self._audit.append(workspace_id, draft)
         except TimeoutError:
             log.error("audit log too slow", action=draft.action.value, seconds=timeout)
         except Exception as error:  # noqa: BLE001 - logged, and told by None
@@ -212,14 +208,26 @@ class Interventions:
         try:
             while self._backlog:
                 await asyncio.sleep(RETRY_SECONDS)
-                while self._backlog:
-                    workspace, draft = self._backlog[0]
-                    if await self._append(workspace, draft, timeout=OUTCOME_TIMEOUT) is None:
-                        break
-                    self._backlog.popleft()
+                await self._write_waiting()
         finally:
             self._retrying = False
         log.info("audit log is complete again")
+
+    async def _write_waiting(self) -> None:
+        """Write what waits, in order, until one cannot be written."""
+        while self._backlog:
+            workspace, draft = self._backlog[0]
+            if not await self._there(draft) and await self._append(workspace, draft, timeout=OUTCOME_TIMEOUT) is None:
+                return
+            self._backlog.popleft()
+
+    async def _there(self, draft: AuditEntry) -> bool:
+        """Whether a write that was given up as too late came through after all."""
+        try:
+            async with asyncio.timeout(OUTCOME_TIMEOUT):
+                return await self._audit.get(draft.id) is not None
+        except (Unavailable, TimeoutError):
+            return False
 
     @staticmethod
     def _lost(draft: AuditEntry) -> None:

@@ -64,7 +64,7 @@ class ControlPlane:
         self._settle_seconds = settle_seconds
         self.barge_in = barge_in or MemoryRateLimiter(clock, limit=BARGE_IN_PER_MINUTE, window=60)
         self.tokens = Tokens(database.tokens, agents, clock, ids)
-        self.interventions = Interventions(recorder.audit.append, clock, ids)
+        self.interventions = Interventions(recorder.audit, clock, ids)
         self.idempotency = Idempotency(database.idempotency, clock)
         self.kill_alls = KillAlls(registry, self.interventions, recorder.kills, self._known_sessions, clock, ids)
         self._tasks = Tasks(lambda name, error: log.error("control plane task failed", task=name, error=repr(error)))
@@ -87,6 +87,7 @@ class ControlPlane:
         await self.kill_alls.close()
         await self.idempotency.close()
         await self.interventions.close()
+        await self.tokens.close()
         await self.registry.close()
 
     async def _watch_providers(self) -> None:

@@ -88,7 +88,8 @@ RULES: dict[Operation, Rule] = {
     Operation.SESSION: Rule(Role.OBSERVER, agents=_READS_OWN),
     Operation.TREE: Rule(Role.OBSERVER, agents=_ANY_OWN),
     Operation.MESSAGES: Rule(Role.OBSERVER, agents=_READS_OWN),
-    Operation.STREAM: Rule(Role.OBSERVER, agents=_READS_OWN),
+    # Agents ask instead: their tokens end with their sessions, and an open stream would outlive them.
+    Operation.STREAM: Rule(Role.OBSERVER),
     Operation.EVENTS: Rule(Role.OBSERVER),
     Operation.RECEIPTS: Rule(Role.OBSERVER, agents=_READS_OWN),
     Operation.PROCESSES: Rule(Role.OBSERVER),

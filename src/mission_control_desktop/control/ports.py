@@ -5,7 +5,7 @@ The implementations are in `storage` and `orchestrator`; tests bring their own w
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -14,9 +14,14 @@ from mission_control_desktop.domain.kill import KillAll
 from mission_control_desktop.domain.people import TokenInfo
 from mission_control_desktop.domain.profiles import LaunchProfile, ProfileView
 
-AppendAudit = Callable[[str, AuditEntry], Awaitable[AuditEntry]]
-"""(workspace id, draft): give the draft its place in the workspace's chain, commit it durably and show it. Raises
-Unavailable if it cannot be written now."""
+
+class AuditLog(Protocol):
+    async def append(self, workspace_id: str, draft: AuditEntry) -> AuditEntry:
+        """Give the draft its place in the workspace's chain, commit it durably and show it. Raises Unavailable if it
+        cannot be written now."""
+        ...
+
+    async def get(self, entry_id: str) -> AuditEntry | None: ...
 
 
 class KeyedResult(Protocol):
@@ -28,6 +33,8 @@ class KeyedResult(Protocol):
     def status(self) -> int | None: ...
     @property
     def body(self) -> bytes: ...
+    @property
+    def created_at(self) -> datetime | None: ...
 
 
 class IdempotencyStore(Protocol):

@@ -78,6 +78,12 @@ class Recovery:
         provider, native = self._plane.registry.of(intent.session_id)
         return await self._plane.registry.call(provider.name, provider.get_session(native), timeout=LOOK_TIMEOUT)
 
+    async def _started(self, intent: AuditEntry) -> Finding:
+        provider = self._plane.registry.get(str(intent.provider))
+        wanted = str(intent.metadata.get("wantedId"))
+        session = await self._plane.registry.call(provider.name, provider.get_session(wanted), timeout=LOOK_TIMEOUT)
+        return None if session is None else f"the session {wanted} is {session.status.value}"
+
     async def _ended(self, intent: AuditEntry) -> Finding:
         session = await self._session(intent)
         return f"the session is {session.status.value}" if session is not None and session.status.final else None
@@ -130,6 +136,7 @@ class Recovery:
 
 
 _LOOKS: dict[AuditAction, Callable[[Recovery, AuditEntry], Awaitable[Any]]] = {
+    AuditAction.SPAWN: Recovery._started,
     AuditAction.KILL: Recovery._ended,
     AuditAction.TERMINATE: Recovery._ended,
     AuditAction.PAUSE: Recovery._paused,

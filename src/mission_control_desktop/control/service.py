@@ -6,7 +6,6 @@ first; each intervention leaves its audit rows.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import timedelta
@@ -188,8 +187,23 @@ class MissionControlService:
     # --- acting --------------------------------------------------------------------------------------------------
 
     async def spawn(
-        self, request: SpawnRequest, *, provider: str = INTERNAL_PROVIDER, idempotency_key: str | None = None
+        self,
+        request: SpawnRequest,
+        *,
+        provider: str = INTERNAL_PROVIDER,
+        idempotency_key: str | None = None,
+        seed: str | None = None,
     ) -> AgentSession:
+        """`seed` is an idempotency key's (`Idempotency.run`): with the same one it is the same session."""
+        if idempotency_key is not None:
+            return await self._keyed(
+                idempotency_key,
+                ("spawn", provider, request),
+                AgentSession,
+                lambda seed: self.spawn(request, provider=provider, seed=seed),
+                repeatable=provider == INTERNAL_PROVIDER,
+            )
+        native_id = seed or self._plane.ids.new()
         parent = request.parent_agent_id
         if parent is not None:
             owner, native = split_id(parent)
@@ -198,12 +212,14 @@ class MissionControlService:
             request = msgspec.structs.replace(request, parent_agent_id=native)
         elif self._agent is not None:
             request = msgspec.structs.replace(request, parent_agent_id=self._agent)
+        request = msgspec.structs.replace(request, session_id=native_id)
         attempt = Attempt(
             who=self._who,
             action=AuditAction.SPAWN,
             provider=provider,
             content=request.prompt,
-            metadata={
+            metadata={"wantedId": native_id}
+            | {
                 key: value
                 for key in ("profile", "cwd", "title", "parent_agent_id", "mission_id", "task_id", "agent_type")
                 if (value := getattr(request, key)) is not None
@@ -228,13 +244,7 @@ class MissionControlService:
             attempt.session_id = session.session_id
             return session
 
-        return await self._keyed(
-            idempotency_key,
-            ("spawn", provider, request),
-            AgentSession,
-            lambda: self._plane.interventions.run(attempt, check=check_, act=act),
-            repeatable=False,
-        )
+        return await self._plane.interventions.run(attempt, check=check_, act=act)
 
     async def inject(
         self,
@@ -245,12 +255,26 @@ class MissionControlService:
         pause_before_send: bool = False,
         expected_run_id: str | None = None,
         idempotency_key: str | None = None,
-        injection_id: str | None = None,
+        seed: str | None = None,
     ) -> Receipt:
-        """`injection_id` makes a repetition the same injection; without it, it is made from the idempotency key."""
+        """`seed` is an idempotency key's (`Idempotency.run`): with the same one it is the same message."""
         session_id = whole_id(session_id)
-        if injection_id is None:
-            injection_id = self.injection_id(idempotency_key) or self._plane.ids.new()
+        if idempotency_key is not None:
+            return await self._keyed(
+                idempotency_key,
+                ("inject", session_id, content, delivery, pause_before_send, expected_run_id),
+                Receipt,
+                lambda seed: self.inject(
+                    session_id,
+                    content,
+                    delivery=delivery,
+                    pause_before_send=pause_before_send,
+                    expected_run_id=expected_run_id,
+                    seed=seed,
+                ),
+                repeatable=True,
+            )
+        injection_id = seed or self._plane.ids.new()
         attempt = Attempt(
             who=self._who,
             action=AuditAction.INJECT,
@@ -287,19 +311,7 @@ class MissionControlService:
             attempt.result["receipt"] = receipt.state.value
             return msgspec.structs.replace(receipt, session_id=session_id)
 
-        return await self._keyed(
-            idempotency_key,
-            ("inject", session_id, content, delivery, pause_before_send, expected_run_id),
-            Receipt,
-            lambda: self._plane.interventions.run(attempt, check=check_, act=act),
-            repeatable=True,
-        )
-
-    def injection_id(self, idempotency_key: str | None) -> str | None:
-        """The same id for the same key of the same caller: what a restart cut short is then not sent twice."""
-        if idempotency_key is None:
-            return None
-        return hashlib.sha256(f"{self._who.workspace_id}\0{self._user}\0{idempotency_key}".encode()).hexdigest()[:32]
+        return await self._plane.interventions.run(attempt, check=check_, act=act)
 
     async def withdraw(self, session_id: str, injection_id: str) -> Receipt:
         """Take back a message that is not delivered yet. Conflict if it is."""
@@ -402,7 +414,7 @@ class MissionControlService:
             idempotency_key,
             ("kill-all", scope, confirm, reason, undo_seconds),
             KillAll,
-            lambda: self._plane.kill_alls.begin(
+            lambda _: self._plane.kill_alls.begin(
                 attempt,
                 check=check_,
                 scope=scope,
@@ -410,6 +422,7 @@ class MissionControlService:
                 undo_seconds=undo_seconds,
             ),
             repeatable=False,
+            insist=True,
         )
 
     async def kill_state(self, kill_id: str) -> KillAll:
@@ -717,23 +730,24 @@ class MissionControlService:
         key: str | None,
         request: tuple[Any, ...],
         kind: type[T],
-        act: Callable[[], Awaitable[T]],
+        act: Callable[[str | None], Awaitable[T]],
         *,
         repeatable: bool,
+        insist: bool = False,
     ) -> T:
         """In process, the same rules for keys as over HTTP."""
         if key is None:
-            return await act()
+            return await act(None)
 
-        async def answered() -> KeyedAnswer:
+        async def answered(seed: str | None) -> KeyedAnswer:
             try:
-                return KeyedAnswer(200, msgspec.json.encode(await act()))
+                return KeyedAnswer(200, msgspec.json.encode(await act(seed)))
             except MissionControlError as error:
                 body = {"code": error.code, "message": error.message, "details": error.details}
                 return KeyedAnswer(error.status, msgspec.json.encode(body))
 
         answer = await self._plane.idempotency.run(
-            self._who, key, msgspec.json.encode(request), answered, repeatable=repeatable
+            self._who, key, msgspec.json.encode(request), answered, repeatable=repeatable, insist=insist
         )
         if answer.status < 400:
             return msgspec.json.decode(answer.body, type=kind)

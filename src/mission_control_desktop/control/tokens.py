@@ -23,6 +23,7 @@ from mission_control_desktop.domain.people import (
     Role,
     TokenInfo,
 )
+from mission_control_desktop.domain.tasks import Tasks
 
 log = structlog.get_logger(__name__)
 
@@ -69,8 +70,13 @@ class Tokens:
         self._clock = clock
         self._ids = ids
         self._cache: dict[str, _Cached] = {}
+        self._seen: dict[str, _Cached] = {}
         self._used: dict[str, datetime] = {}
+        self._tasks = Tasks(lambda name, error: log.error("token task failed", task=name, error=repr(error)))
         self.on_revoke: list[Callable[[str], None]] = []
+
+    async def close(self) -> None:
+        await self._tasks.close()
 
     async def authenticate(self, token: str | None) -> Principal:
         """Who a token stands for. Raises NotAuthenticated if it is missing, unknown, revoked or expired."""
@@ -88,15 +94,23 @@ class Tokens:
                 agent_session_id=native,
             )
         self._require_valid(info)
-        await self._note_use(info)
+        self._note_use(info)
         return Principal(user_id=info.user_id, role=info.role, workspace_id=info.workspace_id, token_id=info.id)
 
     async def still_valid(self, who: Principal) -> bool:
         """Whether a caller who authenticated earlier still may: for streams, which live long."""
         if who.token_id is None:
-            return True
-        info = await self._store.get(who.token_id)
-        return info is not None and info.revoked_at is None and not self._expired(info)
+            # An agent's token ends with its session, which is not looked at here: so agents have no streams.
+            return who.agent_session_id is None
+        now = self._clock.now()
+        seen = self._seen.get(who.token_id)
+        if seen is None or now >= seen.until:
+            info = await self._store.get(who.token_id)
+            if info is None:
+                return False
+            # Hundreds of streams may hang on one token: they share one look.
+            seen = self._seen[who.token_id] = _Cached(info, now + timedelta(seconds=CACHE_SECONDS))
+        return seen.info.revoked_at is None and not self._expired(seen.info)
 
     async def by_hash(self, hashed: str) -> TokenInfo | None:
         """What is known of a token, valid or not."""
@@ -141,6 +155,7 @@ class Tokens:
             await self._store.revoke(token_id, at=self._clock.now())
             info = await self.get(workspace_id, token_id)
         self._cache.clear()
+        self._seen.clear()
         for told in self.on_revoke:
             told(token_id)
         return info
@@ -166,14 +181,17 @@ class Tokens:
         if self._expired(info):
             raise NotAuthenticated("This token has expired.")
 
-    async def _note_use(self, info: TokenInfo) -> None:
+    def _note_use(self, info: TokenInfo) -> None:
         now = self._clock.now()
         last = self._used.get(info.id)
         if last is not None and now - last < USED_STEP:
             return
         self._used[info.id] = now
+        # Not awaited: whoever stops an agent must not wait for a disk that is full or locked.
+        self._tasks.start(self._write_use(info.id, now), name="token use")
+
+    async def _write_use(self, token_id: str, now: datetime) -> None:
         try:
-            await self._store.used(info.id, at=now)
+            await self._store.used(token_id, at=now)
         except Exception as error:  # noqa: BLE001 - logged
-            # A disk that is full must not keep an operator from stopping agents.
             log.warning("use of a token could not be noted", error=repr(error))

@@ -53,3 +53,6 @@ class SpawnRequest(Record, frozen=True, kw_only=True):
     agent_type: str | None = None
     title: str | None = None
     end_when_idle: bool = False
+    session_id: str | None = None
+    """Native id (32 hex digits) that the session shall have, so that the same request again is the same session. The
+    control plane chooses it; a provider that cannot ignores it."""

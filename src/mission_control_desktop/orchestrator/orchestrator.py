@@ -237,19 +237,22 @@ class Orchestrator:
     # -- starting
 
     async def spawn(self, request: SpawnRequest, *, actor: str) -> AgentSession:
-        """Start a session. Returns it as it stands on record: `spawning`, or `failed` if the agent could not start.
+        """Start a session. Returns it as it stands on record: `spawning`, or `failed` if the agent could not start. A
+        request with a `session_id` that is known already answers that session.
 
         BadInput names the field; NotFound for an unknown parent or profile; Conflict for a parent that has ended or has
         too many sub-agents; Unavailable if the session's files cannot be written.
         """
         record = self._need_record()
+        if request.session_id is not None and (known := await self.get_session(request.session_id)) is not None:
+            return known
         profile = await self.profiles.get(request.profile)
         parent = await self._parent(request)
         above = self._drivers.get(_root_of(split_id(parent.session_id)[1])) if parent is not None else None
         launch = self._launcher.launch(request, profile, parent_cwd=above.spec.cwd if above is not None else None)
         async with self._spawning:  # limits are counted and taken in one piece
             self._check_room(parent)
-            native = self._ids.new()
+            native = request.session_id or self._ids.new()
             directory = SessionDirectory(self._agents / native)
             spec = self._launcher.spec(native, request, profile, launch, parent=parent)
             try:

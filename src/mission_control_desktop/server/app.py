@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
@@ -19,6 +20,7 @@ from starlette.types import Receive, Scope, Send
 
 from mission_control_desktop.control.idempotency import KeyedAnswer
 from mission_control_desktop.control.plane import ControlPlane
+from mission_control_desktop.control.policy import Operation
 from mission_control_desktop.control.service import MissionControlService
 from mission_control_desktop.domain.errors import MissionControlError, NotAuthenticated, NotFound, TooLarge
 from mission_control_desktop.domain.limits import MAX_BODY_BYTES, MAX_REASON_CHARS
@@ -251,9 +253,10 @@ async def respond_error(send: Send, error: MissionControlError) -> None:
 
 
 async def _keyed(route: Route, call: Call, who: Principal, raw: bytes, send: Send) -> None:
-    async def act() -> KeyedAnswer:
+    async def act(seed: str | None) -> KeyedAnswer:
         try:
-            return KeyedAnswer(route.status, await _result(route, call), secret=route.secret)
+            body = await _result(route, replace(call, seed=seed))
+            return KeyedAnswer(route.status, body, secret=route.secret)
         except MissionControlError as error:
             return KeyedAnswer(error.status, error_body(error), headers=tuple(error_headers(error)))
 
@@ -261,7 +264,14 @@ async def _keyed(route: Route, call: Call, who: Principal, raw: bytes, send: Sen
     for name in parameters(route.path):
         path = path.replace(f"{{{name}}}", call.path[name])
     request = f"{route.method} {path}\n".encode() + _canonical(raw)
-    answer = await call.plane.idempotency.run(who, call.idempotency_key, request, act, repeatable=route.repeatable)
+    answer = await call.plane.idempotency.run(
+        who,
+        call.idempotency_key,
+        request,
+        act,
+        repeatable=route.repeatable(call.body_),
+        insist=route.operation in (Operation.KILL, Operation.KILL_ALL),
+    )
     await respond(send, answer.status, answer.body, headers=answer.headers)
 
 

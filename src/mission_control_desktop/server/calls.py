@@ -17,7 +17,8 @@ I_ = TypeVar("I_", bound=Input)
 @dataclass(frozen=True, slots=True)
 class Call:
     """`who` and `service` are there on every route with an operation; `contract` makes the description of the
-    whole table; `last_event_id` is the header, on streams."""
+    whole table; `last_event_id` is the header, on streams; `seed` is the idempotency
+    key's."""
 
     plane: ControlPlane
     who: Principal | None
@@ -28,6 +29,7 @@ class Call:
     body_: Input | None
     last_event_id: str | None = None
     idempotency_key: str | None = None
+    seed: str | None = None
 
     @property
     def service(self) -> MissionControlService:

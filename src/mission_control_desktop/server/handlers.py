@@ -79,7 +79,7 @@ async def sessions(call: Call) -> Page[AgentSession]:
 
 async def spawn(call: Call) -> AgentSession:
     body = call.body(bodies.SpawnBody)
-    return await call.service.spawn(_spawn_request(body), provider=body.provider)
+    return await call.service.spawn(_spawn_request(body), provider=body.provider, seed=call.seed)
 
 
 async def tree(call: Call) -> Page[TreeNode]:
@@ -190,7 +190,9 @@ async def agents(call: Call) -> Page[AgentSession]:
 
 
 async def agents_spawn(call: Call) -> AgentSession:
-    return _native_session(await call.service.spawn(_spawn_request(call.body(bodies.AgentSpawnBody))))
+    request = _spawn_request(call.body(bodies.AgentSpawnBody))
+    started = await call.service.spawn(request, seed=call.seed)
+    return _native_session(started)
 
 
 async def agents_tree(call: Call) -> Page[TreeNode]:
@@ -321,7 +323,7 @@ async def _inject(call: Call, session_id: str) -> Receipt:
         delivery=body.delivery,
         pause_before_send=body.pause_before_send,
         expected_run_id=body.expected_run_id,
-        injection_id=call.service.injection_id(call.idempotency_key),
+        seed=call.seed,
     )
 
 

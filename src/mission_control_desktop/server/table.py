@@ -21,11 +21,25 @@ from mission_control_desktop.domain.people import Me, NewToken, TokenInfo
 from mission_control_desktop.domain.profiles import ProfileView
 from mission_control_desktop.domain.providers import ProviderView
 from mission_control_desktop.domain.receipts import Receipt
-from mission_control_desktop.domain.sessions import AgentSession, ProcessInfo
+from mission_control_desktop.domain.sessions import INTERNAL_PROVIDER, AgentSession, ProcessInfo
 from mission_control_desktop.server import bodies, handlers
 from mission_control_desktop.server.calls import Call
 
 Handler = Callable[[Call], Awaitable[Any]]
+
+
+def always(body: bodies.Input | None) -> bool:
+    return True
+
+
+def never(body: bodies.Input | None) -> bool:
+    return False
+
+
+def known_id(body: bodies.Input | None) -> bool:
+    """The built-in provider starts a session under the id that it is told, so never twice; of others that is not
+    known."""
+    return isinstance(body, bodies.SpawnBody) and body.provider == INTERNAL_PROVIDER
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +47,7 @@ class Route:
     """One method on one path. `operation` None: no token is needed.
 
     `errors` are statuses besides 401, 403, 422 and 500, which every route with a token can answer. `repeatable`: a
-    keyed POST cut short by a restart may be done again. `secret`: its answer is never stored.
+    keyed POST with this body, cut short by a restart, may be done again. `secret`: its answer is never stored.
     """
 
     method: str
@@ -47,7 +61,7 @@ class Route:
     body: type[bodies.Input] | None = None
     errors: tuple[int, ...] = ()
     stream: bool = False
-    repeatable: bool = True
+    repeatable: Callable[[bodies.Input | None], bool] = always
     secret: bool = False
 
 
@@ -72,7 +86,7 @@ ROUTES: tuple[Route, ...] = (
         status=201,
         body=bodies.TokenBody,
         errors=(409, 503),
-        repeatable=False,
+        repeatable=never,
         secret=True,
     ),
     Route(
@@ -112,7 +126,7 @@ ROUTES: tuple[Route, ...] = (
         status=201,
         body=bodies.SpawnBody,
         errors=_ACT,
-        repeatable=False,
+        repeatable=known_id,
     ),
     Route("GET", f"{_M}/tree", Operation.TREE, handlers.tree, "Sessions as trees", Page[TreeNode]),
     Route("GET", f"{_S}/{{id}}", Operation.SESSION, handlers.session, "One session", AgentSession, errors=(404,)),
@@ -226,7 +240,7 @@ ROUTES: tuple[Route, ...] = (
         status=202,
         body=bodies.KillAllBody,
         errors=(409,),
-        repeatable=False,
+        repeatable=never,
     ),
     Route(
         "GET",
@@ -314,7 +328,6 @@ ROUTES: tuple[Route, ...] = (
         status=201,
         body=bodies.AgentSpawnBody,
         errors=_ACT,
-        repeatable=False,
     ),
     Route("GET", f"{_A}/tree", Operation.TREE, handlers.agents_tree, "Agents as trees", Page[TreeNode]),
     Route(
@@ -327,7 +340,7 @@ ROUTES: tuple[Route, ...] = (
         status=202,
         body=bodies.AgentsKillAllBody,
         errors=(409,),
-        repeatable=False,
+        repeatable=never,
     ),
     Route(
         "GET",
