@@ -12,7 +12,15 @@ import pytest
 from mission_control_desktop.control import kill_all
 from mission_control_desktop.control.plane import ControlPlane
 from mission_control_desktop.domain.audit import AuditAction, AuditOutcome
-from mission_control_desktop.domain.errors import BadInput, Conflict, Forbidden, NotFound, Unreachable, Unsupported
+from mission_control_desktop.domain.errors import (
+    BadInput,
+    Conflict,
+    Forbidden,
+    NotFound,
+    Unavailable,
+    Unreachable,
+    Unsupported,
+)
 from mission_control_desktop.domain.kill import KillAll, KillState, TargetState
 from mission_control_desktop.domain.people import Principal
 from mission_control_desktop.domain.profiles import SpawnRequest
@@ -244,6 +252,31 @@ async def test_a_kill_of_one_session_whose_provider_is_away_says_so(tmp_path: Pa
         with pytest.raises(Unreachable):
             await built.bind(ANN).kill(session_id, reason="x")
         assert outcomes(await audit_rows(built)) == [("kill", "intended"), ("kill", "failed")]
+
+
+async def test_a_result_that_cannot_be_stored_is_kept_until_it_can(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kill_all, "SAVE_AGAIN_SECONDS", 0.05)
+    provider = ScriptedProvider()
+    async with plane(tmp_path, provider) as built:
+        await provider.add("s")
+        put = built.recorder.kills.put
+
+        async def full(workspace_id: str, kill: KillAll, *, state: bytes = b"") -> None:
+            raise Unavailable("The record cannot be written now: the disk is full.")
+
+        monkeypatch.setattr(built.recorder.kills, "put", full)
+        started = await built.bind(ANN).kill_all(scope="all", confirm="KILL ALL", reason="x")
+        done = await finished(built, started)
+        assert states(done) == {"internal:s": TargetState.DEAD}
+        monkeypatch.setattr(built.recorder.kills, "put", put)
+
+        async def stored() -> bool:
+            return await built.recorder.kills.get("default", started.kill_id) == done
+
+        await eventually(stored, "the result on record")
+        assert await built.bind(EVE).kill_state(started.kill_id) == done
 
 
 async def test_one_that_was_over_before_its_row_was_written_is_done(tmp_path: Path) -> None:

@@ -33,6 +33,7 @@ KILL_TIMEOUT = 30.0
 LOOK_TIMEOUT = 5.0
 SAVE_TIMEOUT = 5.0
 FIRST_SAVE_TIMEOUT = 1.0
+SAVE_AGAIN_SECONDS = 2.0
 VERIFY_SECONDS = 8.0
 VERIFY_STEP = 0.1
 MAX_ROUNDS = 5
@@ -240,10 +241,13 @@ class KillAlls:
             ]
         finally:
             shower.cancel()
-            await self._save(run)
+            saved = await self._save(run)
             run.finished.set()
             if run.state in (KillState.DONE, KillState.UNDONE):
-                self._runs.pop(run.kill_id, None)
+                if saved:
+                    self._runs.pop(run.kill_id, None)
+                else:
+                    self._tasks.start(self._save_later(run), name=f"save kill-all {run.kill_id}")
 
     async def _collect(self, run: _Run) -> list[str]:
         """Look for live sessions in the scope. Returns the ids that were not targets before."""
@@ -395,8 +399,14 @@ class KillAlls:
             run.changed.clear()
             await self._save(run)
 
-    async def _save(self, run: _Run, *, timeout: float = SAVE_TIMEOUT) -> None:
-        """Store and publish the state; neither may hold up the stop."""
+    async def _save_later(self, run: _Run) -> None:
+        """Keep a result that could not be stored in memory until it can be."""
+        while not await self._save(run):
+            await asyncio.sleep(SAVE_AGAIN_SECONDS)
+        self._runs.pop(run.kill_id, None)
+
+    async def _save(self, run: _Run, *, timeout: float = SAVE_TIMEOUT) -> bool:
+        """Store and publish the state, and say whether it worked; neither may hold up the stop."""
         order = _Order(
             intent_id=run.attempt.intent_id or "",
             who=run.attempt.who,
@@ -411,6 +421,8 @@ class KillAlls:
                 await self._store.put(run.workspace_id, view, state=msgspec.json.encode(order))
         except Exception as error:  # noqa: BLE001 - logged; the stop goes on
             log.error("kill-all cannot be stored", kill=run.kill_id, error=repr(error))
+            return False
+        return True
 
 
 def _depth(run: _Run, session_id: str) -> int:
