@@ -72,7 +72,7 @@ def test_steering_that_fails_falls_back_to_the_queue() -> None:
     play.reply("_session/steering", error={"code": -32601, "message": "Method not found"})
     assert play.record.receipts["i"][-1].state.value == "queued"
     assert "Method not found" in (play.record.receipts["i"][-1].detail or "")
-    assert play.root.capabilities.inject == ("queue", "interrupt")
+    assert play.offers == ["queue", "interrupt"]
     play.end_turn()
     assert play.prompts() == ["Do it", "first"]
 
@@ -159,9 +159,9 @@ def test_qwen_pulls_its_messages() -> None:
 def test_an_agent_that_pulls_without_being_listed() -> None:
     play = Play().open(name="qwen-fork-x").feed("err", line="x")
     other = Play().open(name="new-agent")
-    assert other.root.capabilities.inject == ("queue", "interrupt")
+    assert other.offers == ["queue", "interrupt"]
     pull(other, 1)
-    assert other.root.capabilities.inject == ("steer", "queue", "interrupt")
+    assert other.offers == ["steer", "queue", "interrupt"]
     assert play == []
 
 
@@ -175,6 +175,17 @@ def test_kimi_refuses_a_prompt_while_busy() -> None:
     assert play.root.metadata["lastError"]
     play.inject("j", "again")
     assert play.prompts() == ["hello", "again"]
+
+
+def test_kimi_cuts_the_command_in_its_question_and_the_operator_sees_it_all() -> None:
+    play = Play().open(name="Kimi Code CLI", version="2.1.0")
+    command = "make " + "x" * 100 + "; rm -rf /"
+    text = {"type": "text", "text": f'{{"command": "{command}", "description": "d"}}'}
+    call = {"toolCallId": "t", "title": "Bash", "kind": "execute", "status": "pending"}
+    play.update({"sessionUpdate": "tool_call", **call, "content": [{"type": "content", "content": text}]})
+    short = {"type": "text", "text": "Requesting approval to Running: make xxxx…"}
+    approval = play.ask(7, toolCallId="t", title="Bash", content=[{"type": "content", "content": short}])
+    assert play.record.approvals[approval][-1].detail["command"] == command
 
 
 def test_gemini_asks_without_a_tool_call_before() -> None:

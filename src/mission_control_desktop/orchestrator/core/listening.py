@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
 from mission_control_desktop.domain.messages import MessageRole
 from mission_control_desktop.domain.sessions import Capabilities, Delivery, PauseKind
 from mission_control_desktop.orchestrator.core import events as ev
@@ -29,6 +31,20 @@ def root_capabilities(facts: Facts, *, opened: bool) -> Capabilities:
     return Capabilities(
         inject=inject, pause=PauseKind.SUSPEND, terminate=True, kill=True, approvals=True, reasons=reasons
     )
+
+
+MAX_ARGUMENTS_CHARS = 20_000
+
+
+def _arguments(text: Any) -> dict[str, Any] | None:
+    """The arguments of a tool call, if that is what its text was until now."""
+    if not isinstance(text, str) or not text.startswith("{") or len(text) > MAX_ARGUMENTS_CHARS:
+        return None
+    try:
+        found = msgspec.json.decode(text)
+    except (msgspec.DecodeError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
 
 
 class Listening:
@@ -193,8 +209,12 @@ class Listening:
         parts.children.asks(step, cell.native)
         tool: dict[str, Any] = {}
         if event.tool is not None:
+            earlier = cell.transcript.tool_metadata(event.tool.tool_call_id).get("text")
             cell.transcript.tool(step, event.tool)
             tool = cell.transcript.tool_metadata(event.tool.tool_call_id)
+            if tool.get("input") is None:
+                # Kimi prints the whole arguments first, and cuts a long command in its question.
+                tool["input"] = _arguments(earlier)
         else:
             cell.transcript.close_text(step)
         ask = parts.approvals.ask(
