@@ -218,6 +218,10 @@ class Play:
         session = self.root
         return session.status.value + (f"/{session.waiting_for.value}" if session.waiting_for else "")
 
+    @property
+    def offers(self) -> list[str]:
+        return [delivery.value for delivery in self.root.capabilities.inject]
+
     def state(self, injection_id: str) -> str:
         return self.record.receipts[injection_id][-1].state.value
 

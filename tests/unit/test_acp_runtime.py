@@ -196,9 +196,9 @@ def test_versions() -> None:
 
 
 def test_steering_is_probed_not_assumed() -> None:
-    assert Play().open(name="codex-acp", version="2.6.0").root.capabilities.inject == ("queue", "interrupt")
-    assert Play().open(steering=True).root.capabilities.inject == ("steer", "queue", "interrupt")
-    assert Play().open(name="qwen-code").root.capabilities.inject == ("steer", "queue", "interrupt")
+    assert Play().open(name="codex-acp", version="2.6.0").offers == ["queue", "interrupt"]
+    assert Play().open(steering=True).offers == ["steer", "queue", "interrupt"]
+    assert Play().open(name="qwen-code").offers == ["steer", "queue", "interrupt"]
 
 
 UPDATES: list[tuple[dict[str, Any], ev.Event]] = [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mission_control_desktop.domain.limits import MAX_INJECT_CHARS
+from mission_control_desktop.orchestrator.core.effects import Do
 from mission_control_desktop.orchestrator.core.inject import MAX_WAITING
 from support.playing import ROOT, Play
 
@@ -184,7 +185,7 @@ def test_a_freeze_that_is_answered_later() -> None:
     assert play.command("pause", "p") is None  # the same decision again
     assert play.command("resume", "r") is None
     play.feed("did", key="14:freeze", data={})
-    keys = [effect.key for effect in play.effects if hasattr(effect, "what")]
+    keys = [effect.key for effect in play.effects if isinstance(effect, Do)]
     assert len(keys) == 2
     play.feed("did", data={"key": keys[0], "ok": True, "left": [], "pids": [1]})
     play.feed("did", data={"key": keys[1], "ok": True, "left": [], "pids": [1]})

@@ -17,9 +17,9 @@ def announce(play: Play, child: str, parent: str = "S", **fields: Any) -> str:
     return new.pop() if new else ""
 
 
-RUNNING = {"state": {"state": "running"}}
-IDLE = {"state": {"state": "idle", "stopReason": "end_turn"}}
-CANCEL = {"capabilities": {"cancel": {}}}
+RUNNING: dict[str, Any] = {"state": {"state": "running"}}
+IDLE: dict[str, Any] = {"state": {"state": "idle", "stopReason": "end_turn"}}
+CANCEL: dict[str, Any] = {"capabilities": {"cancel": {}}}
 
 
 def view(play: Play, native: str) -> str:
@@ -42,8 +42,10 @@ def test_a_sub_agent_from_beginning_to_end() -> None:
     assert play.transcript(session.session_id) == [("agent", "text", "I read on")]
     assert play.transcript()[-1] == ("agent", "text", "I wait")
     announce(play, "C", **IDLE)
+    announce(play, "C", capabilities={"cancel": None})
     assert view(play, native) == "completed"
     assert play.core.sessions[native].completed_at is not None
+    assert play.core.sessions[native].capabilities.reasons["kill"] == "The session has ended."
     play.text(" late", session="C")
     assert [text for _, _, text in play.transcript(session.session_id)] == ["I read on", " late"]
     assert view(play, native) == "completed"

@@ -119,6 +119,23 @@ def test_output_that_grows_is_appended() -> None:
     assert play.message("tool_call").metadata["status"] == "completed"
 
 
+def test_output_of_an_agents_own_terminal() -> None:
+    play = Play().open()
+    tool(play, title="make all", kind="execute", content=[{"type": "terminal", "terminalId": "x"}])
+    tool(play, _meta={"terminal_output": {"data": "one\n", "terminal_id": "x"}})
+    tool(play, _meta={"terminal_output": {"data": "two\n", "terminal_id": "x"}})
+    tool(play, name="exec_command", status="completed", _meta={"terminal_exit": {"exit_code": 2}})
+    message = play.message("tool_call")
+    assert message.content == "one\ntwo\n"
+    assert (message.metadata["title"], message.metadata["toolName"], message.metadata["exitCode"]) == (
+        "make all",
+        "exec_command",
+        2,
+    )
+    play.update({"sessionUpdate": "tool_call", "toolCallId": "n", "name": "grep"})
+    assert play.message("tool_call").metadata["title"] == "grep"
+
+
 def test_the_same_update_again_writes_nothing() -> None:
     play = Play().open()
     for _ in range(2):

@@ -48,7 +48,7 @@ ODD_LINES = [
     '{"id":null,"error":{"code":-32700,"message":"parse"}}',
 ]
 
-STEPS = st.lists(st.tuples(st.integers(0, 39), st.integers(0, 7), st.integers(0, 7)), max_size=70)
+STEPS = st.lists(st.tuples(st.integers(0, 39), st.integers(0, 7), st.integers(0, 7)), min_size=25, max_size=90)
 SETUP = st.fixed_dictionaries(
     {
         "steering": st.booleans(),
@@ -56,7 +56,7 @@ SETUP = st.fixed_dictionaries(
         "name": st.sampled_from(["test-agent", "qwen-code", "codex-acp", "gemini-cli"]),
         "end_when_idle": st.booleans(),
         "prompt": st.sampled_from(["Do it", None]),
-        "opened": st.booleans(),
+        "opened": st.sampled_from([True, True, True, False]),
     }
 )
 
@@ -327,7 +327,7 @@ def one_answer_each(world: World) -> None:
 
 
 @given(setup=SETUP, steps=STEPS)
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_the_record_stays_true_whatever_happens(setup: dict[str, Any], steps: list[tuple[int, int, int]]) -> None:
     world = World(setup)
     for step in steps:
@@ -354,7 +354,7 @@ def test_the_record_stays_true_whatever_happens(setup: dict[str, Any], steps: li
 
 
 @given(setup=SETUP, steps=STEPS, cut=st.integers(0, 200))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_folding_again_gives_the_same(setup: dict[str, Any], steps: list[tuple[int, int, int]], cut: int) -> None:
     world = World(setup)
     for step in steps:
@@ -495,7 +495,7 @@ KINDS = [
 
 
 @given(st.lists(st.tuples(st.sampled_from(KINDS), FIELDS, st.sampled_from(["S", "C", None, 3])), max_size=12))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 def test_malformed_updates_never_fail(updates: list[tuple[str, dict[str, Any], Any]]) -> None:
     play = Play().open()
     for kind, fields, session in updates:
@@ -510,7 +510,7 @@ def test_malformed_updates_never_fail(updates: list[tuple[str, dict[str, Any], A
 @given(
     st.lists(st.tuples(st.sampled_from(["initialize", "session/new", "session/prompt"]), VALUES), max_size=6), VALUES
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_malformed_answers_never_fail(answers: list[tuple[str, Any]], params: Any) -> None:
     play = Play()
     play.start()
@@ -538,7 +538,7 @@ def test_malformed_answers_never_fail(answers: list[tuple[str, Any]], params: An
         max_size=10,
     )
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_malformed_entries_never_fail(entries: list[tuple[Any, Any, str | None, float]]) -> None:
     core = SessionCore(spec())
     for number, (kind, data, line, t) in enumerate(entries, 1):

@@ -71,18 +71,24 @@ def tool_upsert(session: str | None, call: dict[str, Any], *, raw: Any = None) -
     kind, status = text_of(call.get("kind")), text_of(call.get("status"))
     output, diffs, terminals, sessions = _tool_content(call)
     locations = call.get("locations")
+    # The output of commands that an agent runs itself goes in `_meta` (Codex), because we offer no terminals.
+    meta = dict_of(call.get("_meta"))
+    code = dict_of(meta.get("terminal_exit")).get("exit_code")
     return ToolUpsert(
         session=session,
         tool_call_id=call_id,
-        title=first_text(call, "title", "name"),
+        title=first_text(call, "title"),
+        name=first_text(call, "name"),
         kind=None if kind is None else (kind if kind in TOOL_KINDS else "other"),
         status=None if status is None else TOOL_STATUSES.get(status),
         text=output,
+        append=text_of(dict_of(meta.get("terminal_output")).get("data")),
         diffs=diffs,
         terminals=terminals,
         sessions=sessions,
         locations=_locations(locations) if isinstance(locations, list) else None,
         input=bounded(call["rawInput"]) if call.get("rawInput") is not None else None,
+        exit_code=code if isinstance(code, int) and not isinstance(code, bool) and abs(code) < 2**31 else None,
         raw=raw,
     )
 
@@ -229,7 +235,7 @@ def _config(session: str | None, update: dict[str, Any]) -> list[Event]:
 
 def _info(session: str | None, update: dict[str, Any]) -> list[Event]:
     title = first_text(update, "title")
-    return [TitleChanged(session=session, title=bounded(title, 500))] if title else []
+    return [TitleChanged(session=session, title=" ".join(title.split())[:200])] if title else []
 
 
 def _usage(session: str | None, update: dict[str, Any]) -> list[Event]:

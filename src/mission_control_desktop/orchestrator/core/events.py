@@ -58,10 +58,12 @@ class Chunk(Event, frozen=True, kw_only=True):
 
 
 class ToolUpsert(Event, frozen=True, kw_only=True):
-    """A tool call, inserted or changed by `tool_call_id`. `text` replaces the output, `append` adds to it."""
+    """A tool call, inserted or changed by `tool_call_id`. `text` replaces the output, `append` adds to it. `name` is
+    the tool's; it stands in for a title until there is one."""
 
     tool_call_id: str
     title: str | None = None
+    name: str | None = None
     kind: str | None = None
     status: str | None = None
     text: str | None = None
@@ -71,6 +73,7 @@ class ToolUpsert(Event, frozen=True, kw_only=True):
     sessions: tuple[str, ...] | None = None
     locations: tuple[dict[str, Any], ...] | None = None
     input: Any = None
+    exit_code: int | None = None
 
 
 class PlanUpsert(Event, frozen=True, kw_only=True):

@@ -122,15 +122,16 @@ class SubAgents:
                 child.cell.parent = parent
         self._active[child.cell.native] = child
         if event.title:
-            child.cell.set_title(event.title[:500])
+            child.cell.set_title(" ".join(event.title.split())[:200])
         elif event.description and child.cell.title is None:
             child.cell.set_title(event.description.strip().split("\n", 1)[0][:80])
         if event.description:
             child.cell.set("description", event.description[:20_000])
         if event.can_cancel is not None and event.can_cancel != child.can_cancel:
             child.can_cancel = event.can_cancel
-            child.cell.capabilities = self._capabilities(child)
-            child.cell.dirty = True
+            if not child.cell.final:
+                child.cell.capabilities = self._capabilities(child)
+                child.cell.dirty = True
         if event.state is not None:
             self._state(step, child, event.state, event.stop_reason, event.error)
         return child.cell

@@ -20,6 +20,7 @@ from mission_control_desktop.record.ops import AppendText, PutMessage
 MAX_KEPT = 256
 """Tool calls, plans and messages by id that can still be changed, per session and kind; the oldest are let go."""
 MAX_ECHOES = 8
+UNTITLED = "Tool call"
 JUNK_SHOWN = 200
 JUNK_SECONDS = 1.0
 """How often (in seconds of the journal) the count of a running flood of junk is brought up to date."""
@@ -253,7 +254,7 @@ class Transcript:
                 MessageKind.TOOL_CALL,
                 "",
                 toolCallId=event.tool_call_id,
-                title="Tool call",
+                title=UNTITLED,
                 toolKind="other",
                 status="pending",
                 locations=[],
@@ -289,6 +290,12 @@ class Transcript:
         said: dict[str, Any] = dict(extra)
         if event.title is not None:
             said["title"] = event.title[:2_000]
+        if event.name is not None:
+            said["toolName"] = event.name[:200]
+            if metadata["title"] == UNTITLED:
+                said.setdefault("title", event.name[:200])
+        if event.exit_code is not None:
+            said["exitCode"] = event.exit_code
         if event.kind is not None:
             said["toolKind"] = event.kind
         if event.status is not None:
