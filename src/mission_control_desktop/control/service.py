@@ -6,185 +6,55 @@ first; each intervention leaves its audit rows.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
+from mission_control_desktop.control.caller import whole_id
 from mission_control_desktop.control.idempotency import KeyedAnswer
 from mission_control_desktop.control.interventions import Attempt, optional_reason, required_reason
 from mission_control_desktop.control.kill_all import MAX_UNDO_SECONDS
 from mission_control_desktop.control.limits import barge_in_allowed
-from mission_control_desktop.control.policy import RULES, Operation, Reach, check, check_role
+from mission_control_desktop.control.policy import RULES, Operation
+from mission_control_desktop.control.reading import Reader
 from mission_control_desktop.domain.approvals import Approval, ApprovalState
-from mission_control_desktop.domain.audit import AuditAction, AuditEntry, ChainReport
+from mission_control_desktop.domain.audit import AuditAction
 from mission_control_desktop.domain.errors import (
     BadInput,
     Conflict,
     Forbidden,
     MissionControlError,
     NotFound,
-    Unreachable,
     by_code,
 )
-from mission_control_desktop.domain.events import StreamEvent
 from mission_control_desktop.domain.kill import CONFIRM_WORDS, SCOPE_ALL, KillAll
-from mission_control_desktop.domain.limits import MAX_INJECT_CHARS, PAGE_DEFAULT, PAGE_MAX
-from mission_control_desktop.domain.messages import AgentMessage
-from mission_control_desktop.domain.mission_control import AuditFilter, Health, Page, TreeNode
-from mission_control_desktop.domain.people import DEFAULT_WORKSPACE, ActorKind, Me, NewToken, Principal, Role, TokenInfo
+from mission_control_desktop.domain.limits import MAX_INJECT_CHARS
+from mission_control_desktop.domain.people import DEFAULT_WORKSPACE, NewToken, Role, TokenInfo
 from mission_control_desktop.domain.profiles import LaunchProfile, ProfileView, SpawnRequest
-from mission_control_desktop.domain.providers import ProviderView
 from mission_control_desktop.domain.receipts import Receipt
 from mission_control_desktop.domain.sessions import (
     INTERNAL_PROVIDER,
     AgentSession,
     Delivery,
-    Freshness,
-    ProcessInfo,
-    SessionStatus,
     global_id,
     known_as,
     split_id,
 )
 from mission_control_desktop.providers.contract import AgentProvider
 
-if TYPE_CHECKING:
-    from mission_control_desktop.control.plane import ControlPlane
-    from mission_control_desktop.record.streams import EventStream
-
 T = TypeVar("T")
 
 ACT_TIMEOUT = 30.0
 KILL_TIMEOUT = 60.0
 SPAWN_TIMEOUT = 60.0
-LOOK_TIMEOUT = 10.0
 NOT_RECORDED = "auditPending"
 """In the metadata of a killed session: its audit rows could not be written yet."""
 
 
-class MissionControlService:
+class MissionControlService(Reader):
     """Implements `domain.mission_control.MissionControl` for one principal."""
-
-    def __init__(self, plane: ControlPlane, who: Principal) -> None:
-        self._plane = plane
-        self._who = who
-
-    # --- who and whether -----------------------------------------------------------------------------------------
-
-    async def refuse(
-        self,
-        operation: Operation,
-        *,
-        session_id: str | None = None,
-        content: str | None = None,
-        reason: str | None = None,
-    ) -> None:
-        """Raise Forbidden, with an audit row, if the caller's role does not allow the operation whatever its input."""
-        try:
-            check_role(self._who, operation)
-        except Forbidden as error:
-            await self._note_refusal(operation, error, session_id, content, reason)
-            raise
-
-    async def health(self) -> Health:
-        return await self._plane.health(detailed=self.may(Operation.HEALTH_DETAIL))
-
-    async def me(self) -> Me:
-        await self._permit(Operation.ME)
-        return Me(user_id=self._who.user_id, role=self._who.role, workspace_id=self._who.workspace_id)
-
-    # --- reading -------------------------------------------------------------------------------------------------
-
-    async def sessions(
-        self,
-        *,
-        provider: str | None = None,
-        status: SessionStatus | None = None,
-        q: str | None = None,
-        limit: int = PAGE_DEFAULT,
-        cursor: str | None = None,
-    ) -> Page[AgentSession]:
-        await self._permit(Operation.SESSIONS)
-        if self._agent is not None:
-            return await self._own_sessions(provider, status, limit)
-        if not self._sees_all or (provider is not None and not self._sees(provider)):
-            return Page(items=())
-        page = await self._plane.database.sessions.page(
-            provider=provider, status=status, q=q, limit=limit, cursor=cursor
-        )
-        return Page(items=tuple(map(self._as_known_now, page.items)), next_cursor=page.next_cursor)
-
-    async def session(self, session_id: str) -> AgentSession:
-        session_id = whole_id(session_id)
-        await self._permit(Operation.SESSION, session_id)
-        return await self._on_record(session_id)
-
-    async def tree(self) -> tuple[TreeNode, ...]:
-        await self._permit(Operation.TREE)
-        if self._agent is not None:
-            return _subtree(await self._plane.database.sessions.tree(), global_id(INTERNAL_PROVIDER, self._agent))
-        if not self._sees_all:
-            return ()
-        return await self._plane.database.sessions.tree()
-
-    async def messages(
-        self, session_id: str, *, limit: int = PAGE_DEFAULT, before: int | None = None, after: int | None = None
-    ) -> Page[AgentMessage]:
-        session_id = whole_id(session_id)
-        await self._permit(Operation.MESSAGES, session_id)
-        self._visible(session_id)
-        return await self._plane.database.messages.page(session_id, limit=limit, before=before, after=after)
-
-    async def receipts(self, session_id: str) -> tuple[Receipt, ...]:
-        """What became of the messages sent to a session (the newest 500), oldest change first."""
-        session_id = whole_id(session_id)
-        await self._permit(Operation.RECEIPTS, session_id)
-        await self._on_record(session_id)
-        found = await self._plane.database.receipts.of_session(session_id, limit=PAGE_MAX)
-        return tuple(reversed(found))
-
-    async def processes(self, session_id: str) -> tuple[ProcessInfo, ...]:
-        session_id = whole_id(session_id)
-        await self._permit(Operation.PROCESSES, session_id)
-        provider, native = self._provider(session_id)
-        found = await self._plane.registry.call(provider.name, provider.processes(native), timeout=LOOK_TIMEOUT)
-        return tuple(found)
-
-    async def approvals(self, *, state: ApprovalState | None = None) -> Page[Approval]:
-        await self._permit(Operation.APPROVALS)
-        if not self._sees_all:
-            return Page(items=())
-        return await self._plane.database.approvals.page(state=state, limit=PAGE_MAX)
-
-    async def audit(
-        self, filters: AuditFilter | None = None, *, limit: int = PAGE_DEFAULT, cursor: str | None = None
-    ) -> Page[AuditEntry]:
-        await self._permit(Operation.AUDIT)
-        return await self._plane.database.audit.page(
-            self._who.workspace_id, filters or AuditFilter(), limit=limit, cursor=cursor
-        )
-
-    async def audit_verify(self) -> ChainReport:
-        await self._permit(Operation.AUDIT_VERIFY)
-        return await self._plane.database.audit.verify(self._who.workspace_id)
-
-    async def profiles(self) -> tuple[ProfileView, ...]:
-        await self._permit(Operation.PROFILES)
-        return tuple(await self._plane.profiles.list()) if self._sees(INTERNAL_PROVIDER) else ()
-
-    async def providers(self) -> tuple[ProviderView, ...]:
-        """The providers that exist, and how they do."""
-        await self._permit(Operation.PROVIDERS)
-        return self._plane.provider_views(self._who.workspace_id)
-
-    async def tokens(self) -> tuple[TokenInfo, ...]:
-        await self._permit(Operation.TOKENS)
-        return await self._plane.tokens.list(self._who.workspace_id)
-
-    # --- acting --------------------------------------------------------------------------------------------------
 
     async def spawn(
         self,
@@ -425,10 +295,6 @@ class MissionControlService:
             insist=True,
         )
 
-    async def kill_state(self, kill_id: str) -> KillAll:
-        await self._permit(Operation.KILL_STATE)
-        return await self._plane.kill_alls.state(self._who.workspace_id, kill_id)
-
     async def kill_undo(self, kill_id: str) -> KillAll:
         """While it is frozen: let its targets go on. Conflict when it is too late."""
         attempt = Attempt(who=self._who, action=AuditAction.KILL_ALL_UNDO, metadata={"killId": kill_id})
@@ -550,143 +416,8 @@ class MissionControlService:
             attempt, check=check_, act=lambda: self._plane.tokens.revoke(self._who.workspace_id, token_id)
         )
 
-    # --- streams -------------------------------------------------------------------------------------------------
-
-    async def open_stream(
-        self, session_id: str, *, last_event_id: str | None = None, replay: int | None = None
-    ) -> AbstractAsyncContextManager[EventStream]:
-        """One session's encoded events. Raises before anything is sent."""
-        session_id = whole_id(session_id)
-        await self._permit(Operation.STREAM, session_id)
-        await self._on_record(session_id)
-        return self._plane.recorder.stream_session(session_id, last_event_id, replay)
-
-    async def open_events(self, *, last_event_id: str | None = None) -> AbstractAsyncContextManager[EventStream]:
-        """The workspace's encoded events."""
-        await self._permit(Operation.EVENTS)
-        return self._plane.recorder.stream_workspace(last_event_id, workspace_id=self._who.workspace_id)
-
-    @asynccontextmanager
-    async def events(self, *, last_event_id: str | None = None) -> AsyncIterator[AsyncIterator[StreamEvent]]:
-        async with await self.open_events(last_event_id=last_event_id) as subscription:
-            yield _decoded(subscription)
-
-    @asynccontextmanager
-    async def stream(
-        self, session_id: str, *, last_event_id: str | None = None, replay: int | None = None
-    ) -> AsyncIterator[AsyncIterator[StreamEvent]]:
-        async with await self.open_stream(session_id, last_event_id=last_event_id, replay=replay) as subscription:
-            yield _decoded(subscription)
-
     async def close(self) -> None:
         """Nothing to release: the control plane belongs to who made it."""
-
-    # --- inside --------------------------------------------------------------------------------------------------
-
-    @property
-    def _agent(self) -> str | None:
-        """The caller's own native session id, if it is an agent."""
-        return self._who.agent_session_id if self._who.actor_kind is ActorKind.AGENT else None
-
-    @property
-    def _user(self) -> str:
-        return f"{self._who.actor_kind.value}:{self._who.user_id}"
-
-    @property
-    def _sees_all(self) -> bool:
-        """All providers of now belong to the default workspace; another workspace sees none of them."""
-        return self._who.workspace_id == DEFAULT_WORKSPACE
-
-    def _sees(self, provider: str) -> bool:
-        try:
-            return self._plane.registry.entry(provider).workspace_id == self._who.workspace_id
-        except NotFound:
-            # Sessions of a provider that was removed stay on record, for those of the default workspace.
-            return self._sees_all
-
-    def _visible(self, session_id: str) -> None:
-        if not self._sees(split_id(session_id)[0]):
-            raise _no_session()
-
-    async def _on_record(self, session_id: str) -> AgentSession:
-        self._visible(session_id)
-        session = await self._plane.database.sessions.get(session_id)
-        if session is None:
-            raise _no_session()
-        return self._as_known_now(session)
-
-    def _as_known_now(self, session: AgentSession) -> AgentSession:
-        """A session of a provider that does not answer is not claimed to be as it was: its evidence says so."""
-        if session.status.final or self._plane.reachable(session.provider):
-            return session
-        evidence = msgspec.structs.replace(session.evidence, freshness=Freshness.UNREACHABLE)
-        return msgspec.structs.replace(session, evidence=evidence)
-
-    def _provider(self, session_id: str) -> tuple[AgentProvider, str]:
-        self._visible(session_id)
-        return self._plane.registry.of(session_id)
-
-    def may(self, operation: Operation) -> bool:
-        """Whether the caller's role allows it at all."""
-        try:
-            check_role(self._who, operation)
-        except Forbidden:
-            return False
-        return True
-
-    async def _own_sessions(self, provider: str | None, status: SessionStatus | None, limit: int) -> Page[AgentSession]:
-        """What an agent sees: itself and what is below it."""
-        own = global_id(INTERNAL_PROVIDER, self._agent or "")
-        me = await self._plane.database.sessions.get(own)
-        found = [*([] if me is None else [me]), *await self._plane.database.sessions.descendants(own)]
-        wanted = [
-            one
-            for one in found
-            if (provider is None or one.provider == provider) and (status is None or one.status is status)
-        ]
-        return Page(items=tuple(wanted[:limit]))
-
-    async def _permit(self, operation: Operation, session_id: str | None = None) -> None:
-        """Decide about a read. A refusal leaves a row; a permitted read does not."""
-        try:
-            await self._decide(operation, session_id)
-        except Forbidden as error:
-            await self._note_refusal(operation, error, session_id)
-            raise
-
-    async def _decide(self, operation: Operation, session_id: str | None) -> None:
-        check(self._who, operation, self._reach(session_id))
-
-    def _reach(self, session_id: str | None) -> Reach:
-        if self._agent is None or session_id is None:
-            return Reach.NO_TARGET
-        provider, native = split_id(session_id)
-        if provider != INTERNAL_PROVIDER:
-            return Reach.OUTSIDE
-        if native == self._agent:
-            return Reach.SELF
-        return Reach.BELOW if self._plane.in_subtree(self._agent, native) else Reach.OUTSIDE
-
-    async def _note_refusal(
-        self,
-        operation: Operation,
-        error: MissionControlError,
-        session_id: str | None,
-        content: str | None = None,
-        reason: str | None = None,
-    ) -> None:
-        metadata: dict[str, Any] = {"operation": operation.value}
-        if reason:
-            metadata["reason"] = reason
-        attempt = Attempt(
-            who=self._who,
-            action=RULES[operation].action,
-            session_id=None if session_id is None else whole_id(session_id),
-            provider=None if session_id is None else split_id(session_id)[0],
-            content=content,
-            metadata=metadata,
-        )
-        await self._plane.interventions.note(attempt, error)
 
     def _attempt(
         self, action: AuditAction, session_id: str, *, reason: str | None, metadata: dict[str, Any] | None = None
@@ -754,15 +485,6 @@ class MissionControlService:
         raise _error_again(answer.body)
 
 
-def whole_id(session_id: str) -> str:
-    """The control-plane id: one without a provider's name is the built-in provider's."""
-    return global_id(*split_id(session_id))
-
-
-def _no_session() -> NotFound:
-    return NotFound("There is no such session.")
-
-
 def _error_again(body: bytes) -> MissionControlError:
     told = msgspec.json.decode(body)
     error = MissionControlError.__new__(by_code().get(told["code"], MissionControlError))
@@ -770,20 +492,3 @@ def _error_again(body: bytes) -> MissionControlError:
     if isinstance(error, BadInput):
         error.field = str(told["details"].get("field", ""))
     return error
-
-
-def _subtree(nodes: tuple[TreeNode, ...], session_id: str) -> tuple[TreeNode, ...]:
-    todo = list(nodes)
-    while todo:
-        node = todo.pop()
-        if node.session.session_id == session_id:
-            return (node,)
-        todo.extend(node.children)
-    return ()
-
-
-async def _decoded(stream: EventStream) -> AsyncIterator[StreamEvent]:
-    """The events for a listener in this process; like a connection, it ends with an error when the record closes."""
-    async for event in stream:
-        yield event.event
-    raise Unreachable("The control plane closed the stream.")
