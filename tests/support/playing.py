@@ -30,7 +30,7 @@ def spec(**changes: Any) -> SessionSpec:
         "profile": "demo",
         "runtime": "acp",
         "command": ("agent", "--acp"),
-        "cwd": "/work",
+        "cwd": "/project",
         "spawned_at": datetime.fromtimestamp(START, UTC),
         "prompt": "Do it",
     }

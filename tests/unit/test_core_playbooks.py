@@ -215,16 +215,16 @@ def test_vibe_asks_with_the_id_alone() -> None:
             "toolCallId": "b1",
             "title": "bash: make",
             "kind": "execute",
-            "rawInput": {"command": ["make", "all"], "cwd": "/work"},
-            "locations": [{"path": "/work/Makefile"}],
+            "rawInput": {"command": ["make", "all"], "cwd": "/project"},
+            "locations": [{"path": "/project/Makefile"}],
         }
     )
     approval = play.ask(3, toolCallId="b1")
     asked = play.record.approvals[approval][-1]
     assert asked.title == "bash: make"
     assert asked.detail["command"] == "make all"
-    assert asked.detail["cwd"] == "/work"
-    assert asked.detail["path"] == "/work/Makefile"
+    assert asked.detail["cwd"] == "/project"
+    assert asked.detail["path"] == "/project/Makefile"
     assert asked.detail["toolKind"] == "execute"
 
 
