@@ -63,8 +63,8 @@ class ScriptedPlane:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._count = 0
 
-    async def open(self) -> ScriptedPlane:
-        """What the window is given as its opener."""
+    async def open(self) -> Any:
+        """What the window is given as its opener: itself, as a `MissionControl`."""
         self._loop = asyncio.get_running_loop()
         return self
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -68,3 +69,11 @@ def qt(qtbot: Any) -> Any:
 
     theme.set_scheme("light")
     return qtbot
+
+
+@pytest.fixture
+def rig(qt: Any, qapp: Any, tmp_path: Path) -> Any:
+    """The real window on an event loop of its own."""
+    from support.rig import Rig
+
+    return Rig(qapp, tmp_path / "data")

@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import contextlib
 import importlib
+import logging
 import os
 import signal
 import sys
@@ -79,6 +80,23 @@ def headless_seconds(environ: Mapping[str, str]) -> float:
         return HEADLESS_SECONDS
 
 
+def configure_logs() -> None:
+    """Logs go to standard error; MISSION_CONTROL_LOG_LEVEL (debug, info, warning, error) says how many."""
+    if structlog.is_configured():
+        return
+    level = getattr(logging, os.environ.get("MISSION_CONTROL_LOG_LEVEL", "info").upper(), logging.INFO)
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+
+
 def run(argv: Sequence[str], *, in_process: Opener | None = None) -> int:
     """Run the program until its window is closed; returns the exit code.
 
@@ -88,6 +106,7 @@ def run(argv: Sequence[str], *, in_process: Opener | None = None) -> int:
     if arguments.in_process and in_process is None:
         sys.stderr.write("mission-control-desktop: --in-process is not available in this build\n")
         return 2
+    configure_logs()
     headless = is_headless(os.environ)
     if headless:
         os.environ["QT_QPA_PLATFORM"] = "offscreen"
@@ -162,6 +181,7 @@ class Desktop(QObject):
     async def main(self, *, demo: bool = False) -> int:
         """Show the window, connect, and stay until it is closed."""
         self._catch_signals()
+        asyncio.get_running_loop().set_exception_handler(self.failures.on_loop)
         await self.show()
         connecting = self.tasks.start(self._connect_until_done(demo=demo), name="connect")
         try:

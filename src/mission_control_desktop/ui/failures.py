@@ -35,21 +35,27 @@ class Failures(QObject):
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._crash_file: IO[str] | None = None
+        self._before: tuple[Any, Any, Any, Any] | None = None
         self._raised.connect(self.reported, Qt.ConnectionType.QueuedConnection)
 
     def install(self) -> None:
         """Take over the hooks of this process."""
+        self._before = (
+            sys.excepthook,
+            sys.unraisablehook,
+            threading.excepthook,
+            qInstallMessageHandler(self._on_qt),
+        )
         sys.excepthook = self._on_exception
         sys.unraisablehook = self._on_unraisable
         threading.excepthook = self._on_thread
-        qInstallMessageHandler(self._on_qt)
 
     def uninstall(self) -> None:
-        """Give the hooks back."""
-        sys.excepthook = sys.__excepthook__
-        sys.unraisablehook = sys.__unraisablehook__
-        threading.excepthook = threading.__excepthook__
-        qInstallMessageHandler(None)
+        """Give the hooks back to who had them before."""
+        if self._before is not None:
+            sys.excepthook, sys.unraisablehook, threading.excepthook, handler = self._before
+            qInstallMessageHandler(handler)
+            self._before = None
         if self._crash_file is not None:
             faulthandler.disable()
             self._crash_file.close()

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import structlog
-from PySide6.QtCore import QPoint
+from PySide6.QtCore import QEvent, QPoint
 from PySide6.QtGui import QColor, QPainter, QPixmap
 from PySide6.QtWidgets import QApplication, QDialog, QWidget
 
@@ -133,7 +133,7 @@ async def _pictures(desktop: Desktop) -> list[str]:
 
 
 def _shoot(window: QWidget, name: str, dialog: QDialog | None = None) -> str:
-    QApplication.sendPostedEvents()
+    QApplication.sendPostedEvents(None, QEvent.Type.LayoutRequest)
     picture = window.grab()
     if dialog is not None:
         _overlay(picture, dialog.grab())

@@ -84,7 +84,12 @@ class Panels(QObject):
             return
         self._bridge.forget(session_id)
         self._feeds.close_session(session_id)
-        self._tasks.start(panel.close_panel(), name="close panel")
+        self._tasks.start(self._close(panel), name="close panel")
+
+    @staticmethod
+    async def _close(panel: OrchestratorPanel) -> None:
+        await panel.close_panel()
+        panel.deleteLater()
 
     def get(self, session_id: str) -> OrchestratorPanel | None:
         """The open panel of a session."""

@@ -93,7 +93,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("panel.down", "Move &down", Menu.PANELS, ("Ctrl+Alt+Down",), When.PANEL, group=2),
     Command("panel.tab", "Put into the next panel's &tabs", Menu.PANELS, ("Ctrl+Alt+T",), When.PANEL, group=2),
     Command("panel.float", "&Float or dock", Menu.PANELS, ("Ctrl+Alt+F",), When.PANEL, group=3),
-    Command("panel.full_screen", "F&ull screen", Menu.PANELS, ("F11",), When.PANEL, group=3),
+    Command("panel.full_screen", "Full &screen", Menu.PANELS, ("F11",), When.PANEL, group=3),
     *(
         Command(f"layout.{n}", title, Menu.PANELS, (f"Ctrl+Alt+{n}",), When.ALWAYS, group=4)
         for n, title in (
@@ -111,7 +111,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("view.next_region", "Next &region", Menu.VIEW, ("F6",)),
     Command("view.previous_region", "Previous re&gion", Menu.VIEW, ("Shift+F6",)),
     Command("view.filter", "&Filter the roster", Menu.VIEW, ("Ctrl+L",), group=1),
-    Command("view.roster", "&Roster", Menu.VIEW, ("Ctrl+B",), group=1, checkable=True),
+    Command("view.roster", "R&oster", Menu.VIEW, ("Ctrl+B",), group=1, checkable=True),
     Command("view.audit", "&Audit log", Menu.VIEW, ("Ctrl+Shift+A",), group=1, checkable=True),
     Command("view.appearance", "Switch light and &dark", Menu.VIEW, ("Ctrl+Shift+L",), group=2),
     Command("help.keys", "&Keys in effect", Menu.HELP, ("F1", "?")),

@@ -84,7 +84,7 @@ class LocalState:
             raw = self._values.pop(key, None)
             self._changed[key] = None
             if raw is not None:
-                self._changed[f"{key}.damaged"] = raw
+                self._values[f"{key}.damaged"] = self._changed[f"{key}.damaged"] = raw
             self._wake()
 
     # -- audit cache

@@ -10,10 +10,12 @@ import PySide6QtAds as QtAds
 import structlog
 from PySide6.QtCore import QByteArray, QEvent, QObject, QPoint, QRect, Qt, QTimer, Signal, Slot
 from PySide6.QtGui import QDragEnterEvent, QDropEvent, QGuiApplication, QResizeEvent
-from PySide6.QtWidgets import QAbstractButton, QLabel, QSplitter, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QAbstractButton, QApplication, QLabel, QSplitter, QVBoxLayout, QWidget
+from shiboken6 import isValid
 
 from mission_control_desktop.domain.sessions import AgentSession
 from mission_control_desktop.ui import icons, theme, words
+from mission_control_desktop.ui.main_window import grid
 from mission_control_desktop.ui.main_window.dock_style import dock_style_sheet
 from mission_control_desktop.ui.main_window.full_screen import FullScreenHost
 from mission_control_desktop.ui.roster.model import MIME_TYPE
@@ -21,11 +23,6 @@ from mission_control_desktop.ui.roster.model import MIME_TYPE
 log = structlog.get_logger(__name__)
 
 STATE_VERSION = 1
-GRIDS = {1: (1, 1), 2: (2, 1), 4: (2, 2), 6: (3, 2), 9: (3, 3)}
-"""Columns and rows of the grid presets."""
-READABLE_WIDTH = 420
-"""Width of a panel, in device-independent pixels, below which a new row is better than another column."""
-
 PanelFactory = Callable[[AgentSession], QWidget]
 
 
@@ -43,29 +40,11 @@ class _Placeholder(QWidget):
         layout.addWidget(label)
 
 
-def configure_docking() -> None:
-    """Options that must be set before the first manager is made."""
-    flag = QtAds.CDockManager.eConfigFlag
-    for which, on in (
-        (flag.OpaqueSplitterResize, True),
-        (flag.AlwaysShowTabs, True),
-        (flag.AllTabsHaveCloseButton, True),
-        (flag.DockAreaHasCloseButton, False),
-        (flag.DockAreaHasUndockButton, False),
-        (flag.DockAreaHasTabsMenuButton, False),
-        (flag.FocusHighlighting, True),
-        (flag.EqualSplitOnInsertion, True),
-        (flag.FloatingContainerHasWidgetTitle, True),
-        (flag.FloatingContainerHasWidgetIcon, False),
-        (flag.MiddleMouseButtonClosesTab, True),
-        (flag.XmlCompressionEnabled, True),
-        (flag.TabCloseButtonIsToolButton, True),
-    ):
-        QtAds.CDockManager.setConfigFlag(which, on)
-
-
 class PanelGrid(QWidget):
-    """Panels by session id. Closing one ends nothing; it only closes the view."""
+    """Panels by session id. Closing one ends nothing; it only closes the view.
+
+    A panel's widget goes back, without a parent, to whoever made it: `panel_closed` is the time to delete it.
+    """
 
     panel_opened = Signal(str)
     panel_closed = Signal(str)
@@ -79,7 +58,7 @@ class PanelGrid(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         if not PanelGrid._configured:
-            configure_docking()
+            grid.configure_docking()
             PanelGrid._configured = True
         self.setObjectName("panels")
         self.setAcceptDrops(True)
@@ -225,8 +204,14 @@ class PanelGrid(QWidget):
     def _on_closed(self, session_id: str) -> None:
         if self._restoring or session_id not in self._docks:
             return
-        del self._docks[session_id]
+        dock = self._docks.pop(session_id)
         self._titles.pop(session_id, None)
+        content = dock.takeWidget()
+        if content is not None:
+            # Whoever made the panel still has to put its draft away; the dock is deleted before that.
+            content.hide()
+            if isinstance(content, _Placeholder):
+                content.deleteLater()
         if self._current == session_id:
             self._set_current("")
         self.panel_closed.emit(session_id)
@@ -243,92 +228,47 @@ class PanelGrid(QWidget):
         if not self._arranged and len(self._docks) <= 9 and not any(d.isInFloatingContainer() for d in others):
             self._grid(*self._fitting())
             return
-        areas = list(self.manager.openedDockAreas())
-        if not areas:
-            self.manager.addDockWidget(QtAds.CenterDockWidgetArea, dock)
-            return
-        area = max(areas, key=lambda a: a.width() * a.height())
-        if area.width() < 500 and area.height() < 400:
-            self.manager.addDockWidget(QtAds.CenterDockWidgetArea, dock, area)
-        elif area.width() >= area.height():
-            self.manager.addDockWidget(QtAds.RightDockWidgetArea, dock, area)
-        else:
-            self.manager.addDockWidget(QtAds.BottomDockWidgetArea, dock, area)
+        grid.add_beside_largest(self.manager, dock)
 
     def arrange(self, cells: int) -> None:
         """Put all panels into a grid of `cells` (1, 2, 4, 6 or 9); more panels than cells share tabs."""
-        self._grid(*GRIDS[cells])
+        self._grid(*grid.GRIDS[cells])
         self._arranged = cells < len(self._docks)
         self._note_change()
 
     def _fitting(self) -> tuple[int, int]:
-        """Columns and rows for all panels, wide enough to read and never more than two rows if three columns do."""
-        count = len(self._docks)
-        wide = max(1, min(3, self.width() // READABLE_WIDTH))
-        rows = -(-count // wide)
-        if rows > 2:
-            rows = -(-count // 3)
-        return -(-count // rows), rows
+        return grid.fitting(len(self._docks), self.width())
 
     def _grid(self, columns: int, rows: int) -> None:
-        current = self._current
         placed = [i for i in self.open_ids() if self._docks[i].dockAreaWidget() is not None]
         order = placed + [i for i in self._docks if i not in placed]
-        docks = [self._docks[i] for i in order]
-        if not docks:
+        if not order:
             return
         self._shape = (columns, rows)
-        used = min(columns * rows, len(docks))
-        columns = min(columns, -(-used // rows))
-        # Each cell takes a run of neighbours, so that reading order survives a smaller grid.
-        shares = [len(docks) // used + (1 if n < len(docks) % used else 0) for n in range(used)]
-        runs = [docks[sum(shares[:n]) : sum(shares[: n + 1])] for n in range(used)]
+        focus = QApplication.focusWidget()
         self._restoring = True
         self.setUpdatesEnabled(False)
         try:
-            # First the top row, each cell beside the one before; then the rows below.
-            areas: list[Any] = []
-            for n, run in enumerate(runs):
-                if n == 0:
-                    area = self.manager.addDockWidget(QtAds.CenterDockWidgetArea, run[0])
-                elif n < columns:
-                    area = self.manager.addDockWidget(QtAds.RightDockWidgetArea, run[0])
-                else:
-                    area = self.manager.addDockWidget(QtAds.BottomDockWidgetArea, run[0], areas[n - columns])
-                areas.append(area)
-                for dock in run[1:]:
-                    self.manager.addDockWidget(QtAds.CenterDockWidgetArea, dock, area)
-                area.setCurrentIndex(0)
-            self._even(areas)
-            self._structure = self._structure_now()
+            grid.build(self.manager, [self._docks[i] for i in order], columns, rows)
+            self._structure = grid.structure(self.manager, self._docks)
             for splitter in self.manager.findChildren(QSplitter):
                 splitter.splitterMoved.connect(self._on_splitter, Qt.ConnectionType.UniqueConnection)
         finally:
             self._restoring = False
             self.setUpdatesEnabled(True)
-        if current in self._docks:
-            self.activate(current)
-
-    def _even(self, areas: list[Any]) -> None:
-        root = self.manager.rootSplitter()
-        root.setSizes([1000] * root.count())
-        for area in areas:
-            sizes = self.manager.splitterSizes(area)
-            if len(sizes) > 1:
-                self.manager.setSplitterSizes(area, [1000] * len(sizes))
+        if self._current in self._docks:
+            self._docks[self._current].setAsCurrentTab()
+        if focus is not None and isValid(focus) and focus.isVisible():
+            # Moving panels must not take the cursor out of what a person is typing.
+            focus.setFocus(Qt.FocusReason.OtherFocusReason)
 
     def move_panel(self, direction: str) -> None:
         """Move the active panel `left`, `right`, `up` or `down` past its neighbour, or to the edge."""
         dock = self._docks.get(self.current_id)
         if dock is None or dock.isInFloatingContainer():
             return
-        side = {
-            "left": QtAds.LeftDockWidgetArea,
-            "right": QtAds.RightDockWidgetArea,
-            "up": QtAds.TopDockWidgetArea,
-            "down": QtAds.BottomDockWidgetArea,
-        }[direction]
-        neighbour = self._neighbour(dock.dockAreaWidget(), direction)
+        side = grid.SIDES[direction]
+        neighbour = grid.neighbour(self.manager, dock.dockAreaWidget(), direction)
         if neighbour is not None:
             self.manager.addDockWidget(side, dock, neighbour)
         elif len(self._docks) > 1:
@@ -336,27 +276,6 @@ class PanelGrid(QWidget):
         self._arranged = True
         self.activate(dock.objectName())
         self._note_change()
-
-    def _neighbour(self, area: Any, direction: str) -> Any | None:
-        if area is None:
-            return None
-        here = area.geometry().translated(area.parentWidget().mapTo(self.manager, QPoint(0, 0)))
-        best: tuple[int, Any] | None = None
-        for other in self.manager.openedDockAreas():
-            if other is area or other.window() is not area.window():
-                continue
-            there = other.geometry().translated(other.parentWidget().mapTo(self.manager, QPoint(0, 0)))
-            beside = there.top() < here.bottom() and there.bottom() > here.top()
-            over = there.left() < here.right() and there.right() > here.left()
-            gap = {
-                "left": here.left() - there.right() if beside else -9,
-                "right": there.left() - here.right() if beside else -9,
-                "up": here.top() - there.bottom() if over else -9,
-                "down": there.top() - here.bottom() if over else -9,
-            }[direction]
-            if gap >= -8 and (best is None or gap < best[0]):
-                best = (gap, other)
-        return best[1] if best else None
 
     def tab_with_next(self) -> None:
         """Put the active panel into the next panel's tabs."""
@@ -467,30 +386,24 @@ class PanelGrid(QWidget):
             good = bool(self.manager.restoreState(state, STATE_VERSION))
         finally:
             self._restoring = False
+        lost = [i for i, d in self._docks.items() if not good or d.isClosed() or d.dockAreaWidget() is None]
+        self._drop(lost)
         if not good:
-            for session_id, _ in panels:
-                self.close_panel(session_id)
             return False
-        for session_id in [i for i, d in self._docks.items() if d.isClosed() or d.dockAreaWidget() is None]:
-            self.close_panel(session_id)
-            self._docks.pop(session_id, None)
         self._arranged = bool(saved.get("arranged"))
-        self._keep_on_screen()
+        grid.keep_on_screen(self.manager)
         current = saved.get("current")
         self._set_current(current if current in self._docks else "")
         for session_id in self._docks:
             self.panel_opened.emit(session_id)
         return True
 
-    def _keep_on_screen(self) -> None:
-        """Floats whose monitor is gone come to the nearest place that can be seen."""
-        for floating in self.manager.floatingWidgets():
-            frame = floating.frameGeometry()
-            if any(s.availableGeometry().intersects(frame) for s in QGuiApplication.screens()):
-                continue
-            area = QGuiApplication.primaryScreen().availableGeometry()
-            floating.resize(min(frame.width(), area.width()), min(frame.height(), area.height()))
-            floating.move(area.center() - floating.rect().center())
+    def _drop(self, session_ids: list[str]) -> None:
+        """Take docks away that could not be restored; nobody closed them, so nobody is told."""
+        for session_id in session_ids:
+            dock = self._docks.pop(session_id)
+            self._titles.pop(session_id, None)
+            dock.closeDockWidget()
 
     # -- events
 
@@ -516,18 +429,11 @@ class PanelGrid(QWidget):
 
     def _on_settled(self) -> None:
         """A while after the last change: tell whether a person has moved panels, and have it remembered."""
-        now = self._structure_now()
+        now = grid.structure(self.manager, self._docks)
         if now[0] == self._structure[0] and now[1] != self._structure[1]:
             self._arranged = True
         self._structure = now
         self.layout_changed.emit()
-
-    def _structure_now(self) -> tuple[frozenset[str], tuple[tuple[str, ...], ...]]:
-        areas = [
-            tuple(dock.objectName() for dock in area.openedDockWidgets()) for area in self.manager.openedDockAreas()
-        ]
-        floating = [tuple(i for i, dock in self._docks.items() if dock.isInFloatingContainer())]
-        return frozenset(self._docks), tuple(areas + floating)
 
     def _note_change(self, *_ignored: object) -> None:
         if not self._restoring:

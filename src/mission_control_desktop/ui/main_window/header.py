@@ -59,7 +59,8 @@ class StatusCounts(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._counts: list[tuple[SessionStatus, int]] = []
-        self._words = True
+        self.setToolTip("no sessions")
+        self.setAccessibleName("Sessions: none")
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.setMinimumWidth(60)
         theme.signals.theme_changed.connect(self.update)

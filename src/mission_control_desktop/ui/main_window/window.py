@@ -16,8 +16,9 @@ from mission_control_desktop.ui.audit.model import AuditModel
 from mission_control_desktop.ui.commands import CommandActions, When
 from mission_control_desktop.ui.launch.screen import LaunchScreen
 from mission_control_desktop.ui.local_state import LocalState
-from mission_control_desktop.ui.main_window.docks import GRIDS, PanelGrid
+from mission_control_desktop.ui.main_window.docks import PanelGrid
 from mission_control_desktop.ui.main_window.empty import EmptyPanels, Starting
+from mission_control_desktop.ui.main_window.grid import GRIDS
 from mission_control_desktop.ui.main_window.header import Header
 from mission_control_desktop.ui.main_window.notices import Notices
 from mission_control_desktop.ui.roster import RosterPane
@@ -167,7 +168,13 @@ class MainWindow(QMainWindow):
         self.store.sessions_changed.connect(self._on_sessions)
         self.store.sessions_removed.connect(self._on_removed)
         theme.signals.theme_changed.connect(self._on_theme)
-        QApplication.instance().focusChanged.connect(lambda _o, _n: self._conditions())  # type: ignore[union-attr]
+        app = QApplication.instance()
+        if isinstance(app, QApplication):
+            # A method, not a lambda: the application outlives this window.
+            app.focusChanged.connect(self._on_focus_changed)
+
+    def _on_focus_changed(self, _old: QWidget | None, _new: QWidget | None) -> None:
+        self._conditions()
 
     # -- sessions
 
@@ -523,6 +530,11 @@ class MainWindow(QMainWindow):
             return
         event.ignore()
         self.close_requested.emit()
+
+    @property
+    def closing(self) -> bool:
+        """Whether `finish` was called."""
+        return self._closing
 
     def finish(self) -> None:
         """Close for good; the layout is remembered as it stands."""

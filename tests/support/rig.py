@@ -1,0 +1,101 @@
+"""The real window on an event loop, for one test: engine thread, inbox, bridge, local file, all as in the program."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any, TypeVar
+
+import qasync
+from PySide6.QtCore import QCoreApplication, QEvent, Qt
+from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QApplication, QDialog, QWidget
+from shiboken6 import isValid
+
+from mission_control_desktop.ui import theme
+from mission_control_desktop.ui.application import Desktop, Opener
+
+W = TypeVar("W", bound=QWidget)
+
+PATIENCE = 20.0
+
+
+class Rig:
+    """`run` one scenario; `await until(...)` in it polls, it never just waits."""
+
+    def __init__(self, app: QApplication, folder: Path) -> None:
+        self.app = app
+        self.folder = folder
+        self._desks: list[Desktop] = []
+        self.failures: list[str] = []
+        self.expected_failures = False
+
+    def run(self, scenario: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Run a scenario on a Qt event loop of its own; fails on anything that the window reported as failed."""
+        self.app.setQuitOnLastWindowClosed(False)
+        loop = qasync.QEventLoop(self.app)
+        asyncio.set_event_loop(loop)
+        try:
+            with loop:
+                loop.run_until_complete(asyncio.wait_for(self._whole(scenario), 100))
+        finally:
+            asyncio.set_event_loop(None)
+            QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+        if not self.expected_failures:
+            assert self.failures == []
+
+    async def _whole(self, scenario: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        try:
+            await scenario()
+        finally:
+            for desk in self._desks:
+                if isValid(desk.window) and not desk.window.closing:
+                    await desk.close()
+
+    def desktop(self, opener: Opener | None = None, *, url: str | None = None) -> Desktop:
+        """A window, not shown yet."""
+        made = Desktop(self.folder, connect=url, in_process=opener)
+        made.failures.reported.connect(lambda text, details: self.failures.append(f"{text}\n{details}"))
+        made.window.resize(1280, 800)
+        self._desks.append(made)
+        return made
+
+    async def open(self, opener: Opener | None = None, *, url: str | None = None) -> Desktop:
+        """A window that is shown and connected."""
+        made = self.desktop(opener, url=url)
+        await made.show()
+        await made.reach()
+        theme.set_scheme("light")
+        return made
+
+
+async def until(done: Callable[[], Any], what: str = "the awaited state", patience: float = PATIENCE) -> Any:
+    """Poll until something is so; its (true) value."""
+    loop = asyncio.get_running_loop()
+    end = loop.time() + patience
+    while not (value := done()):
+        if loop.time() > end:
+            raise AssertionError(f"{what} did not come within {patience:g} s")
+        await asyncio.sleep(0.01)
+    return value
+
+
+async def dialog(kind: type[W], parent: QWidget) -> W:
+    """The open dialog of a kind, once it is there."""
+
+    def found() -> W | None:
+        return next((d for d in parent.findChildren(kind) if d.isVisible()), None)
+
+    answer: W = await until(found, f"a {kind.__name__}")
+    return answer
+
+
+def press(widget: QWidget, keys: Qt.Key, modifier: Qt.KeyboardModifier = Qt.KeyboardModifier.NoModifier) -> None:
+    """One key press, as a person makes it."""
+    QTest.keyClick(widget, keys, modifier)
+
+
+def dialogs(parent: QWidget) -> list[QDialog]:
+    """All open dialogs."""
+    return [d for d in parent.findChildren(QDialog) if d.isVisible()]

@@ -1,0 +1,130 @@
+"""Starting agents: cards, forms, the server's complaints at their fields."""
+
+from __future__ import annotations
+
+import pytest
+
+from mission_control_desktop.domain.errors import BadInput, Unavailable
+from mission_control_desktop.domain.profiles import LaunchProfile, SpawnRequest
+from mission_control_desktop.ui.launch.profile_form import ProfileForm, parse_command, parse_environment
+from mission_control_desktop.ui.launch.spawn_dialog import SpawnDialog
+from support.rig import Rig, dialog, until
+from support.scripted_plane import ScriptedPlane, session
+
+
+def test_commands_and_environments_are_read_as_a_shell_would() -> None:
+    assert parse_command("my-agent --acp 'a b'") == ("my-agent", "--acp", "a b")
+    assert parse_environment("A=1\n\nB=x=y\n") == {"A": "1", "B": "x=y"}
+    with pytest.raises(BadInput, match="cannot be read"):
+        parse_command("broken 'quote")
+    with pytest.raises(BadInput, match="Line 2"):
+        parse_environment("A=1\nnonsense")
+
+
+def test_the_demo_starts_three_marked_agents(rig: Rig) -> None:
+    async def scenario() -> None:
+        plane = ScriptedPlane()
+        desk = await rig.open(plane.open)
+        launch = desk.window.launch
+        await until(lambda: launch.profile("demo"))
+        launch.form.start.click()
+        await until(lambda: len(desk.window.panels.open_ids()) == 3)
+        spawned = [request for name, request in plane.calls if name == "spawn"]
+        assert all(isinstance(r, SpawnRequest) and r.profile == "demo" for r in spawned)
+        assert desk.window.header.demo.isVisible()
+        assert desk.window.pages.currentWidget() is desk.window.panels
+        await desk.close()
+
+    rig.run(scenario)
+
+
+def test_an_agent_is_started_with_words_and_folder(rig: Rig) -> None:
+    async def scenario() -> None:
+        plane = ScriptedPlane()
+        desk = await rig.open(plane.open)
+        launch, form = desk.window.launch, desk.window.launch.form
+        await until(lambda: launch.profile("claude"))
+        launch.choose("claude")
+        form.prompt.setPlainText("Fix the parser")
+        form.cwd.line.setText("/nowhere")
+        form.title.setText("Parser")
+        plane.fail["spawn"] = BadInput("cwd", "The folder /nowhere does not exist.")
+        form.start.click()
+        label = await until(lambda: form.findChild(type(form.error), "error.cwd"))
+        await until(label.isVisible)
+        assert label.text() == "The folder /nowhere does not exist."
+        assert form.cwd.line.property("invalid") == "true"
+        plane.fail["spawn"] = Unavailable("The record cannot be written.")
+        form.start.click()
+        await until(form.error.isVisible)
+        assert not label.isVisible()
+        del plane.fail["spawn"]
+        form.cwd.line.setText("/tmp")
+        form.start.click()
+        await until(lambda: desk.window.panels.current_id)
+        _, request = (
+            plane.calls[-1] if plane.calls[-1][0] == "spawn" else [c for c in plane.calls if c[0] == "spawn"][-1]
+        )
+        assert (request.profile, request.prompt, request.cwd, request.title) == (
+            "claude",
+            "Fix the parser",
+            "/tmp",
+            "Parser",
+        )
+        assert form.prompt.toPlainText() == ""
+        await desk.close()
+
+    rig.run(scenario)
+
+
+def test_a_profile_of_ones_own(rig: Rig) -> None:
+    async def scenario() -> None:
+        plane = ScriptedPlane()
+        desk = await rig.open(plane.open)
+        launch = desk.window.launch
+        await until(lambda: launch.profile("demo"))
+        launch.own_requested.emit()
+        form = await dialog(ProfileForm, desk.window)
+        form.name.setText("Mine!")
+        form.command.setText("my-agent 'oops")
+        form.save.click()
+        assert form.command.property("invalid") == "true"
+        form.command.setText("my-agent --acp")
+        form.env.setPlainText("KEY=secret")
+        plane.fail["put_profile"] = BadInput("name", "Lower-case letters, please.")
+        form.save.click()
+        await until(lambda: form.name.property("invalid") == "true")
+        del plane.fail["put_profile"]
+        form.name.setText("mine")
+        form.save.click()
+        await until(lambda: launch.profile("mine"))
+        saved = [value for name, value in plane.calls if name == "put_profile"][-1]
+        assert saved == LaunchProfile(name="mine", command=("my-agent", "--acp"), env={"KEY": "secret"})
+        assert launch.form.heading.text() == "mine"
+        launch.form.edit.click()
+        form = await dialog(ProfileForm, desk.window)
+        assert form.name.isReadOnly()
+        assert form.env.toPlainText() == "", "values of the environment never come back"
+        form.remove.click()
+        await until(lambda: not launch.profile("mine"))
+        await desk.close()
+
+    rig.run(scenario)
+
+
+def test_an_agent_below_another_one(rig: Rig) -> None:
+    async def scenario() -> None:
+        plane = ScriptedPlane()
+        plane.tell(session("a", title="Alpha"))
+        desk = await rig.open(plane.open)
+        await until(lambda: desk.window.panels.open_ids() and desk.window.launch.profile("codex"))
+        desk.window.session_action.emit("internal:a", "spawn_below")
+        shown = await dialog(SpawnDialog, desk.window)
+        shown.profile.setCurrentIndex(shown.profile.findText("Codex"))
+        shown.form.start.click()
+        await until(lambda: len(desk.store.sub_agents("internal:a")) == 1)
+        request = [value for name, value in plane.calls if name == "spawn"][-1]
+        assert (request.profile, request.parent_agent_id) == ("codex", "internal:a")
+        await desk.close()
+
+    rig.run(scenario)
