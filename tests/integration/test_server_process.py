@@ -256,15 +256,15 @@ def test_ends_by_itself_when_nobody_needs_it(tmp_path: Path) -> None:
     assert made._process is not None
     try:
         with Listener(client, "/api/mission-control/events"):
-            time.sleep(3)
-            assert made._process.poll() is None  # an open stream is a need
+            with pytest.raises(subprocess.TimeoutExpired):  # an open stream is a need
+                made._process.wait(3)
         from support.orchestration import DOUBLE
 
         profile = {"command": [sys.executable, str(DOUBLE)], "cwd": str(tmp_path)}
         assert client.put("/agents/profiles/double", json=profile).status_code == 200
         session_id = client.post(SESSIONS, json={"profile": "double"}).json()["sessionId"]
-        time.sleep(3)
-        assert made._process.poll() is None  # a living session too
+        with pytest.raises(subprocess.TimeoutExpired):  # a living session too
+            made._process.wait(3)
         client.post(f"{SESSIONS}/{session_id}/kill", json={"reason": "test"})
         assert made._process.wait(15) == 0
         assert not (data_dir / "control-plane.json").exists()
