@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import queue
+import threading
 import time
+import weakref
 from collections import OrderedDict
-from functools import lru_cache
+from functools import lru_cache, partial
 
+import shiboken6
 import structlog
 from pygments.lexer import Lexer
 from pygments.lexers import get_lexer_by_name
 from pygments.token import Token, _TokenType
 from pygments.util import ClassNotFound
-from PySide6.QtCore import QObject, QRunnable, Qt, QThreadPool, Signal
+from PySide6.QtCore import QObject, Qt, Signal
 from PySide6.QtGui import QColor
 
 from mission_control_desktop.ui.theme import Theme
@@ -102,18 +106,26 @@ def spans_of(code: str, language: str, *, polite: bool = False) -> Spans:
     return tuple(spans)
 
 
-class _Job(QRunnable):
-    def __init__(self, owner: Highlighter, code: str, language: str) -> None:
-        super().__init__()
-        self._owner, self._code, self._language = owner, code, language
+_Work = tuple[str, str] | None
+"""Code and language; None ends the worker."""
 
-    def run(self) -> None:
+
+def _work(owner: weakref.ref[Highlighter], todo: queue.Queue[_Work]) -> None:
+    """The worker thread: it holds no owner while it waits, and ends when told to or when its owner is gone."""
+    while (work := todo.get()) is not None:
+        code, language = work
         try:
-            spans = spans_of(self._code, self._language, polite=True)
+            spans = spans_of(code, language, polite=True)
         except Exception as error:  # noqa: BLE001 - lexers are third-party code; uncoloured code is still right
-            log.warning("highlight.failed", language=self._language, error=repr(error))
+            log.warning("highlight.failed", language=language, error=repr(error))
             spans = ()
-        self._owner.computed.emit(self._code, self._language, spans)
+        finally:
+            todo.task_done()
+        highlighter = owner()
+        if highlighter is None or not shiboken6.isValid(highlighter):
+            return
+        highlighter.computed.emit(code, language, spans)
+        del highlighter
 
 
 class Highlighter(QObject):
@@ -127,8 +139,11 @@ class Highlighter(QObject):
         super().__init__(parent)
         self._known: OrderedDict[tuple[str, str], Spans] = OrderedDict()
         self._asked: set[tuple[str, str]] = set()
-        self._pool = QThreadPool(self)
-        self._pool.setMaxThreadCount(1)
+        # Not a QThreadPool: when destroyed it waits for its threads with the interpreter's lock in its hands, which
+        # a running job needs to come to an end.
+        self._todo: queue.Queue[_Work] = queue.Queue()
+        self._worker: threading.Thread | None = None
+        self.destroyed.connect(partial(self._todo.put, None))
         self.computed.connect(self._on_computed, Qt.ConnectionType.QueuedConnection)
 
     def spans(self, code: str, language: str) -> Spans | None:
@@ -141,12 +156,18 @@ class Highlighter(QObject):
             return known
         if key not in self._asked and len(self._asked) < MAX_WAITING:
             self._asked.add(key)
-            self._pool.start(_Job(self, code, language))
+            if self._worker is None:
+                work = threading.Thread(
+                    target=_work, args=(weakref.ref(self), self._todo), name="highlight", daemon=True
+                )
+                self._worker = work
+                work.start()
+            self._todo.put((code, language))
         return None
 
     def wait(self) -> None:
         """Until the worker is idle; what it found comes with the next turn of the event loop."""
-        self._pool.waitForDone()
+        self._todo.join()
 
     def _on_computed(self, code: str, language: str, spans: object) -> None:
         key = (code, language)
