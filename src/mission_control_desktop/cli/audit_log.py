@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 
+from mission_control_desktop.cli.ids import short_ids
 from mission_control_desktop.cli.output import Output, when
 from mission_control_desktop.client.tokens import in_thread, write_private
 from mission_control_desktop.domain.audit import AuditEntry, ChainReport, verify_chain
@@ -58,6 +59,7 @@ async def show(mission_control: MissionControl, args: Namespace, output: Output)
     if output.json:
         output.document({"items": entries})
         return 0
+    short = short_ids(entry.session_id for entry in entries if entry.session_id is not None)
     rows = [
         (
             str(entry.seq),
@@ -65,7 +67,7 @@ async def show(mission_control: MissionControl, args: Namespace, output: Output)
             entry.user_id,
             entry.action.value,
             entry.outcome.value,
-            entry.session_id or "-",
+            short.get(entry.session_id or "", "-"),
             entry.content or str(entry.metadata.get("reason") or ""),
         )
         for entry in entries

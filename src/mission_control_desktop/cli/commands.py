@@ -246,10 +246,11 @@ async def approvals(mc: HttpMissionControl, args: Namespace, output: Output) -> 
         output.document(page)
         return 0
     short = ids.short_ids(approval.approval_id for approval in page.items)
+    sessions = ids.short_ids(approval.session_id for approval in page.items)
     rows = [
         (
             short[approval.approval_id],
-            approval.session_id,
+            sessions[approval.session_id],
             approval.state.value,
             elapsed(approval.created_at),
             ", ".join(option.option_id for option in approval.options),

@@ -103,13 +103,15 @@ async def _inside(client: HttpMissionControl) -> list[Finding]:
         Finding(what="access", verdict=Verdict.OK, detail=f"{me.user_id}, {me.role.value} in {me.workspace_id}")
     ]
     health = await client.health()
-    good = health.status == "ok"
-    details = ", ".join(f"{name}: {value}" for name, value in health.detail.items())
+    record = health.detail.get("record")
+    state, detail = health.status, None
+    if isinstance(record, dict):
+        state, detail = str(record.get("state", state)), record.get("detail")
     findings.append(
         Finding(
             what="record",
-            verdict=Verdict.OK if good else Verdict.BAD,
-            detail=health.status + (f" ({details})" if details else ""),
+            verdict=Verdict.OK if state == "ok" else Verdict.BAD,
+            detail=f"{state}: {detail}" if detail else state,
         )
     )
     for provider in await client.providers():

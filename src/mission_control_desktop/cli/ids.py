@@ -15,7 +15,7 @@ from mission_control_desktop.domain.sessions import INTERNAL_PROVIDER, split_id
 
 MIN_CHARS = 4
 _SHORT = 8
-_NATIVE = re.compile(r"[0-9a-f]{32}(\.\d+)*")
+_NATIVE = re.compile(r"[0-9a-f]{32}(\.[\w-]+)*")
 
 
 def short_ids(ids: Iterable[str]) -> dict[str, str]:

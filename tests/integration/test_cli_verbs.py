@@ -1,0 +1,336 @@
+"""The command line against the real control plane and a real agent process."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+
+from mission_control_desktop.cli.main import main
+from support.control_plane import ControlPlaneProcess
+from support.orchestration import DOUBLE, sweep
+
+T = TypeVar("T")
+
+
+class Shell:
+    """Runs commands in this process, as `mission-control` would."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
+        self._capsys = capsys
+
+    def __call__(self, *words: str) -> tuple[int, str, str]:
+        self._capsys.readouterr()
+        code = main(words)
+        out, err = self._capsys.readouterr()
+        return code, out, err
+
+    def good(self, *words: str) -> str:
+        code, out, err = self(*words)
+        assert code == 0, err
+        return out
+
+    def json(self, *words: str) -> Any:
+        return json.loads(self.good(*words, "--json"))
+
+    def until(self, probe: Callable[[], T | None], what: str) -> T:
+        deadline = time.monotonic() + 40
+        while time.monotonic() < deadline:
+            if found := probe():
+                return found
+        raise AssertionError(f"did not come about: {what}")
+
+    def session(self, session_id: str) -> dict[str, Any]:
+        items = self.json("sessions")["items"]
+        return next(item for item in items if item["sessionId"] == session_id)
+
+    def until_waiting(self, session_id: str, what: str = "operator") -> None:
+        self.until(lambda: self.session(session_id).get("waitingFor") == what, f"waiting for {what}")
+
+
+@pytest.fixture(scope="module")
+def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlaneProcess]:
+    process = ControlPlaneProcess(tmp_path_factory.mktemp("plane") / "data dir").start()
+    yield process
+    process.stop()
+    sweep(process.data_dir)
+
+
+@pytest.fixture
+def shell(
+    plane: ControlPlaneProcess, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Shell]:
+    monkeypatch.setenv("MISSION_CONTROL_DATA_DIR", str(plane.data_dir))
+    monkeypatch.delenv("MISSION_CONTROL_URL", raising=False)
+    monkeypatch.delenv("MISSION_CONTROL_TOKEN", raising=False)
+    found = Shell(capsys)
+    found.good("profiles", "put", "double", "--title", "Scripted", "--", sys.executable, str(DOUBLE), "--steering")
+    yield found
+    found("kill-all", "--scope", "all", "--confirm", "KILL ALL", "--reason", "the test is over")
+
+
+def test_a_session_by_hand(shell: Shell) -> None:
+    session_id = shell.good("spawn", "double", "[words 3 1] [tool]", "--title", "By hand", "--task", "T-1").strip()
+    assert session_id.startswith("internal:")
+    shell.until_waiting(session_id)
+    short = session_id[-8:]
+    table = shell.good("sessions")
+    assert table.splitlines()[0].split() == ["ID", "PROVIDER", "STATUS", "TIME", "TYPE", "TITLE"]
+    assert any(line.startswith(f"{short}  internal  waiting for operator") for line in table.splitlines())
+    assert f"{short}  waiting for operator  By hand" in shell.good("tree")
+    assert {node["session"]["sessionId"] for node in shell.json("tree")["items"]} >= {session_id}
+
+    text = shell.good("tail", session_id.removeprefix("internal:"), "--no-follow")
+    assert "[USER]\n[words 3 1] [tool]" in text
+    assert "[AGENT]\nword0 word1 word2" in text
+    assert "tool call: ls completed" in text
+    lines = [json.loads(line) for line in shell.good("tail", short, "--no-follow", "--json").splitlines()]
+    assert {line["type"] for line in lines} == {"session", "message"}
+
+    receipt = shell.json("inject", short, "[say hello again]")
+    assert receipt["sessionId"] == session_id
+    shell.until(lambda: "answered" in shell.good("receipts", short), "the answer")
+    assert "hello again" in shell.good("tail", short, "--no-follow")
+    assert str(DOUBLE) in shell.good("processes", short)
+
+    assert "paused (freeze)" in shell.good("pause", short, "--reason", "look")
+    assert "queued at position 1" in shell.good("inject", short, "held")
+    held = shell.json("receipts", short)["items"][-1]["injectionId"]
+    assert shell.good("withdraw", short, held[:10]).strip() == "withdrawn"
+    assert session_id in shell.good("resume", short)
+    shell.good("terminate", short)
+    shell.until(lambda: shell.session(session_id)["status"] == "completed", "the end")
+    code, out, err = shell("inject", short, "too late")
+    assert (code, out) == (1, "")
+    assert "has ended" in err
+    assert "-- completed" in shell.good("tail", short)
+
+
+def test_questions(shell: Shell) -> None:
+    session_id = shell.good("spawn", "double", "[permission]").strip()
+    shell.until_waiting(session_id, "approval")
+    (question,) = shell.json("approvals")["items"]
+    assert question["title"] in shell.good("approvals")
+    assert question["approvalId"][-6:] in shell.good("approvals")
+    assert "answered: reject" in shell.good("approvals", "deny", question["approvalId"][-12:])
+    code, _, err = shell("approvals", "allow", question["approvalId"])
+    assert code == 1
+    assert "no longer open" in err
+    assert shell.json("approvals")["items"] == []
+    assert question["approvalId"] in {item["approvalId"] for item in shell.json("approvals", "--state", "all")["items"]}
+
+
+def test_kill_all_tells_what_became_of_each(shell: Shell) -> None:
+    root = shell.good("spawn", "double", "[hang]").strip()
+    child = shell.good("spawn", "double", "[hang]", "--parent", root[-8:]).strip()
+    assert f"└─ {child[-8:]}" in shell.good("tree")
+    code, out, err = shell("kill-all", "--scope", "all", "--confirm", "kill all", "--reason", "x")
+    assert (code, out) == (1, "")
+    assert "KILL ALL" in err
+    out = shell.good("kill-all", "--scope", "internal", "--confirm", "KILL ALL", "--reason", "enough")
+    assert f"{root}  dead" in out
+    assert f"{child}  dead" in out
+    assert out.endswith("2 of 2 dead\n")
+    assert shell.json("kill-all", "--scope", "all", "--confirm", "KILL ALL", "--reason", "none left")["state"] == "done"
+
+
+def test_the_log_goes_out_and_verifies_elsewhere(
+    shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, plane: ControlPlaneProcess
+) -> None:
+    session_id = shell.good("spawn", "double").strip()
+    shell.good("kill", session_id, "--reason", "for the log")
+    assert "for the log" in shell.good("audit", "--action", "kill")
+    assert "valid" in shell.good("audit", "verify")
+    assert shell.json("audit", "verify")["valid"] is True
+    path = tmp_path / "log.jsonl"
+    shell.good("audit", "export", "-o", str(path))
+    assert path.stat().st_mode & 0o777 == 0o600
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [row["seq"] for row in rows] == list(range(1, len(rows) + 1))
+    assert shell.good("audit", "export").startswith(path.read_text())
+    code, out, err = shell("audit", "export", "--session", session_id)
+    assert code == 0
+    assert "do not form a chain" in err
+    assert {json.loads(line)["sessionId"] for line in out.splitlines()} == {session_id}
+    monkeypatch.setenv("MISSION_CONTROL_DATA_DIR", str(tmp_path / "nothing"))
+    assert "valid" in shell.good("audit", "verify", "--file", str(path))
+    rows[1]["userId"] = "somebody"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    code, out, _ = shell("audit", "verify", "--file", str(path))
+    assert code == 1
+    assert "row 2" in out
+
+
+def test_tokens_and_roles(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    code, out, err = shell("token", "create", "--user", "ann", "--role", "observer", "--expires", "1h")
+    assert code == 0
+    token = out.strip()
+    assert token not in err
+    listed = shell.json("token", "list")["items"]
+    (mine,) = [item for item in listed if item["userId"] == "ann"]
+    assert token not in json.dumps(listed)
+    with monkeypatch.context() as as_ann:
+        as_ann.setenv("MISSION_CONTROL_TOKEN", token)
+        shell.good("sessions")
+        code, _, err = shell("spawn", "double")
+        assert code == 1
+        assert "operator" in err
+    shell.good("token", "revoke", mine["id"])
+    monkeypatch.setenv("MISSION_CONTROL_TOKEN", token)
+    code, _, err = shell("sessions")
+    assert code == 1
+    assert token not in err
+
+
+def test_profiles(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MY_KEY", "very-secret")
+    words = (
+        "profiles",
+        "put",
+        "mine",
+        "--env",
+        "MY_KEY",
+        "--env",
+        "A=b",
+        "--cwd",
+        "/tmp",
+        "--",
+        "agent",
+        "--acp",
+        "--json",
+    )
+    assert "agent --acp --json" in shell.good(*words)
+    (mine,) = [item for item in shell.json("profiles")["items"] if item["name"] == "mine"]
+    assert sorted(mine["envNames"]) == ["A", "MY_KEY"]
+    assert "very-secret" not in json.dumps(mine)
+    assert shell("spawn", "mine")[0] in (0, 1)
+    shell.good("profiles", "remove", "mine")
+    code, _, err = shell("profiles", "remove", "mine")
+    assert (code, "mine" in err) == (1, True)
+
+
+def test_what_is_unknown_or_unclear(shell: Shell) -> None:
+    for words in (
+        ("tail", "nothing-like-it"),
+        ("kill", "0" * 32, "--reason", "x"),
+        ("pause", "abc"),
+        ("spawn", "no-such-profile"),
+        ("inject", "nowhere:x", "y"),
+        ("approvals", "allow", "nothing"),
+        ("audit", "--from", "yesterday"),
+        ("sessions", "--provider", "NO SUCH"),
+    ):
+        code, out, err = shell(*words)
+        assert (code, out) == (1, ""), words
+        assert err.startswith("mission-control: ")
+        assert "Traceback" not in err
+
+
+def test_doctor(shell: Shell) -> None:
+    findings = {item["what"]: item for item in shell.json("doctor")["items"]}
+    assert findings["control plane"]["verdict"] == "ok"
+    assert findings["record"]["verdict"] == "ok"
+    assert "admin" in findings["access"]["detail"]
+    assert "provider internal" in findings
+
+
+@pytest.fixture
+def tailing() -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Starts `mission-control tail` as a process of its own; ended with the test, whatever happens."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(*words: str) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "mission_control_desktop", "tail", *words],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def read_until(process: subprocess.Popen[str], words: str) -> str:
+    assert process.stdout is not None
+    text = ""
+    while words not in text:
+        line = process.stdout.readline()
+        assert line, f"ended before {words!r}: {text}"
+        text += line
+    return text
+
+
+def test_tail_follows_and_ends_on_ctrl_c(shell: Shell, tailing: Callable[..., subprocess.Popen[str]]) -> None:
+    session_id = shell.good("spawn", "double", "[words 2 1]").strip()
+    process = tailing(session_id)
+    read_until(process, "-- waiting for operator")
+    shell.good("inject", session_id, "[say more]")
+    read_until(process, "more")
+    read_until(process, "-- waiting for operator")
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=20)
+    assert (process.returncode, err) == (0, "")
+
+
+def test_tail_ends_when_the_session_does(shell: Shell, tailing: Callable[..., subprocess.Popen[str]]) -> None:
+    session_id = shell.good("spawn", "double", "[hang]").strip()
+    process = tailing(session_id, "--json")
+    read_until(process, '"running"')
+    shell.good("kill", session_id, "--reason", "over")
+    out, err = process.communicate(timeout=20)
+    assert (process.returncode, err) == (0, "")
+    last = [json.loads(line) for line in out.splitlines()]
+    assert any(line["type"] == "session" and line["data"]["status"] == "killed" for line in last)
+
+
+def test_a_reader_that_had_enough(shell: Shell, tailing: Callable[..., subprocess.Popen[str]]) -> None:
+    session_id = shell.good("spawn", "double", "[words 400 5]").strip()
+    process = tailing(session_id, "--json")
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.stdout.close()
+    process.stdout = None
+    _, err = process.communicate(timeout=30)
+    assert (process.returncode, err) == (0, "")
+
+
+def test_tail_comes_back_when_the_control_plane_does(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tailing: Callable[..., subprocess.Popen[str]],
+) -> None:
+    plane = ControlPlaneProcess(tmp_path / "data").start()
+    monkeypatch.setenv("MISSION_CONTROL_DATA_DIR", str(plane.data_dir))
+    shell = Shell(capsys)
+    try:
+        shell.good("profiles", "put", "double", "--", sys.executable, str(DOUBLE))
+        session_id = shell.good("spawn", "double", "[words 30 5] [permission] [say the end]").strip()
+        process = tailing(session_id)
+        text = read_until(process, "-- waiting for approval")
+        plane.kill()
+        plane.start("--port", plane.url.rpartition(":")[2])
+        (question,) = shell.until(lambda: shell.json("approvals")["items"], "the question")
+        shell.until(lambda: shell("approvals", "allow", question["approvalId"])[0] == 0, "the answer")
+        text += read_until(process, "-- waiting for operator")
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=20)
+        assert text.count("word29") == 1
+        assert text.count("the end") == 2  # in the question and in the answer
+        assert "trying again" in err
+        shell.good("kill", session_id, "--reason", "over")
+    finally:
+        plane.stop()
+        sweep(plane.data_dir)
