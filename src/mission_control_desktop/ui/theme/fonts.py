@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from PySide6.QtGui import QFont, QFontDatabase, QGuiApplication
 
@@ -36,25 +37,32 @@ metrics = Metrics()
 
 def ui_font(pixels: int = metrics.text, *, bold: bool = False) -> QFont:
     """The window's font. Needs a QGuiApplication."""
-    font = QFont(QGuiApplication.font())
-    _choose(font, _UI_FAMILIES)
-    font.setPixelSize(max(pixels, MINIMUM_PIXELS))
-    font.setWeight(QFont.Weight.DemiBold if bold else QFont.Weight.Normal)
-    return font
+    return QFont(_ui_font(pixels, bold))
 
 
 def mono_font(pixels: int = metrics.text, *, bold: bool = False) -> QFont:
     """For code, commands and ids. Needs a QGuiApplication."""
-    font = QFontDatabase.systemFont(QFontDatabase.SystemFont.FixedFont)
-    _choose(font, _MONO_FAMILIES)
-    font.setPixelSize(max(pixels, MINIMUM_PIXELS))
-    font.setWeight(QFont.Weight.DemiBold if bold else QFont.Weight.Normal)
-    return font
+    return QFont(_mono_font(pixels, bold))
 
 
-def _choose(font: QFont, families: list[str]) -> None:
+# Looking through the installed families takes about a millisecond, and delegates ask for fonts several times a row:
+# each font is made once.
+@lru_cache(maxsize=64)
+def _ui_font(pixels: int, bold: bool) -> QFont:
+    return _made(QFont(QGuiApplication.font()), _UI_FAMILIES, pixels, bold)
+
+
+@lru_cache(maxsize=64)
+def _mono_font(pixels: int, bold: bool) -> QFont:
+    return _made(QFontDatabase.systemFont(QFontDatabase.SystemFont.FixedFont), _MONO_FAMILIES, pixels, bold)
+
+
+def _made(font: QFont, families: list[str], pixels: int, bold: bool) -> QFont:
     """Take the first family that is installed, and let the others stand in for glyphs that it lacks."""
     installed = set(QFontDatabase.families())
     present = [family for family in families if family in installed]
     if present:
         font.setFamilies([*present, *[f for f in font.families() if f not in present]])
+    font.setPixelSize(max(pixels, MINIMUM_PIXELS))
+    font.setWeight(QFont.Weight.DemiBold if bold else QFont.Weight.Normal)
+    return font
