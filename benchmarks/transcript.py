@@ -267,6 +267,24 @@ def streaming(options: argparse.Namespace, watch: Watch) -> dict[str, Any]:
     return result
 
 
+def first_page() -> dict[str, float]:
+    """What opening a panel costs the GUI thread: the newest 200 messages, up to the first paint."""
+    rng, taken = random.Random(3), []
+    for number in range(12):
+        page = [message(session(number).session_id, place, rng) for place in range(1, 201)]
+        begun = time.perf_counter()
+        panel = OrchestratorPanel(session(number), None, MemoryDrafts())  # type: ignore[arg-type]
+        panel.load(page, has_older=False)
+        panel.resize(640, 700)
+        panel.show()
+        while not panel.pane.view.paints:
+            QApplication.processEvents()
+        taken.append((time.perf_counter() - begun) * 1_000)
+        panel.close()
+        panel.deleteLater()
+    return summary(taken)
+
+
 def opening(options: argparse.Namespace) -> dict[str, Any]:
     """One transcript of many messages, all of them loaded."""
     rng = random.Random(2)
@@ -349,6 +367,7 @@ def main() -> None:
         "cpus": os.cpu_count(),
         "load_average": os.getloadavg()[0],
         "streaming": streaming(options, watch),
+        "open_panel_with_200_messages_ms": first_page(),
         "opening": opening(options),
     }
     options.output.parent.mkdir(parents=True, exist_ok=True)

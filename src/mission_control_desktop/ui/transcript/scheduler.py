@@ -8,9 +8,9 @@ from typing import Protocol
 
 from PySide6.QtCore import QObject, Qt, QTimer
 
-HOLD_SECONDS = 0.036
+HOLD_SECONDS = 0.03
 """Least time between two redraws of one panel: with one frame it leaves room below 60 ms from event to paint."""
-BUDGET_SECONDS = 0.004
+BUDGET_SECONDS = 0.006
 """Layout and painting in one frame; what is left over waits for the next."""
 FRAME_MS = 12
 PAINT_SHARE = 2.0
