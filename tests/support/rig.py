@@ -14,7 +14,8 @@ from PySide6.QtWidgets import QApplication, QDialog, QWidget
 from shiboken6 import isValid
 
 from mission_control_desktop.ui import theme
-from mission_control_desktop.ui.application import Desktop, Opener
+from mission_control_desktop.ui.application import Desktop
+from mission_control_desktop.ui.connection import Opener
 
 W = TypeVar("W", bound=QWidget)
 

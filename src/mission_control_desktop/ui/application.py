@@ -5,12 +5,11 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import importlib
 import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +20,14 @@ from PySide6.QtWidgets import QApplication, QMessageBox
 
 from mission_control_desktop import __version__
 from mission_control_desktop.client.engine import EngineHost
-from mission_control_desktop.client.inbox import Inbox
+from mission_control_desktop.client.inbox import Inbox, Link, LinkState
 from mission_control_desktop.client.paths import data_dir
 from mission_control_desktop.domain.errors import MissionControlError
-from mission_control_desktop.domain.mission_control import MissionControl
 from mission_control_desktop.domain.tasks import Tasks
 from mission_control_desktop.ui import icons, theme, words
 from mission_control_desktop.ui.audit.presenter import AuditPresenter
 from mission_control_desktop.ui.bridge import Bridge
+from mission_control_desktop.ui.connection import Connection, Opener, Reached
 from mission_control_desktop.ui.control import GatewayPort, StateDrafts
 from mission_control_desktop.ui.failures import Failures
 from mission_control_desktop.ui.local_state import LocalState
@@ -39,12 +38,12 @@ from mission_control_desktop.ui.sessions import SessionStore
 
 log = structlog.get_logger(__name__)
 
-Opener = Callable[[], Coroutine[Any, Any, MissionControl]]
-
 CLOSING_SAID = "closing_said"
 HEADLESS_SECONDS = 60.0
-_HEAVY = ("mission_control_desktop.client.discovery", "mission_control_desktop.client.http")
-"""Imported after the first paint, off the GUI thread."""
+LOST_AFTER = 3
+"""Attempts of the workspace's stream to come back before the control plane is looked for elsewhere."""
+RECOVER_SECONDS = 5.0
+"""Pause after a search that failed; the next failing attempt of the stream begins another one."""
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
@@ -139,9 +138,7 @@ class Desktop(QObject):
 
     def __init__(self, folder: Path, *, connect: str | None = None, in_process: Opener | None = None) -> None:
         super().__init__()
-        self._folder = folder
-        self._url = connect
-        self._in_process = in_process
+        self._recovering: asyncio.Task[Any] | None = None
         self._closed = asyncio.Event()
         self._retry = asyncio.Event()
         self._notes: list[str] = []
@@ -165,12 +162,14 @@ class Desktop(QObject):
         self.inbox = Inbox()
         self.bridge = Bridge(self.inbox, self)
         self.host = EngineHost(self.inbox, on_error=self.failures.on_task)
+        self._connection = Connection(self.host, folder, url=connect, in_process=in_process)
         self.panels = Panels(
             self.store, GatewayPort(self.host), StateDrafts(self.state), self.host, self.bridge, self.tasks, self
         )
         self.window.panels.set_factory(self.panels.make)
         self.window.panels.panel_closed.connect(self.panels.closed)
         self.presenter = WindowPresenter(self.window, self.host, self.panels, self.bridge, self.inbox, self.tasks)
+        self.presenter.link_changed.connect(self._on_link)
         self.audit = AuditPresenter(self.host, self.store, self.window.audit, self.state, self.tasks)
         self.window.audit_shown.connect(self.audit.reload)
         self.window.close_requested.connect(self._on_close_requested)
@@ -202,39 +201,39 @@ class Desktop(QObject):
 
     async def reach(self) -> None:
         """Find or start the control plane and read what is there. Raises the tree of `domain.errors`."""
-        self.window.starting.show_progress("Looking for the control plane on this computer…")
-        loop = asyncio.get_running_loop()
-        for name in _HEAVY:
-            await loop.run_in_executor(None, importlib.import_module, name)
-        self.host.start()
-        where = self._url or ""
-        if self._in_process is not None:
-            await self.host.connect(self._in_process)
-            where = "inside this program"
-        else:
-            from mission_control_desktop.client.discovery import Discovery, How
+        await self._take(await self._connection.reach(self.window.starting.show_progress))
 
-            self.window.starting.show_progress(
-                f"Reaching {self._url}…" if self._url else "Finding or starting the control plane…"
-            )
-            discovery = Discovery(data_dir=self._folder)
-            endpoint = await self.host.run(lambda: discovery.find_or_start(self._url))
-
-            async def opened() -> MissionControl:
-                return endpoint.open()
-
-            await self.host.connect(opened)
-            where = endpoint.url
-            log.info("connected", url=endpoint.url, how=endpoint.how.value, version=endpoint.version)
-            if endpoint.note:
-                self.window.notices.show_notice(endpoint.note)
-            if endpoint.how is How.STARTED:
-                self.window.statusBar().showMessage(
-                    "The control plane was started; it goes on without this window.", 8000
-                )
-        self.audit.source = where
+    async def _take(self, reached: Reached) -> None:
+        """Read what a control plane has that was just connected."""
+        if reached.note:
+            self.window.notices.show_notice(reached.note)
+        if reached.started:
+            self.window.statusBar().showMessage("The control plane was started; it goes on without this window.", 8000)
+        self.audit.source = reached.where
         self.host.open_workspace()
-        await self.presenter.connected(where)
+        await self.presenter.connected(reached.where)
+
+    # -- the control plane is gone
+
+    def _on_link(self, link: Link) -> None:
+        if link.state is LinkState.RECONNECTING and link.attempt >= LOST_AFTER and self._connection.can_move:
+            if self._recovering is None or self._recovering.done():
+                self._recovering = self.tasks.start(self._recover(), name="find the control plane again")
+        elif link.state is LinkState.CONNECTED:
+            self.window.notices.dismiss("recover")
+
+    async def _recover(self) -> None:
+        """The control plane of this computer may have crashed: the one that is there now (started, if there is none)
+        knows the same sessions, and its agents have gone on."""
+        try:
+            reached = await self._connection.find_again()
+            if reached is not None:
+                await self._take(reached)
+        except MissionControlError as error:
+            self.window.notices.show_notice(
+                f"The control plane is away, agents go on without it: {error.message}", error=True, key="recover"
+            )
+            await asyncio.sleep(RECOVER_SECONDS)
 
     async def _connect_until_done(self, *, demo: bool) -> None:
         while True:

@@ -29,7 +29,7 @@ from mission_control_desktop.domain.mission_control import AuditFilter
 from mission_control_desktop.ui import icons, theme
 from mission_control_desktop.ui.audit.model import AuditColumn, AuditModel
 
-_MIN_WIDTH, _MAX_WIDTH = 520, 960
+_MIN_WIDTH, _MAX_WIDTH = 640, 1040
 
 
 class AuditTable(QTableView):
@@ -170,7 +170,7 @@ class AuditDrawer(QFrame):
         header.setSectionResizeMode(AuditColumn.CONTENT, QHeaderView.ResizeMode.Stretch)
         for column, width in (
             (AuditColumn.TIME, 80),
-            (AuditColumn.PERSON, 76),
+            (AuditColumn.PERSON, 90),
             (AuditColumn.ACTION, 92),
             (AuditColumn.SESSION, 130),
             (AuditColumn.OUTCOME, 78),
@@ -263,7 +263,7 @@ class AuditDrawer(QFrame):
 
     def _places(self) -> tuple[QRect, QRect]:
         parent = self._host
-        width = min(parent.width(), max(_MIN_WIDTH, min(_MAX_WIDTH, parent.width() * 2 // 3)))
+        width = min(parent.width(), max(_MIN_WIDTH, min(_MAX_WIDTH, parent.width() * 11 // 20)))
         target = QRect(parent.width() - width, 0, width, parent.height())
         return target, target.translated(width, 0)
 

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 import structlog
-from PySide6.QtCore import QObject
+from PySide6.QtCore import QObject, Signal
 from PySide6.QtWidgets import QDialog
 
 from mission_control_desktop.client.inbox import WORKSPACE, Inbox, InboxItem, Link, LinkState
@@ -49,6 +49,9 @@ UNDO_SECONDS = 10.0
 
 class WindowPresenter(QObject):
     """One window's actions. Every failure of an action becomes words in the window."""
+
+    link_changed = Signal(object)
+    """A `Link`: how the workspace's stream is doing."""
 
     def __init__(
         self, window: MainWindow, gateway: Gateway, panels: Panels, bridge: Bridge, inbox: Inbox, tasks: Tasks
@@ -163,6 +166,7 @@ class WindowPresenter(QObject):
                 f"The control plane refused the connection: {link.error}", error=True, key="link"
             )
         self._show_connection()
+        self.link_changed.emit(link)
 
     def _show_connection(self) -> None:
         link = self._link

@@ -112,7 +112,9 @@ class RosterDelegate(QStyledItemDelegate):
         if not age or line.width() < 40:
             return
         text = f"seen {age} ago" if session.evidence.freshness is Freshness.LIVE else age
-        self._text(painter, line, text, self._age_color(session), small=True)
+        fits = QFontMetrics(theme.ui_font(theme.metrics.text_small)).horizontalAdvance(text) <= line.width()
+        if fits or session.evidence.freshness is not Freshness.LIVE:
+            self._text(painter, line, text, self._age_color(session), small=True)
 
     def _paint_actions(self, painter: QPainter, rect: QRect, session: AgentSession, state: QStyle.StateFlag) -> None:
         look = theme.current()

@@ -1,0 +1,88 @@
+"""Which control plane the window is connected to, and how it finds it again when it is gone."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from mission_control_desktop.client.engine import EngineHost
+from mission_control_desktop.domain.mission_control import MissionControl
+
+if TYPE_CHECKING:
+    from mission_control_desktop.client.discovery import Endpoint
+
+log = structlog.get_logger(__name__)
+
+Opener = Callable[[], Coroutine[Any, Any, MissionControl]]
+
+_HEAVY = ("mission_control_desktop.client.discovery", "mission_control_desktop.client.http")
+"""Imported after the first paint, off the GUI thread."""
+
+
+@dataclass(frozen=True)
+class Reached:
+    """Where the window is connected now. `note` is for a person; `started` says that the service was started for us."""
+
+    where: str
+    note: str | None = None
+    started: bool = False
+
+
+class Connection:
+    """One window's way to one control plane: named by URL, inside this program, or the one of this computer."""
+
+    def __init__(self, host: EngineHost, folder: Path, *, url: str | None, in_process: Opener | None) -> None:
+        self._host = host
+        self._folder = folder
+        self._url = url
+        self._in_process = in_process
+        self._endpoint: Endpoint | None = None
+
+    @property
+    def can_move(self) -> bool:
+        """Whether the control plane may come back at another address: only the one of this computer does."""
+        return self._url is None and self._in_process is None
+
+    async def reach(self, progress: Callable[[str], None]) -> Reached:
+        """Find, or start, and connect. Raises the tree of `domain.errors`."""
+        progress("Looking for the control plane on this computer…")
+        loop = asyncio.get_running_loop()
+        for name in _HEAVY:
+            await loop.run_in_executor(None, importlib.import_module, name)
+        self._host.start()
+        if self._in_process is not None:
+            await self._host.connect(self._in_process)
+            return Reached("inside this program")
+        progress(f"Reaching {self._url}…" if self._url else "Finding or starting the control plane…")
+        return await self._connect(await self._find())
+
+    async def find_again(self) -> Reached | None:
+        """After the connection was lost: connect to the one that is there now, started if need be. None if it is the
+        same one, whose streams come back by themselves. Raises the tree of `domain.errors`."""
+        before, endpoint = self._endpoint, await self._find()
+        if before is not None and (before.url, before.pid) == (endpoint.url, endpoint.pid):
+            return None
+        return await self._connect(endpoint)
+
+    async def _find(self) -> Endpoint:
+        from mission_control_desktop.client.discovery import Discovery
+
+        discovery = Discovery(data_dir=self._folder)
+        return await self._host.run(lambda: discovery.find_or_start(self._url))
+
+    async def _connect(self, endpoint: Endpoint) -> Reached:
+        from mission_control_desktop.client.discovery import How
+
+        async def opened() -> MissionControl:
+            return endpoint.open()
+
+        await self._host.connect(opened)
+        self._endpoint = endpoint
+        log.info("connected", url=endpoint.url, how=endpoint.how.value, version=endpoint.version)
+        return Reached(endpoint.url, endpoint.note, endpoint.how is How.STARTED)
