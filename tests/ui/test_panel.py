@@ -738,6 +738,22 @@ def test_a_panel_leaves_nothing_behind(qt: Any, run: Run) -> None:
     run(scenario())
 
 
+def test_in_a_small_panel_the_answers_come_first(stage: Stage, qt: Any) -> None:
+    diffs = [{"path": f"/src/{n}.py", "oldText": "a\n" * 9, "newText": "b\n" * 9} for n in range(3)]
+    stage.panel.resize(464, 320)
+    stage.panel.set_approvals([approval(detail={"diffs": diffs, "cwd": "/src"})])
+    bar, composer = stage.panel.approvals, stage.panel.composer
+
+    def all_in_sight() -> bool:
+        bottoms = [button.mapTo(stage.panel, button.rect().bottomLeft()).y() for button in bar.option_buttons()]
+        return (
+            len(bottoms) == 2 and max(bottoms) < composer.geometry().top() <= stage.panel.height() - composer.height()
+        )
+
+    qt.waitUntil(all_in_sight)
+    assert stage.panel.pane.view.height() >= 40
+
+
 @pytest.mark.parametrize("width", [400, 520, 1200])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_it_fits_into_narrow_and_wide_places(stage: Stage, width: int, scheme: Any) -> None:

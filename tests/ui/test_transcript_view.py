@@ -191,6 +191,13 @@ def test_another_width_keeps_the_row_at_the_top(
     assert not is_following(view)
 
 
+def test_a_new_width_is_laid_out_before_it_is_painted(view: TranscriptView, pane: TranscriptPane) -> None:
+    pane.resize(777, 500)
+    pane.grab()
+    assert view._rows.width == view.viewport().width()
+    assert view.layout_of(199)._width == view.viewport().width()
+
+
 def test_another_width_keeps_the_end(view: TranscriptView, pane: TranscriptPane) -> None:
     pane.resize(300, 380)
     view.flush()

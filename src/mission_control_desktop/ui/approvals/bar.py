@@ -186,6 +186,14 @@ class ApprovalBar(QFrame):
             self._detail.most = most
             self._detail.fit()
 
+    def event(self, event: QEvent) -> bool:
+        handled = super().event(event)
+        if event.type() is QEvent.Type.LayoutRequest:
+            # The detail's lines and the buttons' rows change the height that a width needs, which the layout around
+            # remembers; told of it, it does not lay the input over the answers.
+            self.updateGeometry()
+        return handled
+
     def answer_number(self, number: int) -> bool:
         """Choose the answer with this number (from 1), as its key does."""
         shown = self._shown
@@ -336,5 +344,7 @@ def detail_text(detail: dict[str, Any]) -> tuple[str, str]:
             parts.append("\n".join([f"{diff.path}  +{diff.added} −{diff.removed}", *lines]))
     if not parts and detail.get("input"):
         parts.append(clean(json.dumps(detail["input"], indent=2, ensure_ascii=False, default=str)))
-    where = [str(detail[key]) for key in ("cwd", "path") if isinstance(detail.get(key), str) and detail[key]]
+    # A change names its file itself.
+    keys = ("cwd",) if detail.get("diffs") else ("cwd", "path")
+    where = [str(detail[key]) for key in keys if isinstance(detail.get(key), str) and detail[key]]
     return "\n\n".join(parts), "in " + clean(", ".join(where)) if where else ""

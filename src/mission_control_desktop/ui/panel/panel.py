@@ -425,7 +425,7 @@ class OrchestratorPanel(QFrame):
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
-        self.approvals.set_room(self.height() // 4)
+        self.approvals.set_room(self.height() // 6)
 
     # -- painting ----------------------------------------------------------------------------------------------------
 

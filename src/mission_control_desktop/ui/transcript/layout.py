@@ -396,8 +396,8 @@ class TranscriptLayout(QListView):
                 self._rebuild()
                 self._width_stale = False
         if self._width_stale:
-            # Several panels may change at once: each takes its turn.
-            self._request()
+            if self.isVisible():
+                self._scheduler.urgently(self)
         else:
             self._settle_and_draw(whole=True)
 

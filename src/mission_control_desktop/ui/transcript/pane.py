@@ -109,6 +109,8 @@ class TranscriptPane(QWidget):
         self.model = model
         self.view = TranscriptView(scheduler=scheduler, highlighter=highlighter)
         self.view.set_transcript(model)
+        # Where room is short, the question and the input come first.
+        self.view.setMinimumHeight(40)
         self.find_bar = FindBar(self.view)
         self.link_bar = LinkBar()
         self._pill = QPushButton(self.view)

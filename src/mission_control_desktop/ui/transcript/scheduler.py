@@ -13,6 +13,10 @@ HOLD_SECONDS = 0.03
 BUDGET_SECONDS = 0.006
 """Layout and painting in one frame; what is left over waits for the next."""
 FRAME_MS = 12
+URGENT_SECONDS = 0.08
+URGENT_SPAN = 0.25
+"""So much CPU time in this span may be spent at once, without waiting for a frame: for new sizes, which look broken
+until they are laid out. Beyond it (many panels, a window edge being dragged) they wait for their turn like all else."""
 PAINT_SHARE = 2.0
 """Painting beyond this many budgets is paid back by waiting, so that input is never starved."""
 
@@ -36,6 +40,8 @@ class FlushScheduler(QObject):
         self._queue: OrderedDict[Flushed, None] = OrderedDict()
         self._last: dict[Flushed, float] = {}
         self._debt = 0.0
+        self._urgent_since = 0.0
+        self._urgent_spent = 0.0
         self._timer = QTimer(self)
         self._timer.setTimerType(Qt.TimerType.PreciseTimer)
         self._timer.setInterval(FRAME_MS)
@@ -48,6 +54,18 @@ class FlushScheduler(QObject):
         self._queue[item] = None
         if not self._timer.isActive():
             self._timer.start()
+
+    def urgently(self, item: Flushed) -> None:
+        """Flush the item now if that can be afforded, else soon."""
+        now = time.perf_counter()
+        if now - self._urgent_since > URGENT_SPAN:
+            self._urgent_since, self._urgent_spent = now, 0.0
+        if self._urgent_spent > URGENT_SECONDS:
+            self.request(item)
+            return
+        start = time.thread_time()
+        item.flush()
+        self._urgent_spent += time.thread_time() - start
 
     def forget(self, item: Flushed) -> None:
         self._queue.pop(item, None)
