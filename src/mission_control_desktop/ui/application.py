@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import importlib
 import logging
 import os
 import signal
@@ -40,6 +41,8 @@ log = structlog.get_logger(__name__)
 
 CLOSING_SAID = "closing_said"
 HEADLESS_SECONDS = 60.0
+PANEL = "mission_control_desktop.ui.panel.panel"
+"""Imported after the first paint, while the control plane is being reached."""
 LOST_AFTER = 3
 """Attempts of the workspace's stream to come back before the control plane is looked for elsewhere."""
 RECOVER_SECONDS = 5.0
@@ -201,7 +204,15 @@ class Desktop(QObject):
 
     async def reach(self) -> None:
         """Find or start the control plane and read what is there. Raises the tree of `domain.errors`."""
-        await self._take(await self._connection.reach(self.window.starting.show_progress))
+        reached, _ = await asyncio.gather(
+            self._connection.reach(self.window.starting.show_progress), self._import_panel()
+        )
+        await self._take(reached)
+
+    @staticmethod
+    async def _import_panel() -> None:
+        await asyncio.sleep(0)  # the engine's thread begins first
+        importlib.import_module(PANEL)
 
     async def _take(self, reached: Reached) -> None:
         """Read what a control plane has that was just connected."""
@@ -250,7 +261,7 @@ class Desktop(QObject):
                 self.window.notices.dismiss("connect")
             else:
                 break
-        if demo and not any(words.is_demo(s) for s in self.store.live()):
+        if demo and not self.store.demo_count:
             self.presenter.start_demo()
 
     async def close(self) -> None:
@@ -267,7 +278,7 @@ class Desktop(QObject):
     # -- closing
 
     def _on_close_requested(self) -> None:
-        live = len(self.store.live())
+        live = self.store.live_count
         if not live or self.state.get(CLOSING_SAID):
             self._closed.set()
             return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import structlog
 from PySide6.QtCore import QObject, Signal
@@ -14,10 +15,12 @@ from mission_control_desktop.domain.events import EventType, StreamEvent
 from mission_control_desktop.domain.sessions import AgentSession
 from mission_control_desktop.domain.tasks import Tasks
 from mission_control_desktop.ui.bridge import Bridge
-from mission_control_desktop.ui.panel.panel import OrchestratorPanel
 from mission_control_desktop.ui.panel.port import DraftStore, PanelPort
 from mission_control_desktop.ui.ports import SessionFeeds
 from mission_control_desktop.ui.sessions import SessionStore
+
+if TYPE_CHECKING:
+    from mission_control_desktop.ui.panel.panel import OrchestratorPanel
 
 log = structlog.get_logger(__name__)
 
@@ -51,6 +54,9 @@ class Panels(QObject):
 
     def make(self, session: AgentSession) -> QWidget:
         """A panel for a session, its stream opened."""
+        # Here, and not above: what a panel needs takes longer to import than all of the first paint.
+        from mission_control_desktop.ui.panel.panel import OrchestratorPanel
+
         session_id = session.session_id
         panel = OrchestratorPanel(session, self._port, self._drafts, may_act=self._may_act)
         panel.session_wanted.connect(self.session_wanted)

@@ -15,6 +15,7 @@ from mission_control_desktop.domain.audit import AuditEntry
 from mission_control_desktop.domain.events import ProviderHealth, StreamEvent
 from mission_control_desktop.domain.kill import KillAll
 from mission_control_desktop.domain.sessions import AgentSession, SessionStatus, WaitingFor
+from mission_control_desktop.ui import words
 
 
 class SessionStore(QObject):
@@ -37,6 +38,8 @@ class SessionStore(QObject):
         self.kills: dict[str, KillAll] = {}
         self.health: dict[str, ProviderHealth] = {}
         self.counts: Counter[SessionStatus] = Counter()
+        self.demo_count = 0
+        """Sessions of the demo mission that have not ended."""
         self._children: dict[str, set[str]] = {}
         self._seen_failures: set[str] = set()
         self._failed: dict[str, None] = {}
@@ -90,6 +93,7 @@ class SessionStore(QObject):
         old = self.sessions.get(session.session_id)
         if old == session:
             return False
+        self.demo_count += _live_demo(session) - _live_demo(old)
         if old is not None:
             self.counts[old.status] -= 1
             if old.parent_session_id and old.parent_session_id != session.parent_session_id:
@@ -112,6 +116,7 @@ class SessionStore(QObject):
         gone = [session_id for session_id in self.sessions if session_id not in keep]
         for session_id in gone:
             session = self.sessions.pop(session_id)
+            self.demo_count -= _live_demo(session)
             self.counts[session.status] -= 1
             self._failed.pop(session_id, None)
             if session.parent_session_id:
@@ -143,6 +148,11 @@ class SessionStore(QObject):
                     todo.append(child.session_id)
         return list(found.values())
 
+    @property
+    def live_count(self) -> int:
+        """How many sessions have not ended."""
+        return sum(count for status, count in self.counts.items() if not status.final)
+
     def live(self, provider: str | None = None) -> list[AgentSession]:
         """Sessions that have not ended, of one provider or of all."""
         return [
@@ -173,3 +183,7 @@ class SessionStore(QObject):
         if session_id in self._failed and session_id not in self._seen_failures:
             self._seen_failures.add(session_id)
             self.attention_changed.emit()
+
+
+def _live_demo(session: AgentSession | None) -> int:
+    return int(session is not None and not session.status.final and words.is_demo(session))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import PySide6QtAds as QtAds
@@ -136,6 +136,21 @@ class PanelGrid(QWidget):
             self.activate(session_id)
         self._note_change()
         return self.panel(session_id)
+
+    def open_all(self, sessions: Sequence[AgentSession]) -> None:
+        """Open several panels at once, without taking the focus: the grid is built one time."""
+        fresh = [s for s in sessions if s.session_id not in self._docks]
+        if len(fresh) < 2 or self._arranged or len(self._docks) + len(fresh) > max(grid.GRIDS):
+            for session in fresh:
+                self.open(session, focus=False)
+            return
+        for session in fresh:
+            self._make(session.session_id, words.name(session))
+        self._grid(*self._fitting())
+        for session in fresh:
+            self.panel_opened.emit(session.session_id)
+            self.show_session(session)
+        self._note_change()
 
     def show_session(self, session: AgentSession) -> None:
         """Take a session's newest state: title, shape, and the panel in place of its placeholder."""

@@ -10,7 +10,7 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QSizePol
 
 from mission_control_desktop.client.inbox import LinkState
 from mission_control_desktop.domain.sessions import SessionStatus
-from mission_control_desktop.ui import icons, theme, words
+from mission_control_desktop.ui import icons, theme
 from mission_control_desktop.ui.commands import CommandActions
 from mission_control_desktop.ui.sessions import SessionStore
 
@@ -242,7 +242,7 @@ class Header(QFrame):
     def refresh(self) -> None:
         """Take the numbers from the store."""
         self.counts.set_counts(dict(self._store.counts))
-        self.demo.setVisible(any(words.is_demo(s) for s in self._store.live()))
+        self.demo.setVisible(self._store.demo_count > 0)
         needed = len(self._store.attention())
         if needed:
             self.attention.setText(f"{needed} needs you" if needed == 1 else f"{needed} need you")

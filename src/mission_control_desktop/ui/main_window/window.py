@@ -219,16 +219,17 @@ class MainWindow(QMainWindow):
 
     def _on_sessions(self, session_ids: list[str]) -> None:
         opened = set(self.panels.open_ids())
+        wanted: list[AgentSession] = []
         for session_id in session_ids:
             session = self.store.sessions.get(session_id)
             if session is None:
                 continue
             if session_id in opened:
                 self.panels.show_session(session)
-            elif self._opens_by_itself(session, len(opened)):
-                self.panels.open(session, focus=False)
-                opened.add(session_id)
-        self.empty.set_live(len(self.store.live()))
+            elif self._opens_by_itself(session, len(opened) + len(wanted)):
+                wanted.append(session)
+        self.panels.open_all(wanted)
+        self.empty.set_live(self.store.live_count)
         self._show_page()
         self._conditions()
 

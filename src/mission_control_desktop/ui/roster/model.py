@@ -39,6 +39,8 @@ class Column(IntEnum):
     ACTIONS = 5
 
 
+RESET_FROM = 48
+"""A batch with more new sessions than this is one reset: row by row would take longer than a frame."""
 TITLES = ("Session", "Status", "Provider", "Elapsed", "Last sign", "")
 
 
@@ -82,7 +84,7 @@ class RosterModel(QAbstractItemModel):
     def put(self, sessions: Iterable[AgentSession]) -> None:
         """Insert or update sessions."""
         items = list(sessions)
-        if not self._nodes and len(items) > 50:
+        if sum(session.session_id not in self._nodes for session in items) > RESET_FROM:
             self.beginResetModel()
             for session in items:
                 self._put(session, quiet=True)
@@ -219,6 +221,10 @@ class RosterModel(QAbstractItemModel):
         node = self._nodes.get(session_id)
         return self._index_of(node) if node is not None else QModelIndex()
 
+    def sessions(self) -> Iterable[AgentSession]:
+        """All sessions, in no order."""
+        return map(_session, self._nodes.values())
+
     def __len__(self) -> int:
         return len(self._nodes)
 
@@ -346,6 +352,7 @@ class RosterFilterModel(QSortFilterProxyModel):
     def __init__(self, model: RosterModel, parent: QObject | None = None) -> None:
         self._model = model
         self._filter = SessionFilter()
+        self._all_pass = True
         super().__init__(parent)
         self.setRecursiveFilteringEnabled(True)
         self.setSourceModel(model)
@@ -360,13 +367,18 @@ class RosterFilterModel(QSortFilterProxyModel):
             return
         self.beginFilterChange()
         self._filter = wanted
+        self._all_pass = wanted.empty
         self.endFilterChange(QSortFilterProxyModel.Direction.Rows)
 
     def filterAcceptsRow(self, source_row: int, source_parent: Index) -> bool:
-        if self._filter.empty:
+        if self._all_pass:
             return True
         session = self._model.session_at(self._model.index(source_row, 0, source_parent))
         return session is not None and self._filter.matches(session)
+
+    def matches(self) -> int:
+        """How many sessions pass by themselves."""
+        return len(self._model) if self._all_pass else sum(map(self._filter.matches, self._model.sessions()))
 
     def session_at(self, index: Index) -> AgentSession | None:
         """The session behind an index of this model."""

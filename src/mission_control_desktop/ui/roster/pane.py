@@ -174,6 +174,9 @@ class RosterPane(QFrame):
         super().__init__(parent)
         self.setObjectName("roster")
         self._store = store
+        # A reset of the model forgets both; they are put back afterwards.
+        self._open_branches: dict[str, None] = {}
+        self._chosen = ""
         self.model = RosterModel(parent=self)
         self.filtered = RosterFilterModel(self.model, self)
         self.tree = RosterTree(self.filtered, self)
@@ -233,7 +236,9 @@ class RosterPane(QFrame):
             (self.tree.menu_requested, self.menu_requested),
         ):
             signal.connect(own)
-        self.tree.selectionModel().currentChanged.connect(lambda _new, _old: self.selection_changed.emit())
+        self.tree.selectionModel().currentChanged.connect(self._on_current)
+        self.tree.expanded.connect(self._on_expanded)
+        self.tree.collapsed.connect(self._on_collapsed)
         store.sessions_changed.connect(self._on_changed)
         store.sessions_removed.connect(self._on_removed)
         self.filtered.rowsInserted.connect(self._on_rows)
@@ -255,7 +260,7 @@ class RosterPane(QFrame):
         """Put the filter line into effect now."""
         self._filter_later.stop()
         self.filtered.set_filter(parse_filter(self.filter_line.text(), live_only=self.live_only.isChecked()))
-        if not self.filtered.session_filter.empty:
+        if not self.filtered.session_filter.empty and self.filtered.matches() <= _EXPAND_UP_TO:
             self.tree.expandAll()
         self._show_state()
 
@@ -291,7 +296,26 @@ class RosterPane(QFrame):
     def _on_reset(self) -> None:
         if len(self.model) <= _EXPAND_UP_TO:
             self.tree.expandAll()
+        else:
+            for session_id in self._open_branches:
+                if (index := self.filtered.index_for(session_id)).isValid():
+                    self.tree.expand(index)
+        if self._chosen:
+            self.tree.select(self._chosen)
         self._show_state()
+
+    def _on_expanded(self, index: QModelIndex) -> None:
+        if (session := self.filtered.session_at(index)) is not None:
+            self._open_branches[session.session_id] = None
+
+    def _on_collapsed(self, index: QModelIndex) -> None:
+        if (session := self.filtered.session_at(index)) is not None:
+            self._open_branches.pop(session.session_id, None)
+
+    def _on_current(self, index: QModelIndex, _before: QModelIndex) -> None:
+        if (session := self.filtered.session_at(index)) is not None:
+            self._chosen = session.session_id
+        self.selection_changed.emit()
 
     def _show_state(self) -> None:
         total, shown = len(self.model), self.filtered.rowCount()
