@@ -113,16 +113,10 @@ def test_the_demo_streams_and_outlives_the_window(rig: Rig, plane: ControlPlaneP
         await desk.close()
 
     rig.run(first)
-    assert any("agent.py" in " ".join(p.cmdline()) for p in psutil.process_iter() if _readable(p)), "agents live on"
+    keepers = [p for p in processes_of(rig.folder) if "keeper" in " ".join(p.cmdline())]
+    assert len(keepers) >= 3
+    assert all(keeper.children() for keeper in keepers[:3]), "agents live on without a window"
     rig.run(second)
-
-
-def _readable(process: psutil.Process) -> bool:
-    try:
-        process.cmdline()
-    except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
-        return False
-    return True
 
 
 def test_pause_resume_message_and_kill_reach_the_agent(rig: Rig, plane: ControlPlaneProcess) -> None:
