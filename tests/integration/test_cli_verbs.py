@@ -241,6 +241,11 @@ def test_doctor(shell: Shell) -> None:
     assert "provider internal" in findings
 
 
+def hear_ctrl_c() -> None:
+    """A suite that runs in the background of a shell ignores SIGINT, and so would what it starts."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.fixture
 def tailing() -> Iterator[Callable[..., subprocess.Popen[str]]]:
     """Starts `mission-control tail` as a process of its own; ended with the test, whatever happens."""
@@ -252,6 +257,7 @@ def tailing() -> Iterator[Callable[..., subprocess.Popen[str]]]:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            preexec_fn=hear_ctrl_c,
         )
         started.append(process)
         return process
