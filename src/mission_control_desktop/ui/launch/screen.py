@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
+from pathlib import Path
 
 from PySide6.QtCore import QSize, Qt, Signal
 from PySide6.QtGui import QKeyEvent
@@ -26,7 +28,7 @@ from mission_control_desktop.ui.launch.start_form import StartForm
 class Card(QPushButton):
     """One agent that can be started: name, command, version."""
 
-    def __init__(self, title: str, detail: str, note: str, icon_name: str, *, demo: bool = False) -> None:
+    def __init__(self, title: str, words: Sequence[str], note: str, icon_name: str, *, demo: bool = False) -> None:
         super().__init__()
         self.setCheckable(True)
         self.setProperty("kind", "card")
@@ -45,11 +47,11 @@ class Card(QPushButton):
             tag.setProperty("tone", "demo")
             head.addWidget(tag, 0, Qt.AlignmentFlag.AlignVCenter)
         head.addStretch(1)
-        command = QLabel(detail)
+        command = QLabel(short_command(words))
         command.setFont(theme.mono_font(theme.metrics.text_small))
         command.setTextFormat(Qt.TextFormat.PlainText)
         command.setProperty("tone", "muted")
-        command.setToolTip(detail)
+        command.setToolTip(shlex.join(words))
         command.setSizePolicy(command.sizePolicy().Policy.Ignored, command.sizePolicy().Policy.Preferred)
         below = QLabel(note)
         below.setProperty("tone", "small")
@@ -78,6 +80,11 @@ class Card(QPushButton):
 
     def minimumSizeHint(self) -> QSize:
         return QSize(200, self.sizeHint().height())
+
+
+def short_command(words: Sequence[str]) -> str:
+    """A command as a person knows it: programs and scripts by name, not by where they lie."""
+    return " ".join(Path(word).name if word.startswith("/") else word for word in words)
 
 
 class LaunchScreen(QFrame):
@@ -167,7 +174,7 @@ class LaunchScreen(QFrame):
         if first:
             self.title.setText("Start your first agent")
             self.subtitle.setText(
-                "These agents were found on this computer. No account is needed here: each agent uses its own. "
+                "Agents found on this computer are offered here. No account is needed: each agent uses its own. "
                 "To look around first, start the demo mission."
             )
         else:
@@ -246,7 +253,7 @@ class LaunchScreen(QFrame):
             self._cards[had_focus].setFocus()
 
     def _add(self, profile: ProfileView, title: str, note: str, icon_name: str) -> None:
-        card = Card(title, " ".join(profile.command), note, icon_name, demo=profile.demo)
+        card = Card(title, profile.command, note, icon_name, demo=profile.demo)
         card.setObjectName(f"card.{profile.name}")
         self._cards[profile.name] = card
         self._group.addButton(card)

@@ -177,7 +177,7 @@ class StartForm(QWidget):
         self._fields.setVisible(profile is not None and not demo)
         self.start.setVisible(profile is not None)
         self.edit.setVisible(profile is not None and not demo and self._parent_session is None)
-        self.command.setVisible(profile is not None)
+        self.command.setVisible(profile is not None and not demo)
         if changed:
             self._errors.clear()
             self.error.hide()
