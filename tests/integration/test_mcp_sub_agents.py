@@ -94,7 +94,7 @@ def test_an_agent_starts_messages_and_waits_for_a_sub_agent(person: Person) -> N
     assert "one done" in said
     assert "two done" in said
     assert "were reported" in said
-    first, second = sorted(person.children(parent), key=lambda one: str(one["sessionId"]))
+    first, second = sorted(person.children(parent), key=lambda one: str(one["spawnedAt"]))
     assert (first["title"], second["title"]) == ("first", "second")
     assert first["missionId"] == "m-7"
     assert first["metadata"]["profile"] == "double"
