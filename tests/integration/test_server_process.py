@@ -255,9 +255,9 @@ def test_ends_by_itself_when_nobody_needs_it(tmp_path: Path) -> None:
     client = httpx.Client(base_url=made.url, headers={"Authorization": f"Bearer {made.token}"}, trust_env=False)
     assert made._process is not None
     try:
-        with Listener(client, "/api/mission-control/events"):
-            with pytest.raises(subprocess.TimeoutExpired):  # an open stream is a need
-                made._process.wait(3)
+        # An open stream is a need.
+        with Listener(client, "/api/mission-control/events"), pytest.raises(subprocess.TimeoutExpired):
+            made._process.wait(3)
         from support.orchestration import DOUBLE
 
         profile = {"command": [sys.executable, str(DOUBLE)], "cwd": str(tmp_path)}

@@ -89,7 +89,9 @@ KNOWN: tuple[Known, ...] = (
             second_prompt="interrupts",
             ignores_eof=True,  # while a tool runs; after a cancel it ends within half a second
             load_fails=True,
-            notes=("In a folder that it does not trust, this agent starts no MCP server and so no sub-agents of ours.",),
+            notes=(
+                "In a folder that it does not trust, this agent starts no MCP server and so no sub-agents of ours.",
+            ),
         ),
     ),
     Known(name="kimi", quirks=Quirks(second_prompt="refused", resume_repeats=True)),
