@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import ast
 import re
+import tomllib
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-
-import pytest
 
 ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src" / "mission_control_desktop"
@@ -113,7 +112,6 @@ def test_the_lock_names_no_place_and_every_hash() -> None:
 
 
 def test_the_lock_has_what_the_project_asks_for() -> None:
-    tomllib = pytest.importorskip("tomllib")
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     locked = {
         match[1].lower().replace("_", "-")

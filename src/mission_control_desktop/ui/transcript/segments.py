@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -63,7 +64,7 @@ class Painting:
     hovered: bool = False
 
 
-class Segment:
+class Segment(ABC):
     """A piece of a row. `y` is set by the row, relative to it."""
 
     gap = BLOCK_GAP
@@ -81,13 +82,13 @@ class Segment:
         self.document_at = QPointF(0, 0)
         """Where the document starts, relative to the segment."""
 
+    @abstractmethod
     def lay_out(self, width: int) -> None:
         """Set `width` and `height`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def paint(self, painting: Painting) -> None:
         """Paint with the origin at the segment's top left corner."""
-        raise NotImplementedError
 
     def spoken_action(self) -> str:
         """What a click does, in words."""
