@@ -6,6 +6,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 export QT_QPA_PLATFORM="${QT_QPA_PLATFORM:-offscreen}"
 unset MISSION_CONTROL_URL MISSION_CONTROL_TOKEN MISSION_CONTROL_DATA_DIR
+# It changes how the scripted agents write (a line in two writes, no lock): everybody tests the same.
+unset PYTHONUNBUFFERED
 python=.venv/bin/python
 workers=${TEST_WORKERS:-2}
 
