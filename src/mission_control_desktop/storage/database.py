@@ -153,7 +153,7 @@ def _postgresql_engines(url: URL) -> tuple[Engine, Engine]:
         reader = create_engine(url, pool_size=READERS, isolation_level="REPEATABLE READ", pool_pre_ping=True, **common)
     except ModuleNotFoundError as error:
         raise Unavailable(
-            "PostgreSQL needs its driver: install mission-control-desktop with the extra `postgres`."
+            "PostgreSQL needs its driver: install mission-control-desktop with the extra `team`."
         ) from error
     return writer, reader
 

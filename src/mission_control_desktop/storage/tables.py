@@ -49,6 +49,7 @@ sessions = Table(
     Column("session_id", String, nullable=False, unique=True),
     Column("parent_session_id", String, index=True),
     Column("provider", String, nullable=False),
+    Column("workspace_id", String, nullable=False, server_default="default", index=True),
     Column("mission_id", String, index=True),
     Column("task_id", String),
     Column("task_source", String, server_default="internal"),
@@ -102,6 +103,7 @@ messages = Table(
     Column("first_seq", BigInteger, nullable=False),
     Column("last_seq", BigInteger, nullable=False),
     Index("ix_agent_conversation_messages_session_id_timestamp", "session_id", "timestamp"),
+    Index("ix_agent_conversation_messages_timestamp", "timestamp"),
     Index("ix_agent_conversation_messages_session_id_first_seq", "session_id", "first_seq", unique=True),
     Index("ix_agent_conversation_messages_session_id_last_seq", "session_id", "last_seq"),
 )
@@ -205,6 +207,38 @@ audit_log = Table(
 
 `intent_id` repeats `metadata.intentId` so that open intents are found by an index; the chain covers the metadata."""
 
+audit_heads = Table(
+    "operator_audit_heads",
+    metadata,
+    Column("workspace_id", String, primary_key=True),
+    Column("seq", BigInteger, nullable=False),
+    Column("hash", String, nullable=False),
+    Column("key_id", String),
+    Column("mac", LargeBinary),
+)
+"""Where each workspace's chain ends, authenticated with a key that is not in the database: a chain alone cannot tell
+that its last rows are gone, or that all of it was computed anew."""
+
+workspaces = Table(
+    "workspaces",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("message_retention_days", Integer),
+)
+"""`message_retention_days` NULL: the default period."""
+
+members = Table(
+    "workspace_members",
+    metadata,
+    Column("workspace_id", String, primary_key=True),
+    Column("user_id", String, primary_key=True),
+    Column("role", String, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
+)
+"""Who is in a workspace, and the highest role that a token of theirs can have."""
+
 tokens = Table(
     "tokens",
     metadata,
@@ -225,8 +259,9 @@ launch_profiles = Table(
     metadata,
     Column("name", String, primary_key=True),
     Column("body", JSON, nullable=False),
+    Column("sealed_env", LargeBinary),
 )
-"""`body` holds the environment too, in clear: until stored secrets are sealed, the file's mode (0600) protects it."""
+"""`body` without the environment, which may hold secrets: that is sealed bytes in `sealed_env`."""
 
 provider_configs = Table(
     "agent_provider_configs",
@@ -237,12 +272,14 @@ provider_configs = Table(
     Column("provider", String, nullable=False),
     Column("gateway_url", String, nullable=False),
     Column("credentials", LargeBinary),
+    Column("adapter_secrets", LargeBinary),
     Column("is_active", Boolean, nullable=False, server_default=text("true")),
     Column("created_at", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
     UniqueConstraint("workspace_id", "name"),
 )
-"""`credentials` are sealed bytes: whoever stores them encrypts them first."""
+"""`credentials` are sealed bytes, and so are `adapter_secrets`: what an adapter made itself and must keep (a device's
+identity, a token that the gateway gave it). Whoever stores them encrypts them first."""
 
 idempotency_keys = Table(
     "idempotency_keys",

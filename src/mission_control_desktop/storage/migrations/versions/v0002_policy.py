@@ -1,0 +1,47 @@
+"""People in workspaces, sealed secrets, the authenticated end of the audit chain, retention.
+
+Revision: 0002, from 0001
+"""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0002"
+down_revision = "0001"
+branch_labels = None
+depends_on = None
+
+TIME = sa.DateTime(timezone=True)
+
+
+def upgrade() -> None:
+    op.add_column("agent_session_tree", sa.Column("workspace_id", sa.String, nullable=False, server_default="default"))
+    op.create_index("ix_agent_session_tree_workspace_id", "agent_session_tree", ["workspace_id"])
+    op.create_index("ix_agent_conversation_messages_timestamp", "agent_conversation_messages", ["timestamp"])
+    op.add_column("launch_profiles", sa.Column("sealed_env", sa.LargeBinary))
+    op.add_column("agent_provider_configs", sa.Column("adapter_secrets", sa.LargeBinary))
+    op.create_table(
+        "operator_audit_heads",
+        sa.Column("workspace_id", sa.String, nullable=False),
+        sa.Column("seq", sa.BigInteger, nullable=False),
+        sa.Column("hash", sa.String, nullable=False),
+        sa.Column("key_id", sa.String),
+        sa.Column("mac", sa.LargeBinary),
+        sa.PrimaryKeyConstraint("workspace_id", name="pk_operator_audit_heads"),
+    )
+    op.create_table(
+        "workspaces",
+        sa.Column("id", sa.String, nullable=False),
+        sa.Column("created_at", TIME, nullable=False),
+        sa.Column("message_retention_days", sa.Integer),
+        sa.PrimaryKeyConstraint("id", name="pk_workspaces"),
+    )
+    op.create_table(
+        "workspace_members",
+        sa.Column("workspace_id", sa.String, nullable=False),
+        sa.Column("user_id", sa.String, nullable=False),
+        sa.Column("role", sa.String, nullable=False),
+        sa.Column("created_at", TIME, nullable=False),
+        sa.Column("updated_at", TIME, nullable=False),
+        sa.PrimaryKeyConstraint("workspace_id", "user_id", name="pk_workspace_members"),
+    )
