@@ -1,11 +1,20 @@
-"""Providers as they are listed."""
+"""Providers: how they are listed, registered, changed and checked."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
+from enum import StrEnum
 
 from mission_control_desktop.domain.base import Record
 from mission_control_desktop.domain.events import ProviderHealth
+from mission_control_desktop.domain.kill import SCOPE_ALL
+from mission_control_desktop.domain.sessions import INTERNAL_PROVIDER
+
+RESERVED_NAMES = frozenset({INTERNAL_PROVIDER, SCOPE_ALL})
+"""Names that mean something else where a provider is named."""
+DISABLED = "disabled"
+"""`ProviderHealth.state` of a provider that was switched off."""
 
 
 class ProviderView(Record, frozen=True, kw_only=True):
@@ -21,3 +30,61 @@ class ProviderView(Record, frozen=True, kw_only=True):
     created_at: datetime
     updated_at: datetime
     health: ProviderHealth
+    allow_insecure: bool = False
+    """Whether someone accepted that what is said to the gateway is not encrypted."""
+    built_in: bool = False
+
+
+class CredentialField(Record, frozen=True, kw_only=True):
+    """One credential that a kind of adapter takes. `title` is what a form calls it."""
+
+    name: str
+    title: str
+    required: bool = False
+
+
+class KindView(Record, frozen=True, kw_only=True):
+    """A kind of provider that can be registered: what a form needs to know."""
+
+    kind: str
+    title: str
+    schemes: tuple[str, ...]
+    credentials: tuple[CredentialField, ...]
+
+
+class StageName(StrEnum):
+    """The stages of a check, in their order."""
+
+    REACHABLE = "reachable"
+    PROTOCOL = "protocol"
+    AUTHENTICATED = "authenticated"
+    SCOPES = "scopes"
+    SESSIONS = "sessions"
+
+
+class StageState(StrEnum):
+    OK = "ok"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+
+
+class CheckStage(Record, frozen=True, kw_only=True):
+    """`detail` says what was found and, of what failed, what to do about it."""
+
+    stage: StageName
+    state: StageState
+    detail: str
+
+
+class CheckReport(Record, frozen=True, kw_only=True):
+    """How a provider's connection does, stage by stage. `ok`: none failed."""
+
+    ok: bool
+    stages: tuple[CheckStage, ...]
+    checked_at: datetime
+
+
+def check_report(stages: Sequence[CheckStage], at: datetime) -> CheckReport:
+    return CheckReport(
+        ok=all(one.state is not StageState.FAILED for one in stages), stages=tuple(stages), checked_at=at
+    )

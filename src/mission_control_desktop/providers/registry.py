@@ -10,7 +10,6 @@ import asyncio
 import re
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
-from importlib.metadata import entry_points
 from typing import TypeVar
 
 import structlog
@@ -30,7 +29,6 @@ from mission_control_desktop.domain.sessions import AgentSession, split_id
 from mission_control_desktop.domain.tasks import Tasks
 from mission_control_desktop.providers.contract import AgentProvider, ProviderRecord
 
-ENTRY_POINT_GROUP = "mission_control.providers"
 LIST_TIMEOUT = 5.0
 START_TIMEOUT = 10.0
 CLOSE_TIMEOUT = 5.0
@@ -219,20 +217,3 @@ async def _caught(work: Awaitable[T]) -> T | _Raised:
         return await work
     except Exception as error:  # noqa: BLE001 - handed to the caller as a value
         return _Raised(error)
-
-
-def installed_adapters() -> dict[str, Callable[..., AgentProvider]]:
-    """Factories of adapters that installed packages bring (entry point group `mission_control.providers`), by kind.
-
-    One that cannot be loaded is logged and left out: it must not keep the others from working.
-    """
-    found: dict[str, Callable[..., AgentProvider]] = {}
-    for point in entry_points(group=ENTRY_POINT_GROUP):
-        if not _NAME.match(point.name):
-            log.error("adapter has an illegal name", adapter=point.name)
-            continue
-        try:
-            found[point.name] = point.load()
-        except Exception:
-            log.exception("adapter cannot be loaded", adapter=point.name)
-    return found
