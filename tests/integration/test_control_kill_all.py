@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from mission_control_desktop.control import kill_all
+from mission_control_desktop.control import kill_all, kill_steps
 from mission_control_desktop.control.plane import ControlPlane
 from mission_control_desktop.domain.audit import AuditAction, AuditOutcome
 from mission_control_desktop.domain.errors import (
@@ -17,12 +17,13 @@ from mission_control_desktop.domain.errors import (
     Conflict,
     Forbidden,
     NotFound,
+    StopUnderWay,
     Unavailable,
     Unreachable,
     Unsupported,
 )
 from mission_control_desktop.domain.kill import KillAll, KillState, TargetState
-from mission_control_desktop.domain.people import Principal
+from mission_control_desktop.domain.people import ActorKind, Principal
 from mission_control_desktop.domain.profiles import SpawnRequest
 from mission_control_desktop.domain.sessions import SessionStatus
 from support.orchestration import eventually
@@ -108,8 +109,8 @@ async def test_one_provider_alone_when_it_is_the_scope(tmp_path: Path) -> None:
 async def test_a_provider_that_is_away_or_slow_holds_up_nothing_and_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kill_all, "KILL_TIMEOUT", 0.5)
-    monkeypatch.setattr(kill_all, "LOOK_TIMEOUT", 0.5)
+    monkeypatch.setattr(kill_steps, "KILL_TIMEOUT", 0.5)
+    monkeypatch.setattr(kill_steps, "LOOK_TIMEOUT", 0.5)
     ours, away, slow, blind = (
         ScriptedProvider(),
         ScriptedProvider("away"),
@@ -134,7 +135,7 @@ async def test_a_provider_that_is_away_or_slow_holds_up_nothing_and_is_named(
 
 
 async def test_what_survives_is_not_called_dead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kill_all, "VERIFY_SECONDS", 0.3)
+    monkeypatch.setattr(kill_steps, "VERIFY_SECONDS", 0.3)
     provider = ScriptedProvider()
     async with plane(tmp_path, provider) as built:
         await provider.add("zombie")
@@ -231,6 +232,140 @@ async def test_goes_on_after_a_restart(tmp_path: Path, undo_seconds: float) -> N
         assert outcomes(rows) == [("kill-all", "intended"), ("kill-all", "done")]
         assert rows[1].metadata["intentId"] == rows[0].id
         assert rows[1].metadata["reason"] == "enough"
+
+
+async def test_hits_again_what_comes_back_until_it_is_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kill_all, "LOOK_EVERY_SECONDS", 0.05)
+    provider = ScriptedProvider()
+    async with plane(tmp_path, provider) as built:
+        await provider.add("s")
+        done = await finished(built, await built.bind(ANN).kill_all(scope="all", confirm="KILL ALL", reason="x"))
+        assert done.watching_until is not None
+        assert done.by == "ann"
+        await provider.add("new")  # nobody told it to die
+        await provider.add("s")
+        await provider.add("child", parent="s")
+
+        def hits() -> set[str]:
+            return {native for name, native in provider.calls if name == "kill"}
+
+        async def again() -> KillAll | None:
+            now = await built.bind(EVE).kill_state(done.kill_id)
+            return now if all(one.status.final for n, one in provider.sessions.items() if n != "new") else None
+
+        await eventually(again, "the second hit")
+        assert hits() == {"s", "child"}
+        assert not provider.sessions["new"].status.final
+
+        async def settled() -> KillAll | None:
+            now = await built.bind(EVE).kill_state(done.kill_id)
+            return now if set(states(now).values()) == {TargetState.DEAD} else None
+
+        story = (await eventually(settled, "both dead")).targets[0].steps
+        assert [step.state for step in story][-4:] == [
+            TargetState.DEAD,
+            TargetState.CAME_BACK,
+            TargetState.ASKED,
+            TargetState.DEAD,
+        ]
+        with pytest.raises(Forbidden):
+            await built.bind(EVE).kill_close(done.kill_id)
+        with pytest.raises(NotFound):
+            await built.bind(STRANGER).kill_close(done.kill_id)
+        assert (await built.bind(ANN).kill_close(done.kill_id)).watching_until is None
+
+        async def over() -> bool:
+            return not built.kill_alls.running(done.kill_id)
+
+        await eventually(over, "the end of the watch")
+        assert (await built.bind(ANN).kill_close(done.kill_id)).watching_until is None
+        calls = len(provider.calls)
+        await provider.add("s")
+        await asyncio.sleep(0)
+        assert len(provider.calls) == calls
+        assert not provider.sessions["s"].status.final
+        policy = [row for row in await audit_rows(built) if row.actor_kind is ActorKind.POLICY]
+        assert {row.session_id for row in policy} == {"internal:s", "internal:child"}
+        assert {row.outcome for row in policy} == {AuditOutcome.INTENDED, AuditOutcome.DONE}
+        assert all(row.metadata["reason"] == "it came back after a kill-all" for row in policy)
+
+
+async def test_hits_what_could_not_be_reached_when_it_can_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kill_all, "LOOK_EVERY_SECONDS", 0.05)
+    provider = ScriptedProvider()
+    async with plane(tmp_path, provider) as built:
+        await provider.add("s")
+        for method in ("list_sessions", "get_session", "kill"):
+            provider.faults[method] = Unreachable("It does not answer.")
+        done = await finished(built, await built.bind(ANN).kill_all(scope="all", confirm="KILL ALL", reason="x"))
+        assert states(done) == {"internal:s": TargetState.UNREACHABLE}
+        provider.faults.clear()
+
+        async def dead() -> bool:
+            return states(await built.bind(EVE).kill_state(done.kill_id)) == {"internal:s": TargetState.DEAD}
+
+        await eventually(dead, "the hit after all")
+
+
+async def test_the_watch_outlives_the_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kill_all, "LOOK_EVERY_SECONDS", 0.05)
+    provider = ScriptedProvider()
+    async with plane(tmp_path, provider) as first:
+        await provider.add("s")
+        done = await finished(first, await first.bind(ANN).kill_all(scope="all", confirm="KILL ALL", reason="x"))
+        await closed(first)
+    provider.record = None
+    await provider.add("s")
+    async with plane(tmp_path, provider, fresh=False) as second:
+
+        async def dead() -> bool:
+            return provider.sessions["s"].status.final
+
+        await eventually(dead, "the second hit")
+        assert (await second.bind(ANN).kill_close(done.kill_id)).state is KillState.DONE
+
+
+async def test_nothing_is_sent_or_let_go_while_it_is_under_way(tmp_path: Path) -> None:
+    provider = ScriptedProvider()
+    async with plane(tmp_path, provider) as built:
+        session_id = await provider.add("s")
+        started = await built.bind(ANN).kill_all(scope="all", confirm="KILL ALL", reason="x", undo_seconds=30)
+        with pytest.raises(StopUnderWay):
+            await built.bind(ROOT).inject(session_id, "go on")
+        with pytest.raises(StopUnderWay):
+            await built.bind(ROOT).resume(session_id)
+        with pytest.raises(StopUnderWay):
+            await built.bind(ROOT).spawn(SpawnRequest(profile="demo"))
+        with pytest.raises(Conflict):
+            await built.bind(ROOT).kill_close(started.kill_id)
+        refused = [row for row in await audit_rows(built) if row.outcome is AuditOutcome.REFUSED]
+        assert [(row.action.value, row.content) for row in refused] == [
+            ("inject", "go on"),
+            ("resume", None),
+            ("spawn", None),
+        ]
+        assert not {"inject", "resume", "spawn"} & {name for name, _ in provider.calls}
+        await built.bind(ANN).kill_undo(started.kill_id)
+        await built.bind(ROOT).inject(session_id, "go on")
+
+
+async def test_what_shows_up_while_it_is_frozen_is_frozen_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kill_all, "LOOK_EVERY_SECONDS", 0.05)
+    provider = ScriptedProvider()
+    async with plane(tmp_path, provider) as built:
+        await provider.add("s")
+        started = await built.bind(ANN).kill_all(scope="all", confirm="KILL ALL", reason="x", undo_seconds=30)
+        await provider.add("late", parent="s")
+
+        async def frozen() -> bool:
+            return states(await built.bind(EVE).kill_state(started.kill_id)) == {
+                "internal:s": TargetState.FROZEN,
+                "internal:late": TargetState.FROZEN,
+            }
+
+        await eventually(frozen, "both frozen")
+        await built.bind(ANN).kill_undo(started.kill_id)
+        assert provider.sessions["late"].status is SessionStatus.RUNNING
 
 
 async def test_a_target_whose_provider_breaks_does_not_stop_the_others(tmp_path: Path) -> None:

@@ -250,6 +250,12 @@ class ScriptedPlane:
         self.tell(undone)
         return undone
 
+    async def kill_close(self, kill_id: str) -> KillAll:
+        self._called("kill_close", kill_id)
+        closed = msgspec.structs.replace(self.kill_orders[kill_id], watching_until=None)
+        self.tell(closed)
+        return closed
+
     async def approvals(self, *, state: ApprovalState | None = None) -> Page[Approval]:
         return Page(items=tuple(a for a in self.questions.values() if state in (None, a.state)))
 

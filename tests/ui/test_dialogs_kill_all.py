@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -14,7 +14,7 @@ from PySide6.QtWidgets import QPushButton
 from shiboken6 import isValid
 
 from mission_control_desktop.domain.errors import Forbidden
-from mission_control_desktop.domain.kill import KillState, TargetState
+from mission_control_desktop.domain.kill import KillState, KillStep, TargetState
 from mission_control_desktop.ui.dialogs.kill_all import KillAllDialog, TargetsModel
 from mission_control_desktop.ui.dialogs.reason import ReasonDialog
 from mission_control_desktop.ui.sessions import SessionStore
@@ -103,13 +103,66 @@ def test_from_the_key_to_the_last_target(rig: Rig) -> None:
                 order, state=KillState.KILLING, undo_until=None, targets=(dead[0], order.targets[1])
             )
         )
-        await until(lambda: shown.summary.text() == "1 of 2 verified dead")
+        await until(lambda: shown.summary.text() == "1 of 2 verified dead; 1 frozen, not dead yet")
         assert not shown.undo.isVisible()
         lost = msgspec.structs.replace(order.targets[1], state=TargetState.UNREACHABLE, detail="no answer")
         plane.tell(msgspec.structs.replace(order, state=KillState.DONE, undo_until=None, targets=(dead[0], lost)))
         await until(lambda: "could not be verified dead" in shown._result.text())
-        assert shown.model.index(1, 3).data() == "no answer"
+        assert shown.model.index(1, 4).data() == "no answer"
         shown.cancel.click()
+        await desk.close()
+
+    rig.run(scenario)
+
+
+def test_the_board_tells_how_it_went_and_closing_it_ends_the_watch(rig: Rig) -> None:
+    async def scenario() -> None:
+        plane = ScriptedPlane()
+        plane.tell(session("a", title="Alpha"))
+        desk = await rig.open(plane.open)
+        await until(lambda: desk.store.live())
+        shown = desk.presenter.ask_kill_all()
+        shown.reason.setText("they run wild")
+        shown.typed.setText("KILL ALL")
+        shown.act.click()
+        await until(lambda: shown.undo.isVisible())
+        order = plane.kill_orders["k1"]
+        start = order.started_at
+
+        def step(seconds: float, state: TargetState, detail: str | None = None) -> KillStep:
+            return KillStep(state=state, at=start + timedelta(seconds=seconds), detail=detail)
+
+        steps = (step(0.2, TargetState.FROZEN), step(1.5, TargetState.DEAD), step(4, TargetState.CAME_BACK, "lives"))
+        back = msgspec.structs.replace(
+            order.targets[0], state=TargetState.CAME_BACK, at=steps[-1].at, detail="lives", steps=steps
+        )
+        plane.tell(
+            msgspec.structs.replace(
+                order,
+                state=KillState.DONE,
+                undo_until=None,
+                targets=(back,),
+                by="ada",
+                reason="they run wild",
+                finished_at=steps[1].at,
+                watching_until=start + timedelta(hours=1),
+            )
+        )
+        await until(lambda: shown.summary.text() == "0 of 1 verified dead; 1 came back")
+        said = shown._result.text()
+        assert "after 1.5 s" in said
+        assert "hit again until you close this board" in said
+        assert "Ordered by ada: they run wild" in said
+        now = shown.model.index(0, shown.model.NOW)
+        assert now.data().endswith("came back")
+        assert shown.model.index(0, 3).data() == "4.0 s"
+        assert now.data(Qt.ItemDataRole.ToolTipRole).splitlines() == [
+            "0.2 s  frozen, not dead yet",
+            "1.5 s  dead",
+            "4.0 s  came back: lives",
+        ]
+        press(shown, Qt.Key.Key_Escape)
+        await until(lambda: ("kill_close", "k1") in plane.calls)
         await desk.close()
 
     rig.run(scenario)

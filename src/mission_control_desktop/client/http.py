@@ -33,7 +33,7 @@ from mission_control_desktop.domain.base import Record, to_builtins, to_json
 from mission_control_desktop.domain.clock import IdSource
 from mission_control_desktop.domain.errors import BadInput, NotFound, Unreachable
 from mission_control_desktop.domain.events import DATA_TYPES, EventType, StreamEvent
-from mission_control_desktop.domain.kill import KillAll
+from mission_control_desktop.domain.kill import WATCH_SECONDS, KillAll
 from mission_control_desktop.domain.messages import AgentMessage
 from mission_control_desktop.domain.mission_control import AuditFilter, Health, Page, TreeNode
 from mission_control_desktop.domain.people import Me, NewToken, Role, TokenInfo
@@ -291,14 +291,24 @@ class HttpMissionControl:
         confirm: str,
         reason: str,
         undo_seconds: float = 0,
+        watch_seconds: float = WATCH_SECONDS,
         idempotency_key: str | None = None,
     ) -> KillAll:
-        body = {"scope": scope, "confirm": confirm, "reason": reason, "undoSeconds": undo_seconds}
+        body = {
+            "scope": scope,
+            "confirm": confirm,
+            "reason": reason,
+            "undoSeconds": undo_seconds,
+            "watchSeconds": watch_seconds,
+        }
         raw = await self._post("/api/mission-control/kill-all", body, key=idempotency_key, read_seconds=STOP_SECONDS)
         return await self.kill_state(self._decode(raw, _KillStarted).kill_id)
 
     async def kill_undo(self, kill_id: str) -> KillAll:
         return self._decode(await self._post(f"{_kill(kill_id)}/undo", {}), KillAll)
+
+    async def kill_close(self, kill_id: str) -> KillAll:
+        return self._decode(await self._post(f"{_kill(kill_id)}/close", {}), KillAll)
 
     async def answer(self, approval_id: str, option_id: str) -> Approval:
         path = f"/api/mission-control/approvals/{quote(approval_id, safe='')}"

@@ -17,7 +17,14 @@ import structlog
 from mission_control_desktop.control.ports import AuditLog
 from mission_control_desktop.domain.audit import AuditAction, AuditEntry, AuditOutcome
 from mission_control_desktop.domain.clock import Clock, IdSource
-from mission_control_desktop.domain.errors import BadInput, Forbidden, MissionControlError, RateLimited, Unavailable
+from mission_control_desktop.domain.errors import (
+    BadInput,
+    Forbidden,
+    MissionControlError,
+    RateLimited,
+    StopUnderWay,
+    Unavailable,
+)
 from mission_control_desktop.domain.limits import MAX_REASON_CHARS
 from mission_control_desktop.domain.people import Principal
 from mission_control_desktop.domain.tasks import Tasks
@@ -243,7 +250,7 @@ class Interventions:
 
 
 def _outcome_of(error: MissionControlError) -> AuditOutcome:
-    refused = isinstance(error, (Forbidden, RateLimited, BadInput))
+    refused = isinstance(error, (Forbidden, RateLimited, BadInput, StopUnderWay))
     return AuditOutcome.REFUSED if refused else AuditOutcome.FAILED
 
 

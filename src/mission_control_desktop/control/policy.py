@@ -43,6 +43,7 @@ class Operation(StrEnum):
     KILL = "kill"
     KILL_ALL = "kill-all"
     KILL_ALL_UNDO = "kill-all-undo"
+    KILL_ALL_CLOSE = "kill-all-close"
     ANSWER = "answer"
     PROFILE_PUT = "profile-put"
     PROFILE_DELETE = "profile-delete"
@@ -109,6 +110,7 @@ RULES: dict[Operation, Rule] = {
     Operation.KILL: Rule(Role.OPERATOR, AuditAction.KILL),
     Operation.KILL_ALL: Rule(Role.OPERATOR, AuditAction.KILL_ALL),
     Operation.KILL_ALL_UNDO: Rule(Role.OPERATOR, AuditAction.KILL_ALL_UNDO),
+    Operation.KILL_ALL_CLOSE: Rule(Role.OPERATOR, AuditAction.KILL_ALL_CLOSE),
     Operation.ANSWER: Rule(Role.OPERATOR, AuditAction.APPROVE),
     Operation.PROFILE_PUT: Rule(Role.ADMIN, AuditAction.PROFILE_CHANGE),
     Operation.PROFILE_DELETE: Rule(Role.ADMIN, AuditAction.PROFILE_REMOVE),

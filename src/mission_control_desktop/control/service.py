@@ -15,7 +15,6 @@ import msgspec
 from mission_control_desktop.control.caller import whole_id
 from mission_control_desktop.control.idempotency import KeyedAnswer
 from mission_control_desktop.control.interventions import Attempt, optional_reason, required_reason
-from mission_control_desktop.control.kill_all import MAX_UNDO_SECONDS
 from mission_control_desktop.control.limits import barge_in_allowed
 from mission_control_desktop.control.policy import RULES, Operation
 from mission_control_desktop.control.reading import Reader
@@ -27,9 +26,17 @@ from mission_control_desktop.domain.errors import (
     Forbidden,
     MissionControlError,
     NotFound,
+    StopUnderWay,
     by_code,
 )
-from mission_control_desktop.domain.kill import CONFIRM_WORDS, SCOPE_ALL, KillAll
+from mission_control_desktop.domain.kill import (
+    CONFIRM_WORDS,
+    MAX_UNDO_SECONDS,
+    MAX_WATCH_SECONDS,
+    SCOPE_ALL,
+    WATCH_SECONDS,
+    KillAll,
+)
 from mission_control_desktop.domain.limits import MAX_INJECT_CHARS
 from mission_control_desktop.domain.people import DEFAULT_WORKSPACE, NewToken, Role, TokenInfo
 from mission_control_desktop.domain.profiles import LaunchProfile, ProfileView, SpawnRequest
@@ -102,8 +109,7 @@ class MissionControlService(Reader):
             if not self._sees(provider):
                 raise NotFound(f"There is no provider named {provider!r}.")
             self._plane.registry.get(provider)
-            if self._plane.kill_alls.covers(provider):
-                raise Conflict(f"A kill-all over {provider!r} is under way; nothing is started now.")
+            self._require_no_stop(provider)
 
         async def act() -> AgentSession:
             adapter = self._plane.registry.get(provider)
@@ -157,6 +163,7 @@ class MissionControlService(Reader):
         async def check_() -> None:
             await self._decide(Operation.INJECT, session_id)
             await self._on_record(session_id)
+            self._require_no_stop(split_id(session_id)[0])
             if not content.strip():
                 raise BadInput("content", "There is nothing to send.")
             if len(content) > MAX_INJECT_CHARS:
@@ -219,7 +226,7 @@ class MissionControlService(Reader):
         async def act(provider: AgentProvider, native: str) -> AgentSession:
             return known_as(await provider.resume(native, expected_run_id=expected_run_id))
 
-        return await self._intervene(Operation.RESUME, session_id, act, reason=reason)
+        return await self._intervene(Operation.RESUME, session_id, act, reason=reason, against_stop=True)
 
     async def terminate(
         self, session_id: str, *, reason: str | None = None, expected_run_id: str | None = None
@@ -259,8 +266,10 @@ class MissionControlService(Reader):
         confirm: str,
         reason: str,
         undo_seconds: float = 0,
+        watch_seconds: float = WATCH_SECONDS,
         idempotency_key: str | None = None,
     ) -> KillAll:
+        """`watch_seconds`: how long a target that comes back is hit again, unless it is closed before."""
         attempt = Attempt(
             who=self._who,
             action=AuditAction.KILL_ALL,
@@ -278,11 +287,13 @@ class MissionControlService(Reader):
                 raise BadInput("scope", f'The scope is "{SCOPE_ALL}" or a provider; there is none named {scope!r}.')
             if not 0 <= undo_seconds <= MAX_UNDO_SECONDS:
                 raise BadInput("undoSeconds", f"The time to undo is 0 to {MAX_UNDO_SECONDS:g} seconds.")
+            if not 0 <= watch_seconds <= MAX_WATCH_SECONDS:
+                raise BadInput("watchSeconds", f"The time to watch is 0 to {MAX_WATCH_SECONDS:g} seconds.")
             required_reason(reason)
 
         return await self._keyed(
             idempotency_key,
-            ("kill-all", scope, confirm, reason, undo_seconds),
+            ("kill-all", scope, confirm, reason, undo_seconds, watch_seconds),
             KillAll,
             lambda _: self._plane.kill_alls.begin(
                 attempt,
@@ -290,6 +301,7 @@ class MissionControlService(Reader):
                 scope=scope,
                 names=mine if scope == SCOPE_ALL else (scope,),
                 undo_seconds=undo_seconds,
+                watch_seconds=watch_seconds,
             ),
             repeatable=False,
             insist=True,
@@ -306,6 +318,22 @@ class MissionControlService(Reader):
         return await self._plane.interventions.run(
             attempt, check=check_, act=lambda: self._plane.kill_alls.undo(self._who.workspace_id, kill_id)
         )
+
+    async def kill_close(self, kill_id: str) -> KillAll:
+        """End the watch over a kill-all that is done: targets that come back are let be. Conflict before."""
+        attempt = Attempt(who=self._who, action=AuditAction.KILL_ALL_CLOSE, metadata={"killId": kill_id})
+
+        async def check_() -> None:
+            await self._decide(Operation.KILL_ALL_CLOSE, None)
+            await self._plane.kill_alls.state(self._who.workspace_id, kill_id)
+
+        return await self._plane.interventions.run(
+            attempt, check=check_, act=lambda: self._plane.kill_alls.end_watch(self._who.workspace_id, kill_id)
+        )
+
+    def _require_no_stop(self, provider: str) -> None:
+        if self._plane.kill_alls.covers(provider):
+            raise StopUnderWay(f"A kill-all over {provider!r} is under way; nothing is started or sent there now.")
 
     async def answer(self, approval_id: str, option_id: str) -> Approval:
         attempt = Attempt(
@@ -441,7 +469,9 @@ class MissionControlService(Reader):
         *,
         reason: str | None,
         metadata: dict[str, Any] | None = None,
+        against_stop: bool = False,
     ) -> T:
+        """`against_stop`: it would let go on what a kill-all has stopped, so it is refused while one is under way."""
         session_id = whole_id(session_id)
         attempt = self._attempt(RULES[operation].action, session_id, reason=reason, metadata=metadata)
 
@@ -449,6 +479,8 @@ class MissionControlService(Reader):
             await self._decide(operation, session_id)
             optional_reason(reason)
             await self._on_record(session_id)
+            if against_stop:
+                self._require_no_stop(split_id(session_id)[0])
 
         async def carry_out() -> T:
             provider, native = self._provider(session_id)

@@ -34,6 +34,7 @@ class AuditAction(StrEnum):
     KILL = "kill"
     KILL_ALL = "kill-all"
     KILL_ALL_UNDO = "kill-all-undo"
+    KILL_ALL_CLOSE = "kill-all-close"
     APPROVE = "approve"
     DENY = "deny"
     PROFILE_CHANGE = "profile-change"

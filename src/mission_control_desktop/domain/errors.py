@@ -6,7 +6,8 @@ MissionControlError
 ├── Forbidden                403  the role is too low
 ├── NotFound                 404
 ├── Conflict                 409  illegal in this state, another run, another answer came first
-│   └── IdempotencyMismatch  409  the same key with another body
+│   ├── IdempotencyMismatch  409  the same key with another body
+│   └── StopUnderWay         409  a kill-all is under way in this scope
 ├── TooLarge                 413
 ├── RateLimited              429  `retry_after` seconds
 ├── Unsupported              501  the provider cannot do this; the message is the capability's reason
@@ -57,6 +58,10 @@ class Conflict(MissionControlError):
 
 class IdempotencyMismatch(Conflict):
     code = "idempotency_mismatch"
+
+
+class StopUnderWay(Conflict):
+    code = "stop_under_way"
 
 
 class TooLarge(MissionControlError):

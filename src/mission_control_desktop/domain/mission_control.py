@@ -17,7 +17,7 @@ from mission_control_desktop.domain.approvals import Approval, ApprovalState
 from mission_control_desktop.domain.audit import AuditEntry, ChainReport
 from mission_control_desktop.domain.base import Record
 from mission_control_desktop.domain.events import StreamEvent
-from mission_control_desktop.domain.kill import KillAll
+from mission_control_desktop.domain.kill import WATCH_SECONDS, KillAll
 from mission_control_desktop.domain.messages import AgentMessage
 from mission_control_desktop.domain.people import Me
 from mission_control_desktop.domain.profiles import LaunchProfile, ProfileView, SpawnRequest
@@ -136,12 +136,20 @@ class MissionControl(Protocol):
         confirm: str,
         reason: str,
         undo_seconds: float = 0,
+        watch_seconds: float = WATCH_SECONDS,
         idempotency_key: str | None = None,
-    ) -> KillAll: ...
+    ) -> KillAll:
+        """`watch_seconds`: how long a target that comes back is hit again, unless it is closed before."""
+        ...
+
     async def kill_state(self, kill_id: str) -> KillAll: ...
 
     async def kill_undo(self, kill_id: str) -> KillAll:
         """Thaw what is frozen, while it is. Conflict afterwards."""
+        ...
+
+    async def kill_close(self, kill_id: str) -> KillAll:
+        """When it is done: from now on targets that come back are let be. Conflict before."""
         ...
 
     async def providers(self) -> tuple[ProviderView, ...]: ...

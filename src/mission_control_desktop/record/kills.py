@@ -29,5 +29,5 @@ class KillLog:
         return await self._kills.get(workspace_id, kill_id)
 
     async def unfinished(self) -> list[tuple[str, KillAll, bytes]]:
-        """Workspace, command and `state` of every one that is frozen or killing, oldest first."""
+        """Workspace, command and `state` of every one that is frozen, killing or watching, oldest first."""
         return await self._kills.unfinished()

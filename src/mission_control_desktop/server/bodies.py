@@ -7,8 +7,8 @@ from typing import Annotated
 
 import msgspec
 
-from mission_control_desktop.control.kill_all import MAX_UNDO_SECONDS
 from mission_control_desktop.domain.approvals import ApprovalState
+from mission_control_desktop.domain.kill import MAX_UNDO_SECONDS, MAX_WATCH_SECONDS, WATCH_SECONDS
 from mission_control_desktop.domain.limits import MAX_INJECT_CHARS, MAX_REASON_CHARS, PAGE_DEFAULT, PAGE_MAX, REPLAY_MAX
 from mission_control_desktop.domain.people import Role
 from mission_control_desktop.domain.profiles import NAME_PATTERN
@@ -138,6 +138,7 @@ class KillAllBody(Input, frozen=True, kw_only=True):
     confirm: Annotated[str, msgspec.Meta(max_length=100)]
     reason: RequiredReason
     undo_seconds: Annotated[float, msgspec.Meta(ge=0, le=MAX_UNDO_SECONDS)] = 0
+    watch_seconds: Annotated[float, msgspec.Meta(ge=0, le=MAX_WATCH_SECONDS)] = WATCH_SECONDS
 
 
 class AgentsKillAllBody(Input, frozen=True, kw_only=True):

@@ -136,12 +136,20 @@ async def kill(call: Call) -> AgentSession:
 async def kill_all(call: Call) -> KillAll:
     body = call.body(bodies.KillAllBody)
     return await call.service.kill_all(
-        scope=body.scope, confirm=body.confirm, reason=body.reason, undo_seconds=body.undo_seconds
+        scope=body.scope,
+        confirm=body.confirm,
+        reason=body.reason,
+        undo_seconds=body.undo_seconds,
+        watch_seconds=body.watch_seconds,
     )
 
 
 async def kill_state(call: Call) -> KillAll:
     return await call.service.kill_state(call.path["killId"])
+
+
+async def close_kill_all(call: Call) -> KillAll:
+    return await call.service.kill_close(call.path["killId"])
 
 
 async def undo_kill_all(call: Call) -> KillAll:

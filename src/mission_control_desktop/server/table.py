@@ -261,6 +261,16 @@ ROUTES: tuple[Route, ...] = (
         body=bodies.NoBody,
         errors=(404, 409, 503),
     ),
+    Route(
+        "POST",
+        f"{_M}/kill-all/{{killId}}/close",
+        Operation.KILL_ALL_CLOSE,
+        handlers.close_kill_all,
+        "End the watch over targets that come back",
+        KillAll,
+        body=bodies.NoBody,
+        errors=(404, 409, 503),
+    ),
     # --- approvals, audit, events
     Route(
         "GET",

@@ -12,14 +12,17 @@ from mission_control_desktop.storage import tables as t
 from mission_control_desktop.storage.access import Access
 from mission_control_desktop.storage.sql import upsert
 
-UNFINISHED = (KillState.FROZEN.value, KillState.KILLING.value)
+WATCHING = "watching"
+"""Done, but targets that come back are still hit: in this column only, the shown state is `done`."""
+
+UNFINISHED = (KillState.FROZEN.value, KillState.KILLING.value, WATCHING)
 
 
 def put_kill(connection: Connection, workspace_id: str, kill: KillAll, runner_state: bytes, wseq: int) -> None:
     values: dict[str, Any] = {
         "kill_id": kill.kill_id,
         "workspace_id": workspace_id,
-        "state": kill.state.value,
+        "state": kill.state.value if kill.watching_until is None else WATCHING,
         "started_at": kill.started_at,
         "body": kill,
         "runner_state": runner_state,
@@ -44,7 +47,7 @@ class Kills:
         return await self._access.read(lambda c: None if (body := c.execute(query).scalar()) is None else kill_of(body))
 
     async def unfinished(self) -> list[tuple[str, KillAll, bytes]]:
-        """Workspace, command and the runner's state of every one that is frozen or killing, oldest first."""
+        """Workspace, command and the runner's state of every one that is frozen, killing or watching, oldest first."""
         column = t.kill_alls.c
         query = (
             select(column.workspace_id, column.body, column.runner_state)

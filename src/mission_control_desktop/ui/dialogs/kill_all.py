@@ -1,11 +1,12 @@
-"""Kill All: a scope, what it hits, typed words, a reason, and then the result for each target as it comes."""
+"""Kill All: a scope, what it hits, typed words, a reason; then the board: what has become of each target, and when."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from math import ceil
-from typing import Any
+from typing import Any, NamedTuple
 
 from PySide6.QtCore import QAbstractTableModel, QModelIndex, QObject, QPersistentModelIndex, Qt, QTimer, Signal
 from PySide6.QtGui import QKeyEvent
@@ -42,13 +43,34 @@ STATE_WORDS = {
     TargetState.CAME_BACK: "came back",
 }
 
-_Row = tuple[str, str, str, str, TargetState | None]
+STATE_MARKS = {
+    TargetState.FROZEN: "‖",
+    TargetState.DEAD: "■",
+    TargetState.ASKED: "…",
+    TargetState.UNREACHABLE: "?",
+    TargetState.CAME_BACK: "▲",
+}
+"""Shapes, so that no state is told by its colour alone."""
+
+
+_WORRIES = (TargetState.CAME_BACK, TargetState.UNREACHABLE, TargetState.ASKED, TargetState.FROZEN)
+
+
+class _Row(NamedTuple):
+    name: str
+    provider: str
+    now: str
+    after: str
+    detail: str
+    state: TargetState | None = None
+    story: str = ""
 
 
 class TargetsModel(QAbstractTableModel):
     """Sessions in the scope, and after the order each one's result."""
 
-    COLUMNS = ("Session", "Provider", "Now", "Detail")
+    COLUMNS = ("Session", "Provider", "Now", "After", "Detail")
+    NOW = 2
 
     def __init__(self, parent: QObject | None = None) -> None:
         self._rows: list[_Row] = []
@@ -56,13 +78,25 @@ class TargetsModel(QAbstractTableModel):
 
     def show_sessions(self, sessions: Sequence[AgentSession]) -> None:
         """List what the order would hit."""
-        self._replace([(words.name(s), s.provider, theme.status_text(s), "", None) for s in sessions])
+        self._replace([_Row(words.name(s), s.provider, theme.status_text(s), "", "") for s in sessions])
 
     def show_result(self, kill: KillAll, names: Mapping[str, str]) -> None:
-        """List what has become of each target."""
+        """List what has become of each target, and how long after the order."""
         self._replace(
             [
-                (names.get(t.session_id, t.session_id), t.provider, STATE_WORDS[t.state], t.detail or "", t.state)
+                _Row(
+                    names.get(t.session_id, t.session_id),
+                    t.provider,
+                    f"{STATE_MARKS[t.state]}  {STATE_WORDS[t.state]}",
+                    _after(kill, t.at),
+                    t.detail or "",
+                    t.state,
+                    "\n".join(
+                        f"{_after(kill, step.at)}  {STATE_WORDS[step.state]}"
+                        + (f": {step.detail}" if step.detail else "")
+                        for step in t.steps
+                    ),
+                )
                 for t in kill.targets
             ]
         )
@@ -92,23 +126,34 @@ class TargetsModel(QAbstractTableModel):
         if not index.isValid():
             return None
         row = self._rows[index.row()]
-        if role in (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.ToolTipRole):
+        if role == Qt.ItemDataRole.DisplayRole:
             return row[index.column()]
-        if role == Qt.ItemDataRole.ForegroundRole and index.column() == 2 and row[4] is not None:
+        if role == Qt.ItemDataRole.ToolTipRole:
+            return row.story if row.story and index.column() >= self.NOW else row[index.column()]
+        if role == Qt.ItemDataRole.ForegroundRole and index.column() == self.NOW and row.state is not None:
             look = theme.current()
-            if row[4] is TargetState.DEAD:
+            if row.state is TargetState.DEAD:
                 return look.text
-            return look.attention if row[4] in (TargetState.ASKED, TargetState.FROZEN) else look.error
+            return look.attention if row.state in (TargetState.ASKED, TargetState.FROZEN) else look.error
         return None
 
 
+def _after(kill: KillAll, at: datetime) -> str:
+    return f"{max(0.0, (at - kill.started_at).total_seconds()):.1f} s"
+
+
 class KillAllDialog(QDialog):
-    """Emits what was confirmed; whoever carries it out calls `started` or `failed`, and the store brings results."""
+    """Emits what was confirmed; whoever carries it out calls `started` or `failed`, and the store brings results.
+
+    From then on it is the board. While the control plane watches the targets, closing it ends the watch.
+    """
 
     confirmed = Signal(str, str)
     """Scope, reason."""
     undo_requested = Signal(str)
     """Kill id."""
+    watch_ended = Signal(str)
+    """Kill id: the board is closed, targets that come back are no longer to be hit."""
 
     def __init__(
         self, store: SessionStore, parent: QWidget | None = None, *, now: Callable[[], datetime] = words.utc_now
@@ -262,6 +307,7 @@ class KillAllDialog(QDialog):
         self._kill_id = kill.kill_id
         for button in self._scopes.values():
             button.setEnabled(False)
+        self.setWindowTitle("Kill All: board")
         self.act.hide()
         self.cancel.setText("Close")
         self.cancel.setFocus()
@@ -286,7 +332,7 @@ class KillAllDialog(QDialog):
         self.model.show_result(kill, self._names)
         total = len(kill.targets)
         dead = sum(t.state is TargetState.DEAD for t in kill.targets)
-        self.summary.setText(f"{dead} of {total} verified dead")
+        self.summary.setText(_counted(kill))
         frozen = kill.state is KillState.FROZEN and kill.undo_until is not None
         match kill.state:
             case KillState.FROZEN if frozen:
@@ -297,12 +343,18 @@ class KillAllDialog(QDialog):
                 text = "What was frozen runs again. Nothing was killed."
             case KillState.DONE if dead < total:
                 left = words.plural(total - dead, "target")
-                text = f"Finished. {left} could not be verified dead: see the table, and look at the panels."
+                text = f"{_took(kill)} {left} could not be verified dead: see the table, and look at the panels."
             case KillState.DONE:
-                text = "Finished. Every target is verified dead." if total else "Finished. Nothing was alive."
+                text = f"{_took(kill)} Every target is verified dead." if total else "Finished. Nothing was alive."
             case _:
                 text = "Killing. Results come in as each target is verified."
-        self._result.setText(f"{text} {kill.detail}" if kill.detail else text)
+        watched = kill.watching_until is not None
+        if watched:
+            text += " What comes back is hit again until you close this board."
+        self.cancel.setText("Close and end the watch" if watched else "Close")
+        if kill.by:
+            text += f"\nOrdered by {kill.by}: {kill.reason}"
+        self._result.setText(f"{text}\n{kill.detail}" if kill.detail else text)
         self.undo.setVisible(frozen)
         if frozen:
             self.undo.setEnabled(True)
@@ -321,6 +373,12 @@ class KillAllDialog(QDialog):
             self.undo.setEnabled(False)
             self._countdown.stop()
 
+    def done(self, result: int) -> None:
+        kill = self._store.kills.get(self._kill_id)
+        if kill is not None and kill.watching_until is not None:
+            self.watch_ended.emit(self._kill_id)
+        super().done(result)
+
     def _on_undo(self) -> None:
         self.undo.setEnabled(False)
         self._countdown.stop()
@@ -334,6 +392,17 @@ class KillAllDialog(QDialog):
         super().keyPressEvent(event)
 
 
+def _counted(kill: KillAll) -> str:
+    """How many targets are in which state, the verified first."""
+    found = Counter(target.state for target in kill.targets)
+    rest = ", ".join(f"{found[state]} {STATE_WORDS[state]}" for state in _WORRIES if found[state])
+    return f"{found[TargetState.DEAD]} of {len(kill.targets)} verified dead" + (f"; {rest}" if rest else "")
+
+
+def _took(kill: KillAll) -> str:
+    return "Finished." if kill.finished_at is None else f"Finished after {_after(kill, kill.finished_at)}."
+
+
 def _targets_table(model: TargetsModel) -> QTableView:
     table = QTableView()
     table.setModel(model)
@@ -345,9 +414,10 @@ def _targets_table(model: TargetsModel) -> QTableView:
     table.setTabKeyNavigation(False)
     header = table.horizontalHeader()
     header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
-    header.setSectionResizeMode(3, QHeaderView.ResizeMode.Stretch)
+    header.setSectionResizeMode(4, QHeaderView.ResizeMode.Stretch)
     header.setHighlightSections(False)
     header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
     table.setColumnWidth(1, 90)
-    table.setColumnWidth(2, 160)
+    table.setColumnWidth(2, 170)
+    table.setColumnWidth(3, 64)
     return table

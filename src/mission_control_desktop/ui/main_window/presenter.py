@@ -44,6 +44,8 @@ MAX_SESSIONS = 10_000
 """Sessions read at the start, newest pages first; live ones come through the stream in any case."""
 HEALTH_SECONDS = 10.0
 UNDO_SECONDS = 10.0
+WATCH_SECONDS = 3600.0
+"""How long what comes back is hit again if the board stays open; one that was left open must not hit for ever."""
 """How long a Kill All stays frozen and can be undone."""
 
 
@@ -266,6 +268,7 @@ class WindowPresenter(QObject):
         dialog = KillAllDialog(self._store, self._window)
         dialog.confirmed.connect(lambda scope, reason: self._start_kill_all(dialog, scope, reason))
         dialog.undo_requested.connect(lambda kill_id: self._start_undo(dialog, kill_id))
+        dialog.watch_ended.connect(lambda kill_id: self._tasks.start(self._end_watch(kill_id), name="end watch"))
         self._open(dialog)
         return dialog
 
@@ -276,7 +279,12 @@ class WindowPresenter(QObject):
         try:
             kill = await self._gateway.call(
                 lambda mc: mc.kill_all(
-                    scope=scope, confirm=CONFIRM_WORDS, reason=reason, undo_seconds=UNDO_SECONDS, idempotency_key=key
+                    scope=scope,
+                    confirm=CONFIRM_WORDS,
+                    reason=reason,
+                    undo_seconds=UNDO_SECONDS,
+                    watch_seconds=WATCH_SECONDS,
+                    idempotency_key=key,
                 )
             )
         except MissionControlError as error:
@@ -298,6 +306,14 @@ class WindowPresenter(QObject):
             self._window.notices.show_notice(f"Not undone: {error.message}", error=True)
             if _alive(dialog):
                 dialog.failed(f"Not undone: {error.message}")
+            return
+        self._store.put([kill])
+
+    async def _end_watch(self, kill_id: str) -> None:
+        try:
+            kill = await self._gateway.call(lambda mc: mc.kill_close(kill_id))
+        except MissionControlError as error:
+            self._window.notices.show_notice(f"The watch goes on: {error.message}", error=True)
             return
         self._store.put([kill])
 
