@@ -11,8 +11,9 @@ import pytest
 
 from mission_control_desktop.client import tokens as module
 from mission_control_desktop.client.discovery import Endpoint, How
-from mission_control_desktop.client.http import HttpMissionControl, is_loopback
+from mission_control_desktop.client.http import HttpMissionControl
 from mission_control_desktop.client.tokens import TokenPlace, TokenStore
+from mission_control_desktop.domain.addresses import is_loopback_name
 from mission_control_desktop.domain.errors import BadInput, Unavailable
 
 URL = "https://plane.example:8443"
@@ -136,7 +137,11 @@ def test_what_is_no_token_is_said_to_be_none(token: str) -> None:
         ("::1", True),
         ("localhost", True),
         ("LOCALHOST", True),
-        ("a.localhost", True),
+        ("a.localhost", False),
+        ("localhost.", True),
+        ("::ffff:127.0.0.1", True),
+        ("::ffff:192.0.2.1", False),
+        ("[::1%lo]", True),
         ("0.0.0.0", False),
         ("localhost.example", False),
         ("example", False),
@@ -145,4 +150,4 @@ def test_what_is_no_token_is_said_to_be_none(token: str) -> None:
     ],
 )
 def test_loopback(host: str, here: bool) -> None:
-    assert is_loopback(host) is here
+    assert is_loopback_name(host) is here

@@ -11,7 +11,6 @@ Rules that hold for every call:
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import random
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
@@ -26,7 +25,9 @@ import structlog
 
 from mission_control_desktop.client.clock import Uuid7Ids
 from mission_control_desktop.client.sse import MAX_EVENT_BYTES, RawEvent, SseParser
+from mission_control_desktop.client.tls import ENV_CA_FILE, trust
 from mission_control_desktop.client.wire import compact, decode, decode_items, error_from
+from mission_control_desktop.domain.addresses import is_loopback_name
 from mission_control_desktop.domain.approvals import Approval, ApprovalState
 from mission_control_desktop.domain.audit import AuditEntry, ChainReport
 from mission_control_desktop.domain.base import Record, to_builtins, to_json
@@ -68,17 +69,6 @@ class _KillStarted(Record, frozen=True, kw_only=True):
     kill_id: str
 
 
-def is_loopback(host: str) -> bool:
-    """Whether a host name or address can only be this computer."""
-    name = host.strip("[]").lower()
-    if name == "localhost" or name.endswith(".localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return False
-
-
 def checked_url(base_url: str, *, with_token: bool) -> httpx.URL:
     """The URL to call, or BadInput that says what is wrong with it."""
     try:
@@ -93,7 +83,7 @@ def checked_url(base_url: str, *, with_token: bool) -> httpx.URL:
         raise BadInput("url", f"there is no port {url.port}")
     if url.userinfo:
         raise BadInput("url", "give the token separately, not as part of the URL")
-    if with_token and url.scheme == "http" and not is_loopback(url.host):
+    if with_token and url.scheme == "http" and not is_loopback_name(url.host):
         raise BadInput(
             "url",
             f"the token would travel unencrypted to {url.host}: use https://, or a tunnel that ends on this computer",
@@ -125,28 +115,31 @@ class HttpMissionControl:
         self._silence = silence_seconds
         self._max_event_bytes = max_event_bytes
         # Plain HTTP needs no certificates; loading them costs some 50 ms of start time.
-        verify = ssl.create_default_context() if url.scheme == "https" else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        verify = trust() if url.scheme == "https" else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         # Proxies from the environment are for other hosts: traffic to this computer never goes through one.
-        trust_env = not is_loopback(url.host)
+        trust_env = not is_loopback_name(url.host)
         headers = {"Accept": "application/json"}
-        self._calls = httpx.AsyncClient(
-            base_url=url,
-            verify=verify,
-            trust_env=trust_env,
-            headers=headers,
-            follow_redirects=False,
-            timeout=httpx.Timeout(read_seconds, connect=CONNECT_SECONDS, pool=10.0),
-            limits=httpx.Limits(max_connections=32, max_keepalive_connections=8, keepalive_expiry=20.0),
-        )
-        self._streams = httpx.AsyncClient(
-            base_url=url,
-            verify=verify,
-            trust_env=trust_env,
-            headers={"Accept": "text/event-stream", "Accept-Encoding": "identity"},
-            follow_redirects=False,
-            timeout=httpx.Timeout(silence_seconds, connect=CONNECT_SECONDS, pool=10.0),
-            limits=httpx.Limits(max_connections=MAX_STREAMS, max_keepalive_connections=0),
-        )
+        try:
+            self._calls = httpx.AsyncClient(
+                base_url=url,
+                verify=verify,
+                trust_env=trust_env,
+                headers=headers,
+                follow_redirects=False,
+                timeout=httpx.Timeout(read_seconds, connect=CONNECT_SECONDS, pool=10.0),
+                limits=httpx.Limits(max_connections=32, max_keepalive_connections=8, keepalive_expiry=20.0),
+            )
+            self._streams = httpx.AsyncClient(
+                base_url=url,
+                verify=verify,
+                trust_env=trust_env,
+                headers={"Accept": "text/event-stream", "Accept-Encoding": "identity"},
+                follow_redirects=False,
+                timeout=httpx.Timeout(silence_seconds, connect=CONNECT_SECONDS, pool=10.0),
+                limits=httpx.Limits(max_connections=MAX_STREAMS, max_keepalive_connections=0),
+            )
+        except (ImportError, ValueError, httpx.InvalidURL) as error:
+            raise BadInput("url", f"a proxy that the environment names cannot be used: {error}") from error
 
     def __repr__(self) -> str:
         return f"HttpMissionControl({self._url!r})"
@@ -415,6 +408,11 @@ class HttpMissionControl:
                 reason = f"no connection within {CONNECT_SECONDS:g} s"
             case httpx.ReadTimeout():
                 reason = "no answer in time"
+            case httpx.ConnectError() if "CERTIFICATE_VERIFY_FAILED" in str(error):
+                reason = (
+                    f"its certificate is not one that this computer trusts for that name ({error}); "
+                    f"if it comes from an authority of your own, name that authority's file in {ENV_CA_FILE}"
+                )
             case httpx.PoolTimeout():
                 reason = "too many requests of this program are still waiting"
             case _:

@@ -74,6 +74,11 @@ def _by_status(status: int) -> type[MissionControlError]:
 
 def error_from(status: int, headers: Mapping[str, str], raw: bytes, *, what: str) -> MissionControlError:
     """The exception that an error answer stands for; by its code, else by its status (a proxy in between)."""
+    if 300 <= status < 400:
+        return Unreachable(
+            f"{what} answered with a redirect to {headers.get('Location', 'nowhere')[:200]!r}. Redirects are not "
+            "followed, because the token would go with them: give the final URL."
+        )
     try:
         body = cast("_ErrorBody", _decoder(_ErrorBody).decode(raw)).error
     except msgspec.MsgspecError:

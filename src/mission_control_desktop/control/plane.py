@@ -115,21 +115,16 @@ class ControlPlane:
         pending = self.interventions.pending_rows
         recorder = self.recorder.health()
         good = not pending and recorder.state == "ok" and all(one.state == "ok" for one in providers)
-        health = Health(
-            status="ok" if good else "degraded",
-            version=__version__,
-            epoch=self.recorder.epoch,
-            pid=os.getpid(),
-        )
+        status = "ok" if good else "degraded"
         if not detailed:
-            return health
+            return Health(status=status, version=__version__)
         detail = {
             "startedAt": self._started_at,
             "providers": {one.provider: {"state": one.state, "detail": one.detail} for one in providers},
             "record": {"state": recorder.state, "detail": recorder.detail},
             "audit": {"waitingRows": pending},
         }
-        return Health(status=health.status, version=health.version, epoch=health.epoch, pid=health.pid, detail=detail)
+        return Health(status=status, version=__version__, epoch=self.recorder.epoch, pid=os.getpid(), detail=detail)
 
     def reachable(self, provider: str) -> bool:
         """Whether a provider's sessions can be believed to be as they are on record."""

@@ -6,6 +6,7 @@ are matched as they were sent, so that an id with a percent-encoded slash or col
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -22,11 +23,12 @@ from mission_control_desktop.control.idempotency import KeyedAnswer
 from mission_control_desktop.control.plane import ControlPlane
 from mission_control_desktop.control.policy import Operation
 from mission_control_desktop.control.service import MissionControlService
-from mission_control_desktop.domain.errors import MissionControlError, NotAuthenticated, NotFound, TooLarge
+from mission_control_desktop.domain.errors import Forbidden, MissionControlError, NotAuthenticated, NotFound, TooLarge
 from mission_control_desktop.domain.limits import MAX_BODY_BYTES, MAX_REASON_CHARS
 from mission_control_desktop.domain.people import Principal
 from mission_control_desktop.server.bodies import Input
 from mission_control_desktop.server.calls import Call
+from mission_control_desktop.server.connections import TooSlow
 from mission_control_desktop.server.errors import (
     MethodNotAllowed,
     WrongContentType,
@@ -37,6 +39,7 @@ from mission_control_desktop.server.errors import (
 )
 from mission_control_desktop.server.openapi import describe
 from mission_control_desktop.server.sse import Frames, Streams
+from mission_control_desktop.server.strangers import refuse_web_pages
 from mission_control_desktop.server.table import ROUTES, Route, by_path, parameters
 
 log = structlog.get_logger(__name__)
@@ -44,6 +47,7 @@ log = structlog.get_logger(__name__)
 MAX_QUERY_BYTES = 8_192
 MAX_DRAINED_BYTES = 16 * MAX_BODY_BYTES
 """How much of a body that is too large is still read, so that its sender sees the answer and not a broken pipe."""
+BODY_SECONDS = 60.0
 JSON = (b"content-type", b"application/json")
 COMMON = [(b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff")]
 
@@ -71,9 +75,16 @@ class Application:
     """The HTTP door to one control plane. `streams` and `activity` are for the server that runs it."""
 
     def __init__(
-        self, plane: ControlPlane, *, routes: Iterable[Route] = ROUTES, streams: Streams | None = None
+        self,
+        plane: ControlPlane,
+        *,
+        routes: Iterable[Route] = ROUTES,
+        streams: Streams | None = None,
+        names: Iterable[str] = (),
     ) -> None:
+        """`names` are hosts, besides loopback ones, under which it may be addressed on a loopback door."""
         self.plane = plane
+        self._names = frozenset(names)
         self._routes = tuple(routes)
         self.activity = Activity()
         self.streams = streams or Streams(plane.tokens.still_valid)
@@ -91,6 +102,12 @@ class Application:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             raise RuntimeError(f"only HTTP is served, not {scope['type']}")
+        try:
+            refuse_web_pages(scope, self._names)
+        except Forbidden as error:
+            log.warning("request of a web page refused", method=scope["method"])
+            await respond_error(send, error)
+            return
         raw = scope.get("raw_path")
         path = raw.decode("latin-1") if isinstance(raw, bytes) else scope["path"]
         await self._starlette({**scope, "path": path.partition("?")[0]}, receive, send)
@@ -248,7 +265,7 @@ async def respond(send: Send, status: int, body: bytes, *, headers: Iterable[tup
 
 
 async def respond_error(send: Send, error: MissionControlError) -> None:
-    close = [(b"connection", b"close")] if isinstance(error, TooLarge) else []
+    close = [(b"connection", b"close")] if isinstance(error, (TooLarge, TooSlow)) else []
     await respond(send, error.status, error_body(error), headers=[*error_headers(error), *close])
 
 
@@ -313,7 +330,15 @@ def _query(route: Route, raw: bytes) -> Input:
 
 
 async def _read_body(receive: Receive, *, strict: bool) -> bytes:
-    """The whole body. Raises TooLarge; when not `strict`, what is too large is taken for empty."""
+    """The whole body. Raises TooLarge and TooSlow; when not `strict`, what is too large is taken for empty."""
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            return await _read_parts(receive, strict=strict)
+    except TimeoutError:
+        raise TooSlow(f"The body of a request has {BODY_SECONDS:g} seconds.") from None
+
+
+async def _read_parts(receive: Receive, *, strict: bool) -> bytes:
     parts: list[bytes] = []
     size = 0
     while True:

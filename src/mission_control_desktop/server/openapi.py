@@ -15,9 +15,11 @@ from mission_control_desktop.server.table import Route, parameters
 
 REF = "#/components/schemas/{name}"
 _MEANING = {
+    400: "Not an HTTP request that can be understood",
     401: "No token, or one that is wrong, revoked or expired",
-    403: "The role is too low",
+    403: "The role is too low, or the request comes from a web page",
     404: "Not found",
+    408: "The request came too slowly",
     409: "Illegal in this state, or another request came first",
     413: "The request is too large",
     415: "Not JSON",
@@ -82,11 +84,11 @@ def _responses(route: Route, schema_of: dict[str, dict[str, Any]]) -> dict[str, 
     elif route.reply is not None:
         good["content"] = {"application/json": {"schema": schema_of[str(route.reply)]}}
     responses: dict[str, Any] = {str(route.status): good}
-    failures = {500, *route.errors}
+    failures = {400, 403, 413, 422, 500, *route.errors}
     if route.operation is not None:
-        failures |= {401, 403, 422}
+        failures |= {401}
     if route.body is not None:
-        failures |= {413, 415}
+        failures |= {408, 415}
     for status in sorted(failures):
         responses[str(status)] = {
             "description": _MEANING[status],

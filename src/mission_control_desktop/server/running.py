@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import os
 import socket
 import sys
@@ -19,10 +18,12 @@ import uvicorn
 from mission_control_desktop import __version__
 from mission_control_desktop.control.assembly import open_plane
 from mission_control_desktop.control.plane import ControlPlane
-from mission_control_desktop.domain.errors import BadInput, Unavailable
+from mission_control_desktop.domain.errors import BadInput, MissionControlError, Unavailable
 from mission_control_desktop.domain.tasks import Tasks
 from mission_control_desktop.server import place
 from mission_control_desktop.server.app import Application
+from mission_control_desktop.server.connections import Connection
+from mission_control_desktop.server.doors import Door, Doors, open_doors
 from mission_control_desktop.server.local_token import ensure_local_token
 from mission_control_desktop.server.table import ROUTES, Route
 
@@ -36,7 +37,8 @@ WANTED_FILES = 8_192
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """What `serve` is told. `port` 0 picks a free one; `exit_when_idle` is in seconds."""
+    """What `serve` is told. `port` 0 picks a free one; `exit_when_idle` is in seconds; `allow_host` are names under
+    which a proxy on this computer addresses it."""
 
     data_dir: Path
     host: str = "127.0.0.1"
@@ -44,47 +46,10 @@ class Options:
     database_url: str | None = None
     role: str = "all"
     allow_insecure: bool = False
+    allow_host: tuple[str, ...] = ()
+    tls_certificate: Path | None = None
+    tls_key: Path | None = None
     exit_when_idle: float | None = None
-
-
-def is_loopback(host: str) -> bool:
-    if host.lower() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
-
-
-def bind(options: Options) -> socket.socket:
-    """A bound socket that does not listen yet. Raises BadInput for a host that may not or cannot be used."""
-    host = options.host.strip("[]")
-    if not is_loopback(host) and not options.allow_insecure:
-        raise BadInput(
-            "host",
-            f"{host} can be reached from other computers, and this server does not encrypt. Use 127.0.0.1 behind a "
-            "TLS proxy or a tunnel; to do it all the same, add --allow-insecure.",
-        )
-    try:
-        found = socket.getaddrinfo(host, options.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        family, kind, protocol, _, address = found[0]
-        bound = socket.socket(family, kind, protocol)
-    except OSError as error:
-        raise BadInput("host", f"There is no address {host!r} on this computer: {error.strerror}.") from error
-    try:
-        if os.name == "posix":
-            # A port of a control plane that has just ended can be taken at once.
-            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        bound.bind(address)
-    except OSError as error:
-        bound.close()
-        raise Unavailable(f"Port {options.port} of {host} cannot be used: {error.strerror}.") from error
-    return bound
-
-
-def url_of(bound: socket.socket) -> str:
-    host, port = bound.getsockname()[:2]
-    return f"http://[{host}]:{port}" if bound.family == socket.AF_INET6 else f"http://{host}:{port}"
 
 
 def routes_of(role: str) -> Sequence[Route]:
@@ -114,17 +79,31 @@ class _Server(uvicorn.Server):
 class Running:
     """What is there while it runs."""
 
-    def __init__(self, url: str, plane: ControlPlane, application: Application, server: _Server) -> None:
-        self.url = url
+    def __init__(self, doors: Doors, plane: ControlPlane, application: Application, servers: Sequence[_Server]) -> None:
+        self.url = doors.main.url
         self.plane = plane
+        self._doors = doors
         self._application = application
-        self._server = server
+        self._servers = servers
         self.ended = asyncio.Event()
         """Set when the server has ended, asked or not."""
 
     def hurry(self) -> None:
         """Do not wait for answers that are under way."""
-        self._server.force_exit = True
+        for server in self._servers:
+            server.force_exit = True
+
+    def reload(self) -> None:
+        """Take certificate and key from their files again, for new connections; what cannot be used is logged."""
+        certificate = self._doors.main.certificate
+        if certificate is None:
+            return
+        try:
+            certificate.reload()
+        except MissionControlError as error:
+            log.error("the TLS certificate stays as it was", reason=error.message)
+        else:
+            log.info("the TLS certificate was read again")
 
     async def needed(self) -> bool:
         """Whether a client is there, or a session lives."""
@@ -145,61 +124,80 @@ async def running(options: Options) -> AsyncIterator[Running]:
         raise BadInput("role", f"The role is one of {', '.join(ROLES)}.")
     data_dir = await asyncio.to_thread(place.prepare, options.data_dir)
     with place.exclusive(data_dir):
-        bound = bind(options)
+        doors = open_doors(
+            options.host,
+            options.port,
+            certificate=options.tls_certificate,
+            key=options.tls_key,
+            allow_insecure=options.allow_insecure,
+        )
         try:
             _raise_file_limit()
             async with open_plane(
                 data_dir, database_url=options.database_url, orchestrator=options.role != "api"
             ) as plane:
                 await ensure_local_token(plane.tokens, data_dir)
-                async with _serving(options, plane, bound, data_dir) as served:
+                async with _serving(options, plane, doors, data_dir) as served:
                     yield served
         finally:
-            bound.close()
+            doors.close()
 
 
 @asynccontextmanager
-async def _serving(
-    options: Options, plane: ControlPlane, bound: socket.socket, data_dir: Path
-) -> AsyncIterator[Running]:
-    application = Application(plane, routes=routes_of(options.role))
-    server = _Server(
-        uvicorn.Config(
-            application,
-            loop="none",
-            http="h11",
-            ws="none",
-            lifespan="off",
-            interface="asgi3",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,
-            timeout_keep_alive=75,
-            timeout_graceful_shutdown=GRACE_SECONDS,
-            backlog=1024,
-        )
-    )
-    url = url_of(bound)
+async def _serving(options: Options, plane: ControlPlane, doors: Doors, data_dir: Path) -> AsyncIterator[Running]:
+    application = Application(plane, routes=routes_of(options.role), names=(options.host, *options.allow_host))
+    servers = [_server(application, door) for door in doors.all()]
     tasks = Tasks(lambda name, error: log.error("task failed", task=name, exc_info=error))
-    serving = tasks.start(server.serve(sockets=[bound]), name="server")
-    accepting = tasks.start(server.accepting.wait(), name="accepting")
+    serving = {
+        tasks.start(server.serve(sockets=[door.socket]), name=f"server {door.url}")
+        for server, door in zip(servers, doors.all(), strict=True)
+    }
+    accepting = tasks.start(_all_accepting(servers), name="accepting")
     try:
-        await asyncio.wait({serving, accepting}, return_when=asyncio.FIRST_COMPLETED)
-        if not server.accepting.is_set():
+        await asyncio.wait({*serving, accepting}, return_when=asyncio.FIRST_COMPLETED)
+        if not accepting.done():
             raise Unavailable("The server could not be started; its log says why.")
-        note = place.Note(url=url, pid=os.getpid(), version=__version__, started_at=datetime.now(UTC))
+        note = place.Note(url=doors.local.url, pid=os.getpid(), version=__version__, started_at=datetime.now(UTC))
         await asyncio.to_thread(place.write_note, data_dir, note)
-        log.info("accepting requests", url=url, role=options.role, data_dir=str(data_dir))
-        served = Running(url, plane, application, server)
-        serving.add_done_callback(lambda _: served.ended.set())
+        urls = [door.url for door in doors.all()]
+        log.info("accepting requests", urls=urls, role=options.role, data_dir=str(data_dir))
+        served = Running(doors, plane, application, servers)
+        for one in serving:
+            one.add_done_callback(lambda _: served.ended.set())
         yield served
     finally:
         await asyncio.to_thread(place.remove_note, data_dir)
         application.streams.end_all()
-        server.should_exit = True
-        await asyncio.wait({serving}, timeout=GRACE_SECONDS + 2)
+        for server in servers:
+            server.should_exit = True
+        await asyncio.wait(serving, timeout=GRACE_SECONDS + 2)
         await tasks.close()
+
+
+async def _all_accepting(servers: Sequence[_Server]) -> None:
+    for server in servers:
+        await server.accepting.wait()
+
+
+def _server(application: Application, door: Door) -> _Server:
+    config = uvicorn.Config(
+        application,
+        loop="none",
+        http=Connection,
+        ws="none",
+        lifespan="off",
+        interface="asgi3",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+        backlog=1024,
+    )
+    config.load()
+    config.ssl = None if door.certificate is None else door.certificate.context
+    return _Server(config)
 
 
 def _raise_file_limit() -> None:

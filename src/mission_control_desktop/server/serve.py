@@ -22,7 +22,11 @@ from mission_control_desktop.server.running import ROLES, Options, Running, runn
 
 log = structlog.get_logger(__name__)
 
-ENV_DATA_DIR = "MISSION_CONTROL_DATA_DIR"
+FROM_ENVIRONMENT = {
+    "MISSION_CONTROL_DATA_DIR": "data_dir",
+    "MISSION_CONTROL_TLS_CERTIFICATE": "tls_certificate",
+    "MISSION_CONTROL_TLS_KEY": "tls_key",
+}
 DEFAULT_PORT = 7317
 IDLE_STEP_SECONDS = 1.0
 STOP_SECONDS = 12.0
@@ -38,7 +42,19 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--valkey-url", help="not supported in this version")
     made.add_argument("--role", choices=ROLES, help="what this process does (default all)")
     made.add_argument("--config", type=Path, metavar="FILE", help="TOML file with the same options")
-    made.add_argument("--allow-insecure", action="store_true", default=None, help="listen on other than loopback")
+    made.add_argument(
+        "--tls-certificate", type=Path, metavar="FILE", help="PEM certificate with its chain: serve HTTPS"
+    )
+    made.add_argument("--tls-key", type=Path, metavar="FILE", help="its PEM key, readable by this account alone")
+    made.add_argument(
+        "--allow-insecure", action="store_true", default=None, help="listen on other than loopback without TLS"
+    )
+    made.add_argument(
+        "--allow-host",
+        action="append",
+        metavar="NAME",
+        help="a name that a proxy on this computer keeps in requests (repeatable)",
+    )
     made.add_argument(
         "--exit-when-idle", type=float, metavar="SECONDS", help="end when no client came and nothing ran for so long"
     )
@@ -51,8 +67,9 @@ def read_options(argv: Sequence[str], environ: Mapping[str, str], default_data_d
     given = {key: value for key, value in vars(parser().parse_args(list(argv))).items() if value is not None}
     config = given.pop("config", None)
     merged = {**(_read_config(config) if config is not None else {})}
-    if environ.get(ENV_DATA_DIR):
-        merged["data_dir"] = environ[ENV_DATA_DIR]
+    for name, key in FROM_ENVIRONMENT.items():
+        if environ.get(name):
+            merged[key] = environ[name]
     merged |= given
     if merged.pop("valkey_url", None) is not None:
         raise BadInput("valkey-url", "Valkey is not supported in this version; it comes with a later one.")
@@ -60,7 +77,11 @@ def read_options(argv: Sequence[str], environ: Mapping[str, str], default_data_d
     if level not in logs.LEVELS:
         raise BadInput("log-level", f"The log level is one of {', '.join(logs.LEVELS)}.")
     merged.setdefault("port", DEFAULT_PORT)
-    merged["data_dir"] = Path(merged.get("data_dir", default_data_dir))
+    merged.setdefault("data_dir", default_data_dir)
+    for key in ("data_dir", "tls_certificate", "tls_key"):
+        if key in merged:
+            merged[key] = Path(merged[key])
+    merged["allow_host"] = tuple(name.rstrip(".").lower() for name in merged.get("allow_host", ()))
     options = Options(**merged)
     if not 0 <= options.port <= 65535:
         raise BadInput("port", "A port is 0 to 65535.")
@@ -75,14 +96,22 @@ def _read_config(path: Path) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise BadInput("config", f"{path} cannot be read: {error}.") from error
     kinds: dict[str, type | tuple[type, ...]] = {field.name: str for field in fields(Options)}
-    kinds |= {"port": int, "allow_insecure": bool, "exit_when_idle": (int, float), "valkey_url": str, "log_level": str}
+    kinds |= {
+        "port": int,
+        "allow_insecure": bool,
+        "allow_host": list,
+        "exit_when_idle": (int, float),
+        "valkey_url": str,
+        "log_level": str,
+    }
     found: dict[str, Any] = {}
     for name, value in read.items():
         key = name.replace("-", "_")
         if key not in kinds:
             raise BadInput("config", f"{path}: there is no option {name!r}.")
         wanted = kinds[key]
-        if not isinstance(value, wanted) or (isinstance(value, bool) and wanted is not bool):
+        wrong = not isinstance(value, wanted) or (isinstance(value, bool) and wanted is not bool)
+        if wrong or (isinstance(value, list) and not all(isinstance(one, str) for one in value)):
             raise BadInput("config", f"{path}: the value of {name!r} has the wrong type.")
         found[key] = value
     return found
@@ -120,8 +149,13 @@ async def _run(options: Options) -> int:
             loop.call_later(STOP_SECONDS, _cut_off)
         stop.set()
 
+    def reload() -> None:
+        for one in now_running:
+            one.reload()
+
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, told, number.name)
+    loop.add_signal_handler(signal.SIGHUP, reload)
     try:
         async with running(options) as served:
             now_running.append(served)
