@@ -107,7 +107,7 @@ def test_a_taken_port_is_said(tmp_path: Path) -> None:
     [
         (["--host", "0.0.0.0"], 2, "--allow-insecure"),
         (["--host", "192.0.2.1", "--allow-insecure"], 1, "cannot be used"),
-        (["--valkey-url", "valkey://localhost"], 2, "not supported in this version"),
+        (["--valkey-url", "memcached://localhost"], 2, "valkey://HOST:6379/0"),
         (["--role", "emperor"], 2, "invalid choice"),
         (["--port", "99999"], 2, "0 to 65535"),
         (["--config", "/does/not/exist"], 2, "cannot be read"),

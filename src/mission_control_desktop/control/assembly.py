@@ -10,8 +10,10 @@ from pathlib import Path
 
 import structlog
 
+from mission_control_desktop.control.limits import MovingWindow
 from mission_control_desktop.control.plane import ControlPlane
 from mission_control_desktop.domain.errors import Unsupported
+from mission_control_desktop.domain.limits import BARGE_IN_PER_MINUTE
 from mission_control_desktop.domain.profiles import LaunchProfile, ProfileView
 from mission_control_desktop.orchestrator.orchestrator import Orchestrator
 from mission_control_desktop.orchestrator.profiles import ProfileStore
@@ -43,15 +45,18 @@ async def open_plane(
     data_dir: Path,
     *,
     database_url: str | None = None,
+    valkey_url: str | None = None,
     orchestrator: bool = True,
     environ: Mapping[str, str] | None = None,
 ) -> AsyncIterator[ControlPlane]:
     """A started control plane; everything is closed again in the end, and no agent is ended by that.
 
-    `environ` is what agents inherit. Raises BadInput or Unavailable if the record cannot be opened, or is another's.
+    `valkey_url` is where rate limits are shared with other control planes. `environ` is what agents inherit.
+    Raises BadInput or Unavailable if the record cannot be opened, or is another's.
     """
     variables = dict(os.environ if environ is None else environ)
     clock, ids = SystemClock(), Uuid7()
+    barge_in = MovingWindow(limit=BARGE_IN_PER_MINUTE, seconds=60, shared=valkey_url)
     async with AsyncExitStack() as stack:
         database = await asyncio.to_thread(open_database, database_url or data_dir / DATABASE_FILE)
         stack.push_async_callback(database.close)
@@ -66,7 +71,16 @@ async def open_plane(
             stack.push_async_callback(profiles.close)
             agents = Orchestrator(data_dir, profiles, clock=clock, ids=ids, environ=variables)
             registry.add(agents, kind="orchestrator")
-        plane = ControlPlane(database, recorder, registry, clock, ids, profiles=profiles or NoProfiles(), agents=agents)
+        plane = ControlPlane(
+            database,
+            recorder,
+            registry,
+            clock,
+            ids,
+            profiles=profiles or NoProfiles(),
+            agents=agents,
+            barge_in=barge_in,
+        )
         stack.push_async_callback(plane.close)
         await plane.start()
         yield plane

@@ -12,7 +12,7 @@ from mission_control_desktop import __version__
 from mission_control_desktop.control.idempotency import Idempotency
 from mission_control_desktop.control.interventions import Interventions
 from mission_control_desktop.control.kill_all import KillAlls
-from mission_control_desktop.control.limits import BARGE_IN_PER_MINUTE, MemoryRateLimiter, RateLimiter
+from mission_control_desktop.control.limits import MovingWindow, RateLimiter
 from mission_control_desktop.control.ports import AgentAccess, Profiles
 from mission_control_desktop.control.recovery import SETTLE_SECONDS, Recovery
 from mission_control_desktop.control.service import MissionControlService
@@ -20,6 +20,7 @@ from mission_control_desktop.control.tokens import Tokens
 from mission_control_desktop.domain.clock import Clock, IdSource
 from mission_control_desktop.domain.errors import Unavailable
 from mission_control_desktop.domain.events import ProviderHealth
+from mission_control_desktop.domain.limits import BARGE_IN_PER_MINUTE
 from mission_control_desktop.domain.mission_control import Health
 from mission_control_desktop.domain.people import DEFAULT_WORKSPACE, Principal
 from mission_control_desktop.domain.providers import ProviderView
@@ -62,7 +63,7 @@ class ControlPlane:
         self.profiles = profiles
         self._agents = agents
         self._settle_seconds = settle_seconds
-        self.barge_in = barge_in or MemoryRateLimiter(clock, limit=BARGE_IN_PER_MINUTE, window=60)
+        self.barge_in = barge_in or MovingWindow(limit=BARGE_IN_PER_MINUTE, seconds=60)
         self.tokens = Tokens(database.tokens, agents, clock, ids)
         self.interventions = Interventions(recorder.audit, clock, ids)
         self.idempotency = Idempotency(database.idempotency, clock)
@@ -88,6 +89,7 @@ class ControlPlane:
         await self.idempotency.close()
         await self.interventions.close()
         await self.tokens.close()
+        await self.barge_in.close()
         await self.registry.close()
 
     async def _watch_providers(self) -> None:
@@ -114,7 +116,8 @@ class ControlPlane:
         providers = self.registry.health()
         pending = self.interventions.pending_rows
         recorder = self.recorder.health()
-        good = not pending and recorder.state == "ok" and all(one.state == "ok" for one in providers)
+        limits = self.barge_in.trouble()
+        good = not pending and limits is None and recorder.state == "ok" and all(one.state == "ok" for one in providers)
         status = "ok" if good else "degraded"
         if not detailed:
             return Health(status=status, version=__version__)
@@ -123,6 +126,7 @@ class ControlPlane:
             "providers": {one.provider: {"state": one.state, "detail": one.detail} for one in providers},
             "record": {"state": recorder.state, "detail": recorder.detail},
             "audit": {"waitingRows": pending},
+            "limits": {"state": "ok" if limits is None else "degraded", "detail": limits},
         }
         return Health(status=status, version=__version__, epoch=self.recorder.epoch, pid=os.getpid(), detail=detail)
 

@@ -37,7 +37,7 @@ from mission_control_desktop.domain.kill import (
     WATCH_SECONDS,
     KillAll,
 )
-from mission_control_desktop.domain.limits import MAX_INJECT_CHARS
+from mission_control_desktop.domain.limits import MAX_INJECT_BYTES, MAX_INJECT_CHARS
 from mission_control_desktop.domain.people import DEFAULT_WORKSPACE, NewToken, Role, TokenInfo
 from mission_control_desktop.domain.profiles import LaunchProfile, ProfileView, SpawnRequest
 from mission_control_desktop.domain.receipts import Receipt
@@ -168,7 +168,11 @@ class MissionControlService(Reader):
                 raise BadInput("content", "There is nothing to send.")
             if len(content) > MAX_INJECT_CHARS:
                 raise BadInput("content", f"A message has at most {MAX_INJECT_CHARS} characters.")
-            await barge_in_allowed(self._plane.barge_in, user_id=self._user, session_id=session_id)
+            if len(content.encode(errors="replace")) > MAX_INJECT_BYTES:
+                raise BadInput("content", f"A message has at most {MAX_INJECT_BYTES} bytes in UTF-8.")
+            await barge_in_allowed(
+                self._plane.barge_in, workspace_id=self._who.workspace_id, actor=self._user, session_id=session_id
+            )
 
         async def act() -> Receipt:
             provider, native = self._provider(session_id)

@@ -8,7 +8,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -43,7 +43,8 @@ class Options:
     data_dir: Path
     host: str = "127.0.0.1"
     port: int = 0
-    database_url: str | None = None
+    database_url: str | None = field(default=None, repr=False)
+    valkey_url: str | None = field(default=None, repr=False)
     role: str = "all"
     allow_insecure: bool = False
     allow_host: tuple[str, ...] = ()
@@ -134,7 +135,10 @@ async def running(options: Options) -> AsyncIterator[Running]:
         try:
             _raise_file_limit()
             async with open_plane(
-                data_dir, database_url=options.database_url, orchestrator=options.role != "api"
+                data_dir,
+                database_url=options.database_url,
+                valkey_url=options.valkey_url,
+                orchestrator=options.role != "api",
             ) as plane:
                 await ensure_local_token(plane.tokens, data_dir)
                 async with _serving(options, plane, doors, data_dir) as served:

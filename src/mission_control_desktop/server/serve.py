@@ -22,10 +22,12 @@ from mission_control_desktop.server.running import ROLES, Options, Running, runn
 
 log = structlog.get_logger(__name__)
 
+ENV_VALKEY_URL = "MISSION_CONTROL_VALKEY_URL"
 FROM_ENVIRONMENT = {
     "MISSION_CONTROL_DATA_DIR": "data_dir",
     "MISSION_CONTROL_TLS_CERTIFICATE": "tls_certificate",
     "MISSION_CONTROL_TLS_KEY": "tls_key",
+    ENV_VALKEY_URL: "valkey_url",
 }
 DEFAULT_PORT = 7317
 IDLE_STEP_SECONDS = 1.0
@@ -39,7 +41,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--port", type=int, help=f"port to listen on; 0 picks a free one (default {DEFAULT_PORT})")
     made.add_argument("--data-dir", type=Path, help="where everything is kept (default: the user's data directory)")
     made.add_argument("--database-url", help="postgresql://... instead of SQLite in the data directory")
-    made.add_argument("--valkey-url", help="not supported in this version")
+    made.add_argument("--valkey-url", help=f"valkey://..., where servers share rate limits (or in {ENV_VALKEY_URL})")
     made.add_argument("--role", choices=ROLES, help="what this process does (default all)")
     made.add_argument("--config", type=Path, metavar="FILE", help="TOML file with the same options")
     made.add_argument(
@@ -71,8 +73,6 @@ def read_options(argv: Sequence[str], environ: Mapping[str, str], default_data_d
         if environ.get(name):
             merged[key] = environ[name]
     merged |= given
-    if merged.pop("valkey_url", None) is not None:
-        raise BadInput("valkey-url", "Valkey is not supported in this version; it comes with a later one.")
     level = merged.pop("log_level", "info")
     if level not in logs.LEVELS:
         raise BadInput("log-level", f"The log level is one of {', '.join(logs.LEVELS)}.")
@@ -101,7 +101,6 @@ def _read_config(path: Path) -> dict[str, Any]:
         "allow_insecure": bool,
         "allow_host": list,
         "exit_when_idle": (int, float),
-        "valkey_url": str,
         "log_level": str,
     }
     found: dict[str, Any] = {}
