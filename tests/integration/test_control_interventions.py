@@ -147,7 +147,7 @@ async def test_a_kill_acts_without_a_record_says_so_and_records_it_later(
     killed = await built.bind(ANN).kill(one, reason="runs wild")
     assert killed.status is SessionStatus.KILLED
     assert killed.metadata["auditPending"] is True
-    assert (await built.health(detailed=True)).status == "degraded"
+    assert (await built.health(detailed_for="default")).status == "degraded"
     started = await built.bind(ANN).kill_all(scope="all", confirm="KILL ALL", reason="all of it")
     assert "Not on record" in (started.detail or "")
 

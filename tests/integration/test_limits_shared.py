@@ -87,7 +87,7 @@ async def test_a_dead_store_keeps_nobody_waiting(tmp_path: Path, how: str) -> No
         async with plane(tmp_path, provider, barge_in=MovingWindow(limit=10, seconds=60, shared=url)) as built:
             session_id = await provider.add("s")
             await _injects_without_waiting(built, session_id)
-            health = await built.health(detailed=True)
+            health = await built.health(detailed_for="default")
             assert health.status == "degraded"
             assert health.detail["limits"]["state"] == "degraded"
             assert "does not answer" in health.detail["limits"]["detail"]

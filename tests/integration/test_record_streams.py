@@ -7,6 +7,7 @@ import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from sqlalchemy import update
 
@@ -17,6 +18,7 @@ from mission_control_desktop.domain.kill import KillAll, KillState, KillTarget, 
 from mission_control_desktop.domain.receipts import ReceiptState
 from mission_control_desktop.domain.sessions import SessionStatus
 from mission_control_desktop.record import hub
+from mission_control_desktop.record.encoded import Encoded
 from mission_control_desktop.record.ops import PutApproval, PutMessage, PutReceipt, PutSession
 from mission_control_desktop.record.recorder import Recorder
 from mission_control_desktop.storage import Database
@@ -220,7 +222,6 @@ async def test_a_workspace_stream_shows_everything_but_messages(recorder: Record
         opening = [event.event for event in await stream.batch()]
         assert [event.type.value for event in opening] == ["session", "session", "approval"]
         last = opening[-1].event_id
-        await theirs.batch()
         await tell(recorder, PutApproval(approval=approval("p", ApprovalState.ANSWERED)))
         row = await recorder.audit.append("default", audit_draft())
         kill = KillAll(
@@ -235,14 +236,17 @@ async def test_a_workspace_stream_shows_everything_but_messages(recorder: Record
         live = [(await anext(stream)).event for _ in range(4)]
         assert [event.type.value for event in live] == ["approval", "audit", "kill", "provider"]
         assert [event.data for event in live[1:3]] == [row, kill]
-        assert [(await anext(theirs)).type.value for _ in range(2)] == ["approval", "provider"]
+        beta = recorder.provider_record("beta", workspace_id="theirs")
+        elsewhere = session(session_id="beta:s", provider="beta")
+        await beta.apply("s", [PutSession(session=elsewhere)], durable=True)
+        assert (await anext(theirs)).event.data == elsewhere
     assert await recorder.kills.unfinished() == [("default", kill, b"note")]
     assert await recorder.kills.get("default", "k") == kill
     assert await recorder.kills.get("theirs", "k") is None
     async with recorder.stream_workspace(last) as stream:
         assert [event.event for event in await stream.batch()] == live
     async with recorder.stream_workspace(last, workspace_id="theirs") as stream:
-        assert [event.type.value for event in await stream.batch()] == ["approval", "provider"]
+        assert [event.event.data for event in await stream.batch()] == [elsewhere]
     async with recorder.stream_workspace() as stream:
         types = [event.type.value for event in await stream.batch()]
         assert types == ["session", "session", "kill", "provider"]
@@ -310,3 +314,59 @@ async def test_listeners_leave_nothing_behind(recorder: Recorder) -> None:
     await asyncio.gather(*visits, return_exceptions=True)
     assert recorder._hub.listeners() == 0
     assert recorder._hub._sessions == {}
+
+
+async def test_what_a_workspace_did_reaches_no_other_live_or_from_the_record(recorder: Recorder) -> None:
+    """Everything that shows on a workspace's stream, written by a provider of each of two workspaces."""
+
+    async def happen(provider: str, workspace_id: str) -> None:
+        record = recorder.provider_record(provider, workspace_id=workspace_id)
+        own = f"{provider}:s"
+        one = session(session_id=own, provider=provider, title=f"of {provider}")
+        asked = msgspec.structs.replace(approval(f"p-{provider}"), session_id=own, provider=provider)
+        sent = msgspec.structs.replace(receipt(f"r-{provider}"), session_id=own)
+        await record.apply("s", [PutSession(session=one)], durable=True)
+        await record.apply("s", [PutApproval(approval=asked), PutReceipt(receipt=sent)], durable=True)
+        await recorder.publish_provider(ProviderHealth(provider=provider, state="ok"), workspace_id=workspace_id)
+        await recorder.audit.append(workspace_id, audit_draft(provider=provider))
+        kill = KillAll(kill_id=f"k-{provider}", state=KillState.KILLING, scope=provider, started_at=START, targets=())
+        await recorder.publish_kill(kill, workspace_id=workspace_id)
+
+    everything = {"session", "approval", "receipt", "provider", "audit", "kill"}
+
+    def shown(events: list[Encoded], provider: str) -> None:
+        assert {event.type.value for event in events} == everything
+        assert all(provider.encode() in event.sse for event in events)
+
+    async with recorder.stream_workspace() as ours, recorder.stream_workspace(workspace_id="theirs") as theirs:
+        await happen("alpha", "default")
+        await happen("beta", "theirs")
+        await happen("alpha", "default")
+        shown([await anext(theirs) for _ in range(6)], "beta")
+        shown([await anext(ours) for _ in range(6)], "alpha")
+        shown([await anext(ours) for _ in range(6)], "alpha")
+    for workspace_id, provider in (("default", "alpha"), ("theirs", "beta")):
+        async with recorder.stream_workspace(f"{recorder.epoch}-0", workspace_id=workspace_id) as stream:
+            shown(await stream.batch(), provider)
+        async with recorder.stream_workspace(workspace_id=workspace_id) as stream:
+            opening = await stream.batch()
+            assert {event.type.value for event in opening} == {"session", "approval", "kill", "provider"}
+            assert all(provider.encode() in event.sse for event in opening)
+
+
+async def test_a_name_that_another_workspace_had_before_comes_upon_none_of_its_sessions(
+    recorder: Recorder, database: Database
+) -> None:
+    first = recorder.provider_record("name", workspace_id="theirs")
+    before = session(session_id="name:s", provider="name", title="before")
+    await first.apply("s", [PutSession(session=before)], durable=True)
+    second = recorder.provider_record("name", workspace_id="default")
+    after = msgspec.structs.replace(before, title="after")
+    said = msgspec.structs.replace(message("m", "mine"), session_id="name:s")
+    await second.apply("s", [PutSession(session=after), PutMessage(message=said)], durable=True)
+    assert await second.session("s") is None
+    assert await second.sessions() == []
+    assert await first.session("s") == before
+    assert await database.sessions.workspaces_of("name") == {"theirs"}
+    page = await database.messages.page("name:s", workspace_id="theirs")
+    assert page.items == (), "nobody there is told what another workspace tried"

@@ -156,7 +156,9 @@ async def test_messages_are_paged_by_their_place(database: Database) -> None:
     )
 
     async def page(**place: int) -> tuple[list[str], str | None]:
-        found = await database.messages.page("internal:s", limit=4, **place)
+        found = await database.messages.page(
+            "internal:s", limit=4, before=place.get("before"), after=place.get("after")
+        )
         return [one.content for one in found.items], found.next_cursor
 
     assert await page() == (["6", "7", "8", "9!"], "8")

@@ -55,24 +55,21 @@ class Caller:
         return f"{self._who.actor_kind.value}:{self._who.user_id}"
 
     @property
-    def _sees_all(self) -> bool:
-        """All providers of now belong to the default workspace; another workspace sees none of them."""
-        return self._who.workspace_id == DEFAULT_WORKSPACE
+    def _workspace(self) -> str:
+        return self._who.workspace_id
 
-    def _sees(self, provider: str) -> bool:
-        try:
-            return self._plane.registry.entry(provider).workspace_id == self._who.workspace_id
-        except NotFound:
-            # Sessions of a provider that was removed stay on record, for those of the default workspace.
-            return self._sees_all
+    def _has(self, provider: str) -> bool:
+        """Whether the caller's workspace has this provider now. What is on record knows its workspace by itself, also
+        once its provider is gone."""
+        return provider in self._plane.registry.names(self._workspace)
 
-    def _visible(self, session_id: str) -> None:
-        if not self._sees(split_id(session_id)[0]):
-            raise no_session()
+    def _require_internal(self) -> None:
+        """Agents of this computer and their launch profiles belong to the default workspace. Raises NotFound."""
+        if self._workspace != DEFAULT_WORKSPACE:
+            raise NotFound(f"The workspace {self._workspace!r} has no agents of this computer, so no launch profiles.")
 
     async def _on_record(self, session_id: str) -> AgentSession:
-        self._visible(session_id)
-        session = await self._plane.database.sessions.get(session_id)
+        session = await self._plane.database.sessions.get(session_id, workspace_id=self._workspace)
         if session is None:
             raise no_session()
         return self._as_known_now(session)
@@ -85,7 +82,8 @@ class Caller:
         return msgspec.structs.replace(session, evidence=evidence)
 
     def _provider(self, session_id: str) -> tuple[AgentProvider, str]:
-        self._visible(session_id)
+        if not self._has(split_id(session_id)[0]):
+            raise no_session()
         return self._plane.registry.of(session_id)
 
     def may(self, operation: Operation) -> bool:

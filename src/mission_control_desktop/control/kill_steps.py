@@ -26,8 +26,9 @@ LOOK_TIMEOUT = 5.0
 VERIFY_SECONDS = 8.0
 VERIFY_STEP = 0.1
 
-KnownSessions = Callable[[str], Awaitable[Sequence[AgentSession]]]
-"""Sessions of a provider on record that are not final: what is hit when the provider itself does not answer."""
+KnownSessions = Callable[[str, str], Awaitable[Sequence[AgentSession]]]
+"""Sessions of a workspace and a provider on record that are not final: what is hit when the provider does not
+answer."""
 
 
 class KillSteps:
@@ -59,7 +60,7 @@ class KillSteps:
 
     async def _collect_from_record(self, run: Run, provider: str, problem: str) -> None:
         try:
-            lost = await self._known_sessions(provider)
+            lost = await self._known_sessions(run.workspace_id, provider)
         except Exception as error:  # noqa: BLE001 - logged and shown; the stop goes on
             log.error("sessions on record cannot be read", provider=provider, error=repr(error))
             lost = ()

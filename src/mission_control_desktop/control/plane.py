@@ -22,10 +22,11 @@ from mission_control_desktop.domain.errors import Unavailable
 from mission_control_desktop.domain.events import ProviderHealth
 from mission_control_desktop.domain.limits import BARGE_IN_PER_MINUTE
 from mission_control_desktop.domain.mission_control import Health
-from mission_control_desktop.domain.people import DEFAULT_WORKSPACE, Principal
+from mission_control_desktop.domain.people import Principal
 from mission_control_desktop.domain.providers import ProviderView
 from mission_control_desktop.domain.sessions import AgentSession
 from mission_control_desktop.domain.tasks import Tasks
+from mission_control_desktop.providers.contract import ProviderRecord
 from mission_control_desktop.providers.registry import ProviderRegistry
 from mission_control_desktop.record.recorder import Recorder
 from mission_control_desktop.storage.database import Database
@@ -74,8 +75,8 @@ class ControlPlane:
     async def start(self) -> None:
         """Attach to the providers, take up what an earlier process left. The recorder must run already."""
         await self.idempotency.start()
-        intents = list(await self.database.audit.open_intents(DEFAULT_WORKSPACE))
-        await self.registry.start(self.recorder.provider_record)
+        intents = await self.database.audit.all_open_intents()
+        await self.registry.start(self.record_for)
         self._tasks.start(self._watch_providers(), name="provider health")
         going_on = await self.kill_alls.start()
         self._tasks.start(
@@ -100,7 +101,8 @@ class ControlPlane:
                 if shown.get(health.provider) == health:
                     continue
                 try:
-                    await self.recorder.publish_provider(health)
+                    workspace_id = self.registry.entry(health.provider).workspace_id
+                    await self.recorder.publish_provider(health, workspace_id=workspace_id)
                 except Unavailable as error:
                     log.debug("provider health not shown", provider=health.provider, error=error.message)
                 else:
@@ -111,15 +113,19 @@ class ControlPlane:
         """What this caller can see and do."""
         return MissionControlService(self, who)
 
-    async def health(self, *, detailed: bool) -> Health:
-        """Without `detailed` only what anyone may know."""
-        providers = self.registry.health()
+    def record_for(self, provider: str) -> ProviderRecord:
+        """A registered provider's part of the record, in its workspace. Raises NotFound."""
+        return self.recorder.provider_record(provider, workspace_id=self.registry.entry(provider).workspace_id)
+
+    async def health(self, *, detailed_for: str | None) -> Health:
+        """As a workspace sees it; without one only what anyone may know."""
+        providers = self.registry.health(detailed_for)
         pending = self.interventions.pending_rows
         recorder = self.recorder.health()
         limits = self.barge_in.trouble()
         good = not pending and limits is None and recorder.state == "ok" and all(one.state == "ok" for one in providers)
         status = "ok" if good else "degraded"
-        if not detailed:
+        if detailed_for is None:
             return Health(status=status, version=__version__)
         detail = {
             "startedAt": self._started_at,
@@ -160,5 +166,5 @@ class ControlPlane:
         """Whether anything runs that someone might want to come back to."""
         return bool(await self.database.sessions.living())
 
-    async def _known_sessions(self, provider: str) -> list[AgentSession]:
-        return await self.database.sessions.living(provider=provider)
+    async def _known_sessions(self, workspace_id: str, provider: str) -> list[AgentSession]:
+        return await self.database.sessions.living(workspace_id=workspace_id, provider=provider)

@@ -38,11 +38,11 @@ class Reader(Caller):
     """The reading half of `domain.mission_control.MissionControl`. A refused read leaves an audit row."""
 
     async def health(self) -> Health:
-        return await self._plane.health(detailed=self.may(Operation.HEALTH_DETAIL))
+        return await self._plane.health(detailed_for=self._workspace if self.may(Operation.HEALTH_DETAIL) else None)
 
     async def me(self) -> Me:
         await self._permit(Operation.ME)
-        return Me(user_id=self._who.user_id, role=self._who.role, workspace_id=self._who.workspace_id)
+        return Me(user_id=self._who.user_id, role=self._who.role, workspace_id=self._workspace)
 
     async def sessions(
         self,
@@ -56,10 +56,8 @@ class Reader(Caller):
         await self._permit(Operation.SESSIONS)
         if self._agent is not None:
             return await self._own_sessions(provider, status, limit)
-        if not self._sees_all or (provider is not None and not self._sees(provider)):
-            return Page(items=())
         page = await self._plane.database.sessions.page(
-            provider=provider, status=status, q=q, limit=limit, cursor=cursor
+            workspace_id=self._workspace, provider=provider, status=status, q=q, limit=limit, cursor=cursor
         )
         return Page(items=tuple(map(self._as_known_now, page.items)), next_cursor=page.next_cursor)
 
@@ -70,19 +68,17 @@ class Reader(Caller):
 
     async def tree(self) -> tuple[TreeNode, ...]:
         await self._permit(Operation.TREE)
-        if self._agent is not None:
-            return _subtree(await self._plane.database.sessions.tree(), global_id(INTERNAL_PROVIDER, self._agent))
-        if not self._sees_all:
-            return ()
-        return await self._plane.database.sessions.tree()
+        nodes = await self._plane.database.sessions.tree(workspace_id=self._workspace)
+        return nodes if self._agent is None else _subtree(nodes, global_id(INTERNAL_PROVIDER, self._agent))
 
     async def messages(
         self, session_id: str, *, limit: int = PAGE_DEFAULT, before: int | None = None, after: int | None = None
     ) -> Page[AgentMessage]:
         session_id = whole_id(session_id)
         await self._permit(Operation.MESSAGES, session_id)
-        self._visible(session_id)
-        return await self._plane.database.messages.page(session_id, limit=limit, before=before, after=after)
+        return await self._plane.database.messages.page(
+            session_id, workspace_id=self._workspace, limit=limit, before=before, after=after
+        )
 
     async def receipts(self, session_id: str) -> tuple[Receipt, ...]:
         """What became of the messages sent to a session (the newest 500), oldest change first."""
@@ -101,38 +97,36 @@ class Reader(Caller):
 
     async def approvals(self, *, state: ApprovalState | None = None) -> Page[Approval]:
         await self._permit(Operation.APPROVALS)
-        if not self._sees_all:
-            return Page(items=())
-        return await self._plane.database.approvals.page(state=state, limit=PAGE_MAX)
+        return await self._plane.database.approvals.page(workspace_id=self._workspace, state=state, limit=PAGE_MAX)
 
     async def audit(
         self, filters: AuditFilter | None = None, *, limit: int = PAGE_DEFAULT, cursor: str | None = None
     ) -> Page[AuditEntry]:
         await self._permit(Operation.AUDIT)
         return await self._plane.database.audit.page(
-            self._who.workspace_id, filters or AuditFilter(), limit=limit, cursor=cursor
+            self._workspace, filters or AuditFilter(), limit=limit, cursor=cursor
         )
 
     async def audit_verify(self) -> ChainReport:
         await self._permit(Operation.AUDIT_VERIFY)
-        return await self._plane.database.audit.verify(self._who.workspace_id)
+        return await self._plane.database.audit.verify(self._workspace)
 
     async def profiles(self) -> tuple[ProfileView, ...]:
         await self._permit(Operation.PROFILES)
-        return tuple(await self._plane.profiles.list()) if self._sees(INTERNAL_PROVIDER) else ()
+        return tuple(await self._plane.profiles.list()) if self._has(INTERNAL_PROVIDER) else ()
 
     async def providers(self) -> tuple[ProviderView, ...]:
         """The providers that exist, and how they do."""
         await self._permit(Operation.PROVIDERS)
-        return self._plane.provider_views(self._who.workspace_id)
+        return self._plane.provider_views(self._workspace)
 
     async def tokens(self) -> tuple[TokenInfo, ...]:
         await self._permit(Operation.TOKENS)
-        return await self._plane.tokens.list(self._who.workspace_id)
+        return await self._plane.tokens.list(self._workspace)
 
     async def kill_state(self, kill_id: str) -> KillAll:
         await self._permit(Operation.KILL_STATE)
-        return await self._plane.kill_alls.state(self._who.workspace_id, kill_id)
+        return await self._plane.kill_alls.state(self._workspace, kill_id)
 
     async def open_stream(
         self, session_id: str, *, last_event_id: str | None = None, replay: int | None = None
@@ -146,7 +140,7 @@ class Reader(Caller):
     async def open_events(self, *, last_event_id: str | None = None) -> AbstractAsyncContextManager[EventStream]:
         """The workspace's encoded events."""
         await self._permit(Operation.EVENTS)
-        return self._plane.recorder.stream_workspace(last_event_id, workspace_id=self._who.workspace_id)
+        return self._plane.recorder.stream_workspace(last_event_id, workspace_id=self._workspace)
 
     @asynccontextmanager
     async def events(self, *, last_event_id: str | None = None) -> AsyncIterator[AsyncIterator[StreamEvent]]:
@@ -163,8 +157,9 @@ class Reader(Caller):
     async def _own_sessions(self, provider: str | None, status: SessionStatus | None, limit: int) -> Page[AgentSession]:
         """What an agent sees: itself and what is below it."""
         own = global_id(INTERNAL_PROVIDER, self._agent or "")
-        me = await self._plane.database.sessions.get(own)
-        found = [*([] if me is None else [me]), *await self._plane.database.sessions.descendants(own)]
+        sessions = self._plane.database.sessions
+        me = await sessions.get(own, workspace_id=self._workspace)
+        found = [*([] if me is None else [me]), *await sessions.descendants(own, workspace_id=self._workspace)]
         wanted = [
             one
             for one in found

@@ -7,7 +7,7 @@ called interrupted.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -15,8 +15,7 @@ import structlog
 from mission_control_desktop.domain.approvals import ApprovalState
 from mission_control_desktop.domain.audit import AuditAction, AuditEntry, AuditOutcome
 from mission_control_desktop.domain.errors import MissionControlError
-from mission_control_desktop.domain.kill import KillState
-from mission_control_desktop.domain.people import DEFAULT_WORKSPACE
+from mission_control_desktop.domain.kill import KillAll, KillState
 from mission_control_desktop.domain.receipts import ReceiptState
 from mission_control_desktop.domain.sessions import AgentSession, SessionStatus
 
@@ -40,22 +39,23 @@ class Recovery:
         self._plane = plane
         self._settle = settle_seconds
 
-    async def run(self, intents: list[AuditEntry], *, left_alone: frozenset[str]) -> None:
-        """`left_alone`: kill ids whose runner goes on and closes its own intent."""
-        mine = [intent for intent in intents if intent.metadata.get("killId") not in left_alone]
+    async def run(self, intents: Sequence[tuple[str, AuditEntry]], *, left_alone: frozenset[str]) -> None:
+        """`intents` of all workspaces, each with its own. `left_alone`: kill ids whose runner goes on and closes its
+        own intent."""
+        mine = [(place, intent) for place, intent in intents if intent.metadata.get("killId") not in left_alone]
         async with asyncio.TaskGroup() as group:
-            for intent in mine:
-                group.create_task(self._close(intent))
+            for workspace_id, intent in mine:
+                group.create_task(self._close(workspace_id, intent))
         if mine:
             log.info("open intents closed", count=len(mine))
 
-    async def _close(self, intent: AuditEntry) -> None:
+    async def _close(self, workspace_id: str, intent: AuditEntry) -> None:
         deadline = asyncio.get_running_loop().time() + self._settle
         done: Finding = None
         detail = "interrupted by a restart"
         while True:
             try:
-                done = await self._look(intent)
+                done = await self._look(workspace_id, intent)
             except MissionControlError as error:
                 detail = f"interrupted by a restart; {error.message}"
             except Exception as error:
@@ -66,9 +66,12 @@ class Recovery:
                 break
             await asyncio.sleep(STEP_SECONDS)
         outcome = AuditOutcome.FAILED if done is None else AuditOutcome.DONE
-        await self._plane.interventions.close_intent(DEFAULT_WORKSPACE, intent, outcome, done or detail)
+        await self._plane.interventions.close_intent(workspace_id, intent, outcome, done or detail)
 
-    async def _look(self, intent: AuditEntry) -> Finding:
+    async def _look(self, workspace_id: str, intent: AuditEntry) -> Finding:
+        kill_look = _KILL_LOOKS.get(intent.action)
+        if kill_look is not None:
+            return kill_look(await self._plane.database.kills.get(workspace_id, str(intent.metadata.get("killId"))))
         look = _LOOKS.get(intent.action)
         return None if look is None else await look(self, intent)
 
@@ -113,15 +116,6 @@ class Recovery:
         same = given and approval is not None and approval.answer == intent.metadata.get("optionId")
         return "the question has this answer" if same else None
 
-    async def _over(self, intent: AuditEntry) -> Finding:
-        kill = await self._plane.database.kills.get(DEFAULT_WORKSPACE, str(intent.metadata.get("killId")))
-        over = kill is not None and kill.state in (KillState.DONE, KillState.UNDONE)
-        return f"the kill-all is {kill.state.value}" if over and kill is not None else None
-
-    async def _undone(self, intent: AuditEntry) -> Finding:
-        kill = await self._plane.database.kills.get(DEFAULT_WORKSPACE, str(intent.metadata.get("killId")))
-        return "it is undone" if kill is not None and kill.state is KillState.UNDONE else None
-
     async def _profile_there(self, intent: AuditEntry) -> Finding:
         name = intent.metadata.get("name")
         there = any(profile.name == name for profile in await self._plane.profiles.list())
@@ -135,6 +129,19 @@ class Recovery:
         return "the token is revoked" if info is not None and info.revoked_at is not None else None
 
 
+def _over(kill: KillAll | None) -> Finding:
+    over = kill is not None and kill.state in (KillState.DONE, KillState.UNDONE)
+    return f"the kill-all is {kill.state.value}" if over and kill is not None else None
+
+
+def _undone(kill: KillAll | None) -> Finding:
+    return "it is undone" if kill is not None and kill.state is KillState.UNDONE else None
+
+
+_KILL_LOOKS: dict[AuditAction, Callable[[KillAll | None], Finding]] = {
+    AuditAction.KILL_ALL: _over,
+    AuditAction.KILL_ALL_UNDO: _undone,
+}
 _LOOKS: dict[AuditAction, Callable[[Recovery, AuditEntry], Awaitable[Any]]] = {
     AuditAction.SPAWN: Recovery._started,
     AuditAction.KILL: Recovery._ended,
@@ -145,8 +152,6 @@ _LOOKS: dict[AuditAction, Callable[[Recovery, AuditEntry], Awaitable[Any]]] = {
     AuditAction.WITHDRAW: Recovery._withdrawn,
     AuditAction.APPROVE: Recovery._answered,
     AuditAction.DENY: Recovery._answered,
-    AuditAction.KILL_ALL: Recovery._over,
-    AuditAction.KILL_ALL_UNDO: Recovery._undone,
     AuditAction.PROFILE_CHANGE: Recovery._profile_there,
     AuditAction.PROFILE_REMOVE: Recovery._profile_gone,
     AuditAction.TOKEN_REVOKE: Recovery._revoked,

@@ -106,9 +106,8 @@ class MissionControlService(Reader):
         async def check_() -> None:
             below = request.parent_agent_id
             await self._decide(Operation.SPAWN, None if below is None else global_id(provider, below))
-            if not self._sees(provider):
+            if not self._has(provider):
                 raise NotFound(f"There is no provider named {provider!r}.")
-            self._plane.registry.get(provider)
             self._require_no_stop(provider)
 
         async def act() -> AgentSession:
@@ -281,7 +280,7 @@ class MissionControlService(Reader):
             metadata={"reason": reason, "scope": scope},
             unstoppable=True,
         )
-        mine = self._plane.registry.names(self._who.workspace_id)
+        mine = self._plane.registry.names(self._workspace)
 
         async def check_() -> None:
             await self._decide(Operation.KILL_ALL, None)
@@ -317,10 +316,10 @@ class MissionControlService(Reader):
 
         async def check_() -> None:
             await self._decide(Operation.KILL_ALL_UNDO, None)
-            await self._plane.kill_alls.state(self._who.workspace_id, kill_id)
+            await self._plane.kill_alls.state(self._workspace, kill_id)
 
         return await self._plane.interventions.run(
-            attempt, check=check_, act=lambda: self._plane.kill_alls.undo(self._who.workspace_id, kill_id)
+            attempt, check=check_, act=lambda: self._plane.kill_alls.undo(self._workspace, kill_id)
         )
 
     async def kill_close(self, kill_id: str) -> KillAll:
@@ -348,8 +347,8 @@ class MissionControlService(Reader):
 
         async def check_() -> None:
             await self._decide(Operation.ANSWER, None)
-            approval = await self._plane.database.approvals.get(approval_id)
-            if approval is None or not self._sees(approval.provider):
+            approval = await self._plane.database.approvals.get(approval_id, workspace_id=self._workspace)
+            if approval is None:
                 raise NotFound("There is no such permission question.")
             attempt.session_id, attempt.provider, attempt.content = (
                 approval.session_id,
@@ -391,11 +390,12 @@ class MissionControlService(Reader):
                 "envNames": sorted(profile.env),
             },
         )
-        return await self._plane.interventions.run(
-            attempt,
-            check=lambda: self._decide(Operation.PROFILE_PUT, None),
-            act=lambda: self._plane.profiles.put(profile),
-        )
+
+        async def check_() -> None:
+            await self._decide(Operation.PROFILE_PUT, None)
+            self._require_internal()
+
+        return await self._plane.interventions.run(attempt, check=check_, act=lambda: self._plane.profiles.put(profile))
 
     async def delete_profile(self, name: str) -> None:
         attempt = Attempt(
@@ -404,17 +404,18 @@ class MissionControlService(Reader):
             provider=INTERNAL_PROVIDER,
             metadata={"name": name},
         )
-        await self._plane.interventions.run(
-            attempt,
-            check=lambda: self._decide(Operation.PROFILE_DELETE, None),
-            act=lambda: self._plane.profiles.delete(name),
-        )
+
+        async def check_() -> None:
+            await self._decide(Operation.PROFILE_DELETE, None)
+            self._require_internal()
+
+        await self._plane.interventions.run(attempt, check=check_, act=lambda: self._plane.profiles.delete(name))
 
     async def create_token(
         self, *, user: str, role: Role, workspace: str | None = None, expires_in: timedelta | None = None
     ) -> NewToken:
         """A new token: shown in this answer and never again."""
-        workspace_id = workspace or self._who.workspace_id
+        workspace_id = workspace or self._workspace
         attempt = Attempt(
             who=self._who,
             action=AuditAction.TOKEN_CREATE,
@@ -423,7 +424,7 @@ class MissionControlService(Reader):
 
         async def check_() -> None:
             await self._decide(Operation.TOKEN_CREATE, None)
-            if workspace_id != self._who.workspace_id and self._who.workspace_id != DEFAULT_WORKSPACE:
+            if workspace_id != self._workspace and self._workspace != DEFAULT_WORKSPACE:
                 raise Forbidden("You can make tokens for your own workspace only.")
 
         async def act() -> NewToken:
@@ -441,11 +442,11 @@ class MissionControlService(Reader):
 
         async def check_() -> None:
             await self._decide(Operation.TOKEN_REVOKE, None)
-            info = await self._plane.tokens.get(self._who.workspace_id, token_id)
+            info = await self._plane.tokens.get(self._workspace, token_id)
             attempt.metadata["user"] = info.user_id
 
         return await self._plane.interventions.run(
-            attempt, check=check_, act=lambda: self._plane.tokens.revoke(self._who.workspace_id, token_id)
+            attempt, check=check_, act=lambda: self._plane.tokens.revoke(self._workspace, token_id)
         )
 
     async def close(self) -> None:

@@ -17,14 +17,14 @@ from mission_control_desktop.domain.errors import NotFound
 from mission_control_desktop.domain.events import EventData, EventType, ProviderHealth
 from mission_control_desktop.domain.messages import AgentMessage
 from mission_control_desktop.storage import tables as t
-from mission_control_desktop.storage.approvals import approval_of
+from mission_control_desktop.storage.approvals import approval_of, approvals_in
 from mission_control_desktop.storage.audit import audit_of
 from mission_control_desktop.storage.kills import UNFINISHED as UNFINISHED_KILLS
 from mission_control_desktop.storage.kills import kill_of
 from mission_control_desktop.storage.messages import newest_messages, whole_messages
 from mission_control_desktop.storage.receipts import UNFINISHED as UNFINISHED_RECEIPTS
 from mission_control_desktop.storage.receipts import receipt_of
-from mission_control_desktop.storage.sessions import FINAL, session_of, session_query
+from mission_control_desktop.storage.sessions import FINAL, session_of, session_query, sessions_in
 
 PAGE_ROWS = 200
 PAGE_CHARS = 4_000_000
@@ -128,7 +128,7 @@ def session_changes(connection: Connection, session_id: str, after: int) -> Catc
         (t.receipts, EventType.RECEIPT, receipt_of),
         (t.approvals, EventType.APPROVAL, approval_of),
     ):
-        rows, bound = _rows_until(connection, table, "seq", after, bound, session_id)
+        rows, bound = _rows_until(connection, table, "seq", after, bound, session_id=session_id)
         items += [Item(row.seq, kind, decode(row)) for row in rows]
     items = sorted((item for item in items if item.position <= bound), key=lambda item: item.position)
     return CatchUp(items, bound, bound >= head)
@@ -162,13 +162,14 @@ def _last_changes(connection: Connection, session_id: str, ids: list[str]) -> di
 
 
 def _rows_until(
-    connection: Connection, table: Table, number: str, after: int, bound: int, session_id: str | None = None
+    connection: Connection, table: Table, number: str, after: int, bound: int, **of: str
 ) -> tuple[list[Row[Any]], int]:
-    """A page of a table's rows after one position and up to another, and the bound that its size leaves."""
+    """A page of a table's rows after one position and up to another, and the bound that its size leaves. `of`: the
+    columns that say whose rows are wanted."""
     column = table.c[number]
     query = select(table).where(column > after, column <= bound).order_by(column).limit(PAGE_ROWS)
-    if session_id is not None:
-        query = query.where(table.c.session_id == session_id)
+    for name, value in of.items():
+        query = query.where(table.c[name] == value)
     rows = list(connection.execute(query))
     return rows, rows[-1]._mapping[number] if len(rows) == PAGE_ROWS else bound
 
@@ -181,22 +182,21 @@ def workspace_opening(connection: Connection, workspace_id: str) -> CatchUp:
     """Every session that is not final, the newest that are, open approvals, stops under way and the providers' health,
     each with the number of its last change."""
     column = t.sessions.c
-    living = session_query().where(column.status.not_in(FINAL))
-    ended = session_query().where(column.status.in_(FINAL)).order_by(column.wseq.desc()).limit(OPENING_FINALS)
+    living = sessions_in(workspace_id).where(column.status.not_in(FINAL))
+    ended = sessions_in(workspace_id).where(column.status.in_(FINAL)).order_by(column.wseq.desc()).limit(OPENING_FINALS)
     items = [
         Item(row.wseq, EventType.SESSION, session_of(row))
         for query in (living, ended)
         for row in connection.execute(query)
     ]
-    approvals = select(t.approvals).where(t.approvals.c.state == ApprovalState.OPEN.value)
+    approvals = approvals_in(workspace_id).where(t.approvals.c.state == ApprovalState.OPEN.value)
     items += [Item(row.wseq, EventType.APPROVAL, approval_of(row)) for row in connection.execute(approvals)]
     kills = select(t.kill_alls).where(
         t.kill_alls.c.workspace_id == workspace_id, t.kill_alls.c.state.in_(UNFINISHED_KILLS)
     )
     items += [Item(row.wseq, EventType.KILL, kill_of(row.body)) for row in connection.execute(kills)]
-    items += [
-        Item(row.wseq, EventType.PROVIDER, _health_of(row)) for row in connection.execute(select(t.provider_health))
-    ]
+    health = select(t.provider_health).where(t.provider_health.c.workspace_id == workspace_id)
+    items += [Item(row.wseq, EventType.PROVIDER, _health_of(row)) for row in connection.execute(health)]
     items.sort(key=lambda item: item.position)
     return CatchUp(items, workspace_head(connection), True)
 
@@ -206,9 +206,7 @@ def workspace_changes(connection: Connection, workspace_id: str, after: int) -> 
     head = bound = workspace_head(connection)
     items: list[Item] = []
     for kind, table, decode in _WORKSPACE_TABLES:
-        rows, bound = _rows_until(connection, table, "wseq", after, bound)
-        if "workspace_id" in table.c:
-            rows = [row for row in rows if row.workspace_id == workspace_id]
+        rows, bound = _rows_until(connection, table, "wseq", after, bound, workspace_id=workspace_id)
         if kind is EventType.SESSION:
             items += _sessions_with_evidence(connection, rows)
         else:

@@ -40,6 +40,10 @@ class Poisoned(Exception):
     """This op can never be recorded. Raised before it changed anything in the draft."""
 
 
+class Foreign(Poisoned):
+    """The session that it names belongs to another workspace: who is told about it must not be that one's people."""
+
+
 @dataclass(slots=True)
 class _PendingMessage:
     row: dict[str, Any]
@@ -104,10 +108,11 @@ class Draft:
         if session_id not in self._known.sessions:
             column = t.sessions.c
             row = self._connection.execute(
-                select(column.status, column.run_id).where(column.session_id == session_id)
+                select(column.status, column.run_id, column.workspace_id).where(column.session_id == session_id)
             ).first()
             self._known.sessions.put(
-                session_id, None if row is None else SessionState(SessionStatus(row.status), row.run_id)
+                session_id,
+                None if row is None else SessionState(SessionStatus(row.status), row.run_id, row.workspace_id),
             )
         return self._known.sessions[session_id]
 
@@ -164,49 +169,53 @@ class Draft:
 
     # Planning
 
-    def plan(self, provider: str, op: RecordOp) -> None:
+    def plan(self, provider: str, workspace_id: str, op: RecordOp) -> None:
         """Raises Poisoned, before anything changed, for an op that can never be recorded."""
         session_id = op_session(op)
         if split_id(session_id)[0] != provider:
             raise Poisoned(f"it belongs to a session of another provider ({session_id})")
+        known = self._session(session_id)
+        if known is not None and known.workspace_id != workspace_id:
+            # A name that was used before, elsewhere: what was recorded under it stays with those whose it is.
+            raise Foreign("it belongs to a session of another workspace")
         match op:
             case AppendText():
                 self._append(op)
             case PutMessage():
                 self._put_message(op.message, provider)
             case PutSession():
-                self._put_session(op.session)
+                self._put_session(op.session, workspace_id)
             case PutReceipt():
-                seq, wseq = self._next_seq(session_id, op.receipt.at), self.next_wseq()
-                self._receipt_rows[op.receipt.injection_id] = {**receipt_row(op.receipt), "seq": seq, "wseq": wseq}
-                self._changed(Change(EventType.RECEIPT, op.receipt, session_id, seq, wseq))
+                place = self._place(session_id, op.receipt.at, workspace_id)
+                self._receipt_rows[op.receipt.injection_id] = {**receipt_row(op.receipt), **place}
+                self._changed(Change(EventType.RECEIPT, op.receipt, session_id, **place))
             case PutApproval():
-                seq, wseq = self._next_seq(session_id, op.approval.created_at), self.next_wseq()
-                self._approval_rows[op.approval.approval_id] = {
-                    **approval_row(op.approval),
-                    "seq": seq,
-                    "wseq": wseq,
-                }
-                self._changed(Change(EventType.APPROVAL, op.approval, session_id, seq, wseq))
+                place = self._place(session_id, op.approval.created_at, workspace_id)
+                self._approval_rows[op.approval.approval_id] = {**approval_row(op.approval), **place}
+                self._changed(Change(EventType.APPROVAL, op.approval, session_id, **place))
+
+    def _place(self, session_id: str, at: datetime, workspace_id: str) -> dict[str, Any]:
+        """Where a change stands in the session's stream and in the workspace's."""
+        return {"seq": self._next_seq(session_id, at), "wseq": self.next_wseq(), "workspace_id": workspace_id}
 
     def _changed(self, change: Change) -> None:
         self.changes.append(change)
         if change.session_id is not None:
             self._last_change[change.session_id] = change
 
-    def _put_session(self, session: AgentSession) -> None:
+    def _put_session(self, session: AgentSession, workspace_id: str) -> None:
         session_id, state = session.session_id, self._session(session.session_id)
         if state is not None and not _may_follow(state, session):
             log.info("late state dropped", session=session_id, was=state.status.value, late=session.status.value)
             return
-        self.sessions[session_id] = SessionState(session.status, session.run_id)
-        seq, wseq = self._next_seq(session_id, session.evidence.last_event_at), self.next_wseq()
+        self.sessions[session_id] = SessionState(session.status, session.run_id, workspace_id)
+        place = self._place(session_id, session.evidence.last_event_at, workspace_id)
         newest = self._stream(session_id).last_event_at
         if newest is not None and newest > session.evidence.last_event_at:
             evidence = msgspec.structs.replace(session.evidence, last_event_at=newest)
             session = msgspec.structs.replace(session, evidence=evidence)
-        self._session_rows[session_id] = {**session_row(session), "seq": seq, "wseq": wseq}
-        self._changed(Change(EventType.SESSION, session, session_id, seq, wseq))
+        self._session_rows[session_id] = {**session_row(session), **place}
+        self._changed(Change(EventType.SESSION, session, session_id, **place))
 
     def _put_message(self, message: AgentMessage, provider: str) -> None:
         session_id, key = message.session_id, (message.session_id, message.message_id)

@@ -20,8 +20,7 @@ record, so that a slow one costs this much memory and delays nobody."""
 class Subscriber:
     """One listener's queue. `lagging`: it was dropped, read the record; `closed`: there will be nothing more."""
 
-    def __init__(self, workspace_id: str | None = None) -> None:
-        self.workspace_id = workspace_id
+    def __init__(self) -> None:
         self.lagging = False
         self.closed = False
         self._queue: deque[Encoded] = deque()
@@ -72,14 +71,14 @@ class Hub:
 
     def __init__(self) -> None:
         self._sessions: dict[str, set[Subscriber]] = {}
-        self._workspace: set[Subscriber] = set()
+        self._workspaces: dict[str, set[Subscriber]] = {}
         self._closed = False
 
     def join_session(self, session_id: str) -> Subscriber:
         return self._joined(self._sessions.setdefault(session_id, set()), Subscriber())
 
     def join_workspace(self, workspace_id: str) -> Subscriber:
-        return self._joined(self._workspace, Subscriber(workspace_id))
+        return self._joined(self._workspaces.setdefault(workspace_id, set()), Subscriber())
 
     def _joined(self, listeners: set[Subscriber], subscriber: Subscriber) -> Subscriber:
         listeners.add(subscriber)
@@ -87,35 +86,32 @@ class Hub:
             subscriber.close()
         return subscriber
 
-    def leave(self, subscriber: Subscriber, session_id: str | None = None) -> None:
-        if session_id is None:
-            self._workspace.discard(subscriber)
-            return
-        listeners = self._sessions.get(session_id)
-        if listeners is not None:
-            listeners.discard(subscriber)
-            if not listeners:
-                del self._sessions[session_id]
+    def leave_session(self, subscriber: Subscriber, session_id: str) -> None:
+        _leave(self._sessions, subscriber, session_id)
+
+    def leave_workspace(self, subscriber: Subscriber, workspace_id: str) -> None:
+        _leave(self._workspaces, subscriber, workspace_id)
 
     def listeners(self) -> int:
-        return len(self._workspace) + sum(len(each) for each in self._sessions.values())
+        return len(self._everyone())
 
     def publish(self, epoch: str, changes: Iterable[Change]) -> None:
-        """Hand committed changes to those who listen, in order; each is encoded at most once per stream."""
+        """Hand committed changes to those who listen, in order; each is encoded at most once per stream. One that
+        belongs to no workspace reaches no workspace's stream."""
         for change in changes:
-            listeners = self._sessions.get(change.session_id) if change.session_id is not None else None
-            if not listeners and not (self._workspace and change.wseq is not None):
+            own = self._sessions.get(change.session_id) if change.session_id is not None else None
+            all_ = self._workspaces.get(change.workspace_id) if change.workspace_id is not None else None
+            if not (own and change.seq is not None) and not (all_ and change.wseq is not None):
                 continue
             payload = Payload(change.type, change.payload())
-            if listeners and change.seq is not None:
+            if own and change.seq is not None:
                 event = Encoded(payload, epoch, change.seq, change.place)
-                for subscriber in listeners:
+                for subscriber in own:
                     subscriber.push(event)
-            if change.wseq is not None:
+            if all_ and change.wseq is not None:
                 event = Encoded(payload, epoch, change.wseq)
-                for subscriber in self._workspace:
-                    if change.workspace_id is None or change.workspace_id == subscriber.workspace_id:
-                        subscriber.push(event)
+                for subscriber in all_:
+                    subscriber.push(event)
 
     def all_lag(self) -> None:
         """Something may have been committed that was not shown: everyone reads the record."""
@@ -128,7 +124,15 @@ class Hub:
             subscriber.close()
 
     def _everyone(self) -> list[Subscriber]:
-        return [*self._workspace, *(one for each in self._sessions.values() for one in each)]
+        return [one for kind in (self._workspaces, self._sessions) for each in kind.values() for one in each]
+
+
+def _leave(listeners: dict[str, set[Subscriber]], subscriber: Subscriber, place: str) -> None:
+    here = listeners.get(place)
+    if here is not None:
+        here.discard(subscriber)
+        if not here:
+            del listeners[place]
 
 
 def _size(event: Encoded) -> int:

@@ -31,6 +31,7 @@ class StreamState:
 class SessionState:
     status: SessionStatus
     run_id: str | None
+    workspace_id: str
 
 
 @dataclass(slots=True)
@@ -45,8 +46,8 @@ class MessageState:
 
 @dataclass(slots=True)
 class Change:
-    """What happened, for the streams. `seq` is its number in the session's stream, `wseq` in the workspace's; None
-    where it does not show. A delta's text is in `parts` while more may be merged into it."""
+    """What happened, for the streams. `seq` is its number in the session's stream, `wseq` in that of the workspace
+    `workspace_id`; None where it does not show. A delta's text is in `parts` while more may be merged into it."""
 
     type: EventType
     data: EventData | None

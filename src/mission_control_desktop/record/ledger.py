@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 from mission_control_desktop.domain.clock import Clock, IdSource
 from mission_control_desktop.domain.messages import AgentMessage, MessageKind, MessageRole
 from mission_control_desktop.domain.sessions import global_id, split_id
-from mission_control_desktop.record.draft import Draft, Poisoned, op_session
+from mission_control_desktop.record.draft import Draft, Foreign, Poisoned, op_session
 from mission_control_desktop.record.known import Change, Known
 from mission_control_desktop.record.ops import PutMessage, RecordOp
 from mission_control_desktop.storage.problems import unavailable_reason
@@ -29,6 +29,7 @@ class Call:
     """One `apply`: changes of one stream of one provider, in order."""
 
     provider: str
+    workspace_id: str
     stream: str
     ops: tuple[RecordOp, ...]
     cursor: int | None
@@ -39,6 +40,7 @@ class Call:
 @dataclass(slots=True)
 class _Skipped:
     session_id: str
+    workspace_id: str
     count: int = 0
     reasons: list[str] = field(default_factory=list)
 
@@ -101,23 +103,23 @@ class Ledger:
     ) -> None:
         if not careful:
             try:
-                draft.plan(call.provider, op)
+                draft.plan(call.provider, call.workspace_id, op)
             except Poisoned as error:
                 _skip(skipped, call, op, error)
             return
         try:
-            self._alone(connection, draft, call.provider, op)
+            self._alone(connection, draft, call, op)
         except Exception as error:
             if unavailable_reason(error) is not None:
                 raise
             _skip(skipped, call, op, error)
 
-    def _alone(self, connection: Connection, draft: Draft, provider: str, op: RecordOp) -> None:
+    def _alone(self, connection: Connection, draft: Draft, call: Call, op: RecordOp) -> None:
         """One op in a savepoint of its own, checked field by field first."""
         cleaned = msgspec.convert(clean_json(msgspec.to_builtins(op)), type(op))
         child = Draft(connection, self._known, self._clock.now(), parent=draft)
         with connection.begin_nested():
-            child.plan(provider, cleaned)
+            child.plan(call.provider, call.workspace_id, cleaned)
             child.flush()
         draft.absorb(child)
 
@@ -131,7 +133,10 @@ class Ledger:
             timestamp=self._clock.now(),
             metadata={"kind": MessageKind.NOTICE.value, "complete": True, "level": "error"},
         )
-        draft.plan(split_id(skipped.session_id)[0], PutMessage(message=message))
+        try:
+            draft.plan(split_id(skipped.session_id)[0], skipped.workspace_id, PutMessage(message=message))
+        except Foreign as error:
+            log.error("nobody can be told of what was skipped", session=skipped.session_id, why=str(error))
 
 
 def _skip(skipped: dict[str, _Skipped], call: Call, op: RecordOp, error: BaseException) -> None:
@@ -140,6 +145,8 @@ def _skip(skipped: dict[str, _Skipped], call: Call, op: RecordOp, error: BaseExc
     log.error(
         "an op cannot be recorded and is skipped", provider=call.provider, stream=call.stream, op=kind, why=reason
     )
+    if isinstance(error, Foreign):
+        return
     session_id = global_id(call.provider, call.stream)
     try:
         named = op_session(op)
@@ -147,7 +154,7 @@ def _skip(skipped: dict[str, _Skipped], call: Call, op: RecordOp, error: BaseExc
         named = None
     if isinstance(named, str) and split_id(named)[0] == call.provider:
         session_id = clean_text(named)
-    entry = skipped.setdefault(session_id, _Skipped(session_id))
+    entry = skipped.setdefault(session_id, _Skipped(session_id, call.workspace_id))
     entry.count += 1
     if len(entry.reasons) < 3 and reason not in entry.reasons:
         entry.reasons.append(reason)

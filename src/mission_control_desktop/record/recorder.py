@@ -127,15 +127,23 @@ class Recorder:
 
     # Writing
 
-    def provider_record(self, name: str) -> StreamRecord:
-        """One provider's part of the record (`providers.contract.ProviderRecord`)."""
-        return StreamRecord(self, self._database, name)
+    def provider_record(self, name: str, *, workspace_id: str = DEFAULT_WORKSPACE) -> StreamRecord:
+        """One provider's part of the record (`providers.contract.ProviderRecord`). Everything that is written through
+        it belongs to the provider's workspace."""
+        return StreamRecord(self, self._database, name, workspace_id)
 
     async def apply(
-        self, provider: str, stream: str, ops: Sequence[RecordOp], *, cursor: int | None = None, durable: bool = False
+        self,
+        provider: str,
+        workspace_id: str,
+        stream: str,
+        ops: Sequence[RecordOp],
+        *,
+        cursor: int | None = None,
+        durable: bool = False,
     ) -> None:
         """See `StreamRecord.apply`."""
-        call = Call(provider, stream, tuple(ops), cursor, durable, sum(map(weight_of, ops)) + 200)
+        call = Call(provider, workspace_id, stream, tuple(ops), cursor, durable, sum(map(weight_of, ops)) + 200)
         done = asyncio.get_running_loop().create_future() if durable else None
         await self._backlog.put(Waiting(call, done))
         if done is not None:
@@ -145,13 +153,19 @@ class Recorder:
         """The same as `kills.put`."""
         await self.kills.put(workspace_id, kill, state=state)
 
-    async def publish_provider(self, health: ProviderHealth) -> None:
+    async def publish_provider(self, health: ProviderHealth, *, workspace_id: str = DEFAULT_WORKSPACE) -> None:
         """Show how a provider is doing. Kept until the next start. Raises Unavailable if it cannot be written."""
 
         def work(connection: Connection, wseq: int) -> list[Change]:
-            row = {"provider": health.provider, "state": health.state, "detail": health.detail, "wseq": wseq}
+            row = {
+                "provider": health.provider,
+                "state": health.state,
+                "detail": health.detail,
+                "workspace_id": workspace_id,
+                "wseq": wseq,
+            }
             connection.execute(upsert(connection, t.provider_health, "provider"), row)
-            return [Change(EventType.PROVIDER, health, wseq=wseq)]
+            return [Change(EventType.PROVIDER, health, wseq=wseq, workspace_id=workspace_id)]
 
         await self._commit_one(work, durable=False)
 
@@ -262,7 +276,7 @@ class Recorder:
             await stream.open(last_event_id)
             yield stream
         finally:
-            self._hub.leave(subscriber, session_id)
+            self._hub.leave_session(subscriber, session_id)
 
     @asynccontextmanager
     async def stream_workspace(
@@ -276,16 +290,17 @@ class Recorder:
             await stream.open(last_event_id)
             yield stream
         finally:
-            self._hub.leave(subscriber)
+            self._hub.leave_workspace(subscriber, workspace_id)
 
 
 class StreamRecord:
     """One provider's part of the record; satisfies `providers.contract.ProviderRecord`."""
 
-    def __init__(self, recorder: Recorder, database: Database, provider: str) -> None:
+    def __init__(self, recorder: Recorder, database: Database, provider: str, workspace_id: str) -> None:
         self._recorder = recorder
         self._database = database
         self._provider = provider
+        self._workspace_id = workspace_id
 
     async def apply(
         self, session_id: str, ops: Sequence[RecordOp], *, cursor: int | None = None, durable: bool = False
@@ -297,7 +312,7 @@ class StreamRecord:
         are in the bounded backlog, with `durable` when they are on disk and shown; waits while the backlog is full.
         Raises Unavailable only once the recorder is closing.
         """
-        await self._recorder.apply(self._provider, session_id, ops, cursor=cursor, durable=durable)
+        await self._recorder.apply(self._provider, self._workspace_id, session_id, ops, cursor=cursor, durable=durable)
 
     async def cursor(self, session_id: str) -> int:
         column = t.stream_cursors.c
@@ -305,14 +320,16 @@ class StreamRecord:
         return await self._database.access.read(lambda connection: connection.execute(query).scalar() or 0)
 
     async def sessions(self) -> list[AgentSession]:
-        return await self._database.sessions.living(provider=self._provider, finals=PROVIDER_SESSIONS)
+        return await self._database.sessions.living(
+            provider=self._provider, workspace_id=self._workspace_id, finals=PROVIDER_SESSIONS
+        )
 
     async def session(self, session_id: str) -> AgentSession | None:
         """By native id."""
-        return await self._database.sessions.get(global_id(self._provider, session_id))
+        return await self._database.sessions.get(global_id(self._provider, session_id), workspace_id=self._workspace_id)
 
     async def approval(self, approval_id: str) -> Approval | None:
-        found = await self._database.approvals.get(approval_id)
+        found = await self._database.approvals.get(approval_id, workspace_id=self._workspace_id)
         return found if found is not None and found.provider == self._provider else None
 
 

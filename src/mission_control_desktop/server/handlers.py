@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 async def health(call: Call) -> Health:
     if call.who is None:
-        return await call.plane.health(detailed=False)
+        return await call.plane.health(detailed_for=None)
     return await call.service.health()
 
 

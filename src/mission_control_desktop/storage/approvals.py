@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Row, and_, or_, select
+from sqlalchemy import Connection, Row, Select, and_, or_, select
 
 from mission_control_desktop.domain.approvals import Approval, ApprovalOption, ApprovalState
 from mission_control_desktop.domain.mission_control import Page
@@ -45,8 +45,13 @@ def approval_of(row: Row[Any]) -> Approval:
     )
 
 
-def find_approval(connection: Connection, approval_id: str) -> Approval | None:
-    row = connection.execute(select(t.approvals).where(t.approvals.c.approval_id == approval_id)).first()
+def approvals_in(workspace_id: str | None) -> Select[Any]:
+    query = select(t.approvals)
+    return query if workspace_id is None else query.where(t.approvals.c.workspace_id == workspace_id)
+
+
+def find_approval(connection: Connection, approval_id: str, workspace_id: str | None = None) -> Approval | None:
+    row = connection.execute(approvals_in(workspace_id).where(t.approvals.c.approval_id == approval_id)).first()
     return None if row is None else approval_of(row)
 
 
@@ -54,12 +59,13 @@ class Approvals:
     def __init__(self, access: Access) -> None:
         self._access = access
 
-    async def get(self, approval_id: str) -> Approval | None:
-        return await self._access.read(lambda c: find_approval(c, approval_id))
+    async def get(self, approval_id: str, *, workspace_id: str | None = None) -> Approval | None:
+        return await self._access.read(lambda c: find_approval(c, approval_id, workspace_id))
 
     async def page(
         self,
         *,
+        workspace_id: str | None = None,
         state: ApprovalState | None = None,
         session_id: str | None = None,
         limit: int = 100,
@@ -68,7 +74,7 @@ class Approvals:
         """Oldest first: who waits longest stands first."""
         check_limit(limit)
         column = t.approvals.c
-        query = select(t.approvals)
+        query = approvals_in(workspace_id)
         if state is not None:
             query = query.where(column.state == state.value)
         if session_id is not None:

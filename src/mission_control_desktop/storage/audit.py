@@ -161,6 +161,12 @@ class AuditRows:
         """Check the chain over one snapshot, in bounded memory."""
         return await self._access.read(lambda c: _verify(c, workspace_id))
 
+    async def all_open_intents(self) -> list[tuple[str, AuditEntry]]:
+        """`open_intents` of every workspace, each with its workspace."""
+        query = select(t.audit_log.c.workspace_id).distinct().order_by(t.audit_log.c.workspace_id)
+        found = await self._access.read(lambda c: list(c.execute(query).scalars()))
+        return [(workspace_id, intent) for workspace_id in found for intent in await self.open_intents(workspace_id)]
+
     async def open_intents(self, workspace_id: str) -> list[AuditEntry]:
         """Rows `intended` that no other row names as its `metadata.intentId`, oldest first (at most 1000)."""
         row, closing = t.audit_log, t.audit_log.alias("closing")

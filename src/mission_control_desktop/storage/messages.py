@@ -63,16 +63,23 @@ class Messages:
         self._access = access
 
     async def page(
-        self, session_id: str, *, limit: int = 100, before: int | None = None, after: int | None = None
+        self,
+        session_id: str,
+        *,
+        workspace_id: str | None = None,
+        limit: int = 100,
+        before: int | None = None,
+        after: int | None = None,
     ) -> Page[AgentMessage]:
         """Entries in ascending `seq`. Without `after` the newest `limit` before `before`, and `next_cursor` is the
         `before` of the next older page; with `after` the oldest `limit` after it (and before `before`), and
-        `next_cursor` is the next `after`. Raises NotFound for an unknown session, BadInput for a bad limit."""
+        `next_cursor` is the next `after`. Raises NotFound for a session that is unknown (in the workspace, where
+        one is named), BadInput for a bad limit."""
         check_limit(limit)
         for name, value in (("before", before), ("after", after)):
             if value is not None and not 0 <= value < 2**62:
                 raise BadInput(name, f"`{name}` must be the `seq` of a message.")
-        return await self._access.read(lambda c: _page(c, session_id, limit, before, after))
+        return await self._access.read(lambda c: _page(c, session_id, workspace_id, limit, before, after))
 
     async def get(self, session_id: str, message_id: str) -> AgentMessage | None:
         column = t.messages.c
@@ -86,10 +93,17 @@ class Messages:
 
 
 def _page(
-    connection: Connection, session_id: str, limit: int, before: int | None, after: int | None
+    connection: Connection,
+    session_id: str,
+    workspace_id: str | None,
+    limit: int,
+    before: int | None,
+    after: int | None,
 ) -> Page[AgentMessage]:
-    known = connection.execute(select(t.sessions.c.id).where(t.sessions.c.session_id == session_id)).first()
-    if known is None:
+    known = select(t.sessions.c.id).where(t.sessions.c.session_id == session_id)
+    if workspace_id is not None:
+        known = known.where(t.sessions.c.workspace_id == workspace_id)
+    if connection.execute(known).first() is None:
         raise NotFound("There is no such session.")
     column = t.messages.c
     query = select(t.messages).where(column.session_id == session_id)

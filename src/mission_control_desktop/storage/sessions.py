@@ -89,25 +89,33 @@ def session_of(row: Row[Any]) -> AgentSession:
     )
 
 
-def find_session(connection: Connection, session_id: str) -> AgentSession | None:
-    row = connection.execute(session_query().where(t.sessions.c.session_id == session_id)).first()
+def sessions_in(workspace_id: str | None) -> Select[Any]:
+    """`session_query` for one workspace; None, for who serves them all, is every workspace."""
+    query = session_query()
+    return query if workspace_id is None else query.where(t.sessions.c.workspace_id == workspace_id)
+
+
+def find_session(connection: Connection, session_id: str, workspace_id: str | None = None) -> AgentSession | None:
+    row = connection.execute(sessions_in(workspace_id).where(t.sessions.c.session_id == session_id)).first()
     return None if row is None else session_of(row)
 
 
-def find_sessions(connection: Connection, ids: Iterable[str]) -> list[AgentSession]:
+def find_sessions(connection: Connection, ids: Iterable[str], workspace_id: str | None = None) -> list[AgentSession]:
     wanted = list(dict.fromkeys(ids))
     found: list[AgentSession] = []
     for start in range(0, len(wanted), _IN_LIST):
         part = wanted[start : start + _IN_LIST]
-        rows = connection.execute(session_query().where(t.sessions.c.session_id.in_(part)))
+        rows = connection.execute(sessions_in(workspace_id).where(t.sessions.c.session_id.in_(part)))
         found.extend(session_of(row) for row in rows)
     return found
 
 
-def living_and_newest(connection: Connection, *, finals: int, provider: str | None = None) -> list[AgentSession]:
+def living_and_newest(
+    connection: Connection, *, finals: int, provider: str | None = None, workspace_id: str | None = None
+) -> list[AgentSession]:
     """Every session that is not final, and the `finals` that were spawned last among the others."""
-    living = session_query().where(t.sessions.c.status.not_in(FINAL))
-    ended = session_query().where(t.sessions.c.status.in_(FINAL))
+    living = sessions_in(workspace_id).where(t.sessions.c.status.not_in(FINAL))
+    ended = sessions_in(workspace_id).where(t.sessions.c.status.in_(FINAL))
     if provider is not None:
         living = living.where(t.sessions.c.provider == provider)
         ended = ended.where(t.sessions.c.provider == provider)
@@ -154,15 +162,24 @@ def _closes_circle(session: AgentSession, by_id: dict[str, AgentSession]) -> boo
 
 
 class Sessions:
+    """Whoever reads for a person names the person's workspace; without one it is read for all of them."""
+
     def __init__(self, access: Access) -> None:
         self._access = access
 
-    async def get(self, session_id: str) -> AgentSession | None:
-        return await self._access.read(lambda c: find_session(c, session_id))
+    async def get(self, session_id: str, *, workspace_id: str | None = None) -> AgentSession | None:
+        return await self._access.read(lambda c: find_session(c, session_id, workspace_id))
+
+    async def workspaces_of(self, provider: str) -> frozenset[str]:
+        """The workspaces that have sessions of a provider of this name on record: another one may not take it, or it
+        would come upon sessions that are not its own."""
+        query = select(t.sessions.c.workspace_id).where(t.sessions.c.provider == provider).distinct()
+        return await self._access.read(lambda c: frozenset(c.execute(query).scalars()))
 
     async def page(
         self,
         *,
+        workspace_id: str | None = None,
         provider: str | None = None,
         status: SessionStatus | None = None,
         q: str | None = None,
@@ -173,7 +190,7 @@ class Sessions:
         BadInput for a limit outside 1..500 and for a cursor that is none."""
         check_limit(limit)
         columns = t.sessions.c
-        query = session_query()
+        query = sessions_in(workspace_id)
         if provider is not None:
             query = query.where(columns.provider == provider)
         if status is not None:
@@ -195,28 +212,37 @@ class Sessions:
             more = make_cursor(found[-1].spawned_at.isoformat(), found[-1].session_id)
         return Page(items=tuple(found), next_cursor=more)
 
-    async def living(self, *, provider: str | None = None, finals: int = 0) -> list[AgentSession]:
+    async def living(
+        self, *, provider: str | None = None, workspace_id: str | None = None, finals: int = 0
+    ) -> list[AgentSession]:
         """Every session that is not final, and the newest `finals` of those that are."""
-        return await self._access.read(lambda c: living_and_newest(c, finals=finals, provider=provider))
+        return await self._access.read(
+            lambda c: living_and_newest(c, finals=finals, provider=provider, workspace_id=workspace_id)
+        )
 
     async def children(self, session_id: str) -> list[AgentSession]:
         query = session_query().where(t.sessions.c.parent_session_id == session_id).order_by(t.sessions.c.spawned_at)
         return await self._access.read(lambda c: [session_of(row) for row in c.execute(query)])
 
-    async def descendants(self, session_id: str) -> list[AgentSession]:
+    async def descendants(self, session_id: str, *, workspace_id: str | None = None) -> list[AgentSession]:
         """Everything below a session, at any depth; parents before their children."""
-        return await self._access.read(lambda c: _descendants(c, session_id))
+        return await self._access.read(lambda c: _descendants(c, session_id, workspace_id))
 
-    async def tree(self, *, finals: int = TREE_FINALS) -> tuple[TreeNode, ...]:
+    async def tree(self, *, workspace_id: str | None = None, finals: int = TREE_FINALS) -> tuple[TreeNode, ...]:
         """All living sessions, the newest `finals` ended ones, and the ancestors of all of these."""
-        return await self._access.read(lambda c: build_tree(_with_ancestors(c, living_and_newest(c, finals=finals))))
+
+        def work(connection: Connection) -> tuple[TreeNode, ...]:
+            shown = living_and_newest(connection, finals=finals, workspace_id=workspace_id)
+            return build_tree(_with_ancestors(connection, shown, workspace_id))
+
+        return await self._access.read(work)
 
 
-def _descendants(connection: Connection, session_id: str) -> list[AgentSession]:
+def _descendants(connection: Connection, session_id: str, workspace_id: str | None) -> list[AgentSession]:
     found: dict[str, AgentSession] = {}
     level = [session_id]
     while level:
-        query = session_query().where(t.sessions.c.parent_session_id.in_(level[:_IN_LIST]))
+        query = sessions_in(workspace_id).where(t.sessions.c.parent_session_id.in_(level[:_IN_LIST]))
         del level[:_IN_LIST]
         for row in connection.execute(query.order_by(t.sessions.c.spawned_at)):
             if row.session_id not in found and row.session_id != session_id:
@@ -225,11 +251,13 @@ def _descendants(connection: Connection, session_id: str) -> list[AgentSession]:
     return list(found.values())
 
 
-def _with_ancestors(connection: Connection, sessions: list[AgentSession]) -> list[AgentSession]:
+def _with_ancestors(
+    connection: Connection, sessions: list[AgentSession], workspace_id: str | None
+) -> list[AgentSession]:
     known = {session.session_id: session for session in sessions}
     while True:
         parents = {one.parent_session_id for one in known.values() if one.parent_session_id}
-        found = find_sessions(connection, parents - known.keys())
+        found = find_sessions(connection, parents - known.keys(), workspace_id)
         if not found:
             return list(known.values())
         known.update((session.session_id, session) for session in found)

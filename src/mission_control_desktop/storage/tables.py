@@ -1,5 +1,6 @@
 """The tables. The migrations build the same; a test compares them.
 
+What has a `workspace_id` belongs to that workspace alone: it is given when the row is made and never changes.
 Times are aware UTC (`UtcDateTime`). `seq` is a session's sequence number of a row's last change, `wseq` the workspace
 stream's. Both strictly grow and are never used twice, also across restarts.
 """
@@ -135,6 +136,7 @@ receipts = Table(
     Column("at", UtcDateTime, nullable=False),
     Column("position", Integer),
     Column("detail", Text),
+    Column("workspace_id", String, nullable=False, server_default="default"),
     Column("seq", BigInteger, nullable=False),
     Column("wseq", BigInteger, nullable=False, index=True),
     Index("ix_receipts_session_id_seq", "session_id", "seq"),
@@ -153,6 +155,7 @@ approvals = Table(
     Column("state", String, nullable=False),
     Column("answered_by", String),
     Column("answer", String),
+    Column("workspace_id", String, nullable=False, server_default="default"),
     Column("seq", BigInteger, nullable=False),
     Column("wseq", BigInteger, nullable=False, index=True),
     Index("ix_approvals_session_id_seq", "session_id", "seq"),
@@ -178,6 +181,7 @@ provider_health = Table(
     Column("provider", String, primary_key=True),
     Column("state", String, nullable=False),
     Column("detail", Text),
+    Column("workspace_id", String, nullable=False, server_default="default"),
     Column("wseq", BigInteger, nullable=False, index=True),
 )
 """How each provider was doing when it was last heard of by this run of the control plane; emptied at its start."""
@@ -251,6 +255,7 @@ tokens = Table(
     Column("expires_at", UtcDateTime),
     Column("revoked_at", UtcDateTime),
     Column("last_used_at", UtcDateTime),
+    Column("created_by", String),
 )
 """A token itself is never stored."""
 

@@ -17,6 +17,9 @@ TIME = sa.DateTime(timezone=True)
 def upgrade() -> None:
     op.add_column("agent_session_tree", sa.Column("workspace_id", sa.String, nullable=False, server_default="default"))
     op.create_index("ix_agent_session_tree_workspace_id", "agent_session_tree", ["workspace_id"])
+    for table in ("receipts", "approvals", "provider_health"):
+        op.add_column(table, sa.Column("workspace_id", sa.String, nullable=False, server_default="default"))
+    op.add_column("tokens", sa.Column("created_by", sa.String))
     op.create_index("ix_agent_conversation_messages_timestamp", "agent_conversation_messages", ["timestamp"])
     op.add_column("launch_profiles", sa.Column("sealed_env", sa.LargeBinary))
     op.add_column("agent_provider_configs", sa.Column("adapter_secrets", sa.LargeBinary))
