@@ -37,6 +37,13 @@ def spec(**changes: Any) -> SessionSpec:
     return SessionSpec(**{**fields, **changes})
 
 
+def can_go_on(again: str | None) -> dict[str, Any]:
+    """The capabilities of an agent that can `resume` or `load` a session in a new process, or neither (None)."""
+    if again == "resume":
+        return {"sessionCapabilities": {"resume": {}}}
+    return {"loadSession": True} if again == "load" else {}
+
+
 class Record:
     """A model of the record: applies ops as the real one does."""
 
@@ -173,13 +180,17 @@ class Play:
         version: str = "1.0.0",
         steering: bool = False,
         close: bool = False,
+        again: str | None = None,
         modes: dict[str, Any] | None = None,
     ) -> Play:
         self.start()
+        capabilities = can_go_on(again)
+        if close:
+            capabilities.setdefault("sessionCapabilities", {})["close"] = {}
         result: dict[str, Any] = {
             "protocolVersion": 1,
             "agentInfo": {"name": name, "version": version},
-            "agentCapabilities": {"sessionCapabilities": {"close": {}} if close else {}},
+            "agentCapabilities": capabilities,
         }
         if steering:
             result["_meta"] = {"steering": {"supported": True}}

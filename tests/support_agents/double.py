@@ -20,6 +20,10 @@ Options
     --ignore-eof         lives on when standard input ends
     --ignore-term        ignores SIGTERM
     --exit-after-turn C  exits with this code after its first turn
+    --resume DIR         keeps its sessions in DIR and offers `session/resume`
+    --load DIR           keeps its sessions in DIR and offers `session/load`, which repeats what was said
+    --load-error         refuses to resume or load
+    --repeats            a prompt that was not answered is merged with the next one
 
 Marks
     [words N MS]  N words, one every MS milliseconds      [thought]  [plan]
@@ -105,12 +109,16 @@ class Session:
         self.cancelled = threading.Event()
         self.steered: queue.Queue[str] = queue.Queue()
         self.busy = False
+        self.orders = ""
         self.waiting: list[tuple[Any, str]] = []
         self.folded: list[Any] = []
 
 
 class Agent:
+    """With `--resume` or `--load`, DIR/ID holds what a session heard and said, a JSON line each."""
+
     def __init__(self, options: argparse.Namespace) -> None:
+        self.kept = options.resume or options.load
         self.options = options
         self.lock = threading.RLock()
         self.sessions: dict[str, Session] = {}
@@ -143,7 +151,30 @@ class Agent:
             }
         )
 
+    def keep(self, session: str, kind: str, text: str) -> None:
+        if self.kept:
+            with open(os.path.join(self.kept, session), "a") as file:
+                file.write(json.dumps([kind, text]) + "\n")
+
+    def take_up(self, method: str, request_id: Any, params: dict[str, Any]) -> None:
+        path = os.path.join(self.kept or "/nowhere", params["sessionId"])
+        if self.options.load_error or not os.path.exists(path):
+            self.write({"id": request_id, "error": {"code": -32603, "message": "invalid session identifier"}})
+            return
+        session = Session(params["sessionId"], params)
+        self.sessions[session.id] = session
+        with open(path) as file:
+            past = [json.loads(line) for line in file]
+        for kind, text in past:
+            if kind in ("heard", "answered"):
+                session.orders = "" if kind == "answered" else text
+            if method == "session/load" and kind in ("heard", "said"):
+                chunk = "user_message_chunk" if kind == "heard" else "agent_message_chunk"
+                self.update(session.id, chunk, content={"type": "text", "text": text})
+        self.write({"id": request_id, "result": {}})
+
     def say(self, session: str, text: str, kind: str = "agent_message_chunk") -> None:
+        self.keep(session, "said", text)
         self.update(session, kind, content={"type": "text", "text": text})
 
     def ask(self, method: str, params: dict[str, Any], session: Session | None = None) -> dict[str, Any]:
@@ -182,13 +213,16 @@ class Agent:
             if self.options.no_session:
                 self.write({"id": request_id, "error": {"code": -32000, "message": "Authentication required"}})
                 return
-            session = Session(f"s{self.number()}", params)
+            session = Session(f"s{self.number()}" + (f"-{os.getpid()}" if self.kept else ""), params)
             self.sessions[session.id] = session
+            self.keep(session.id, "cwd", session.cwd)
             modes = {
                 "currentModeId": "default",
                 "availableModes": [{"id": "default", "name": "Default"}, {"id": "ask", "name": "Ask"}],
             }
             self.write({"id": request_id, "result": {"sessionId": session.id, "modes": modes}})
+        elif method in ("session/resume", "session/load"):
+            self.take_up(method, request_id, params)
         elif method == "session/prompt":
             self.prompt(request_id, params)
         elif method == "session/cancel":
@@ -217,7 +251,12 @@ class Agent:
         result: dict[str, Any] = {
             "protocolVersion": 1,
             "agentInfo": {"name": self.options.name, "title": "Scripted double", "version": "1.0.0"},
-            "agentCapabilities": {"loadSession": False, "promptCapabilities": {}, "mcpCapabilities": {}},
+            "agentCapabilities": {
+                "loadSession": bool(self.options.load),
+                "promptCapabilities": {},
+                "mcpCapabilities": {},
+                "sessionCapabilities": {"resume": {}} if self.options.resume else {},
+            },
             "authMethods": [],
         }
         if self.options.steering:
@@ -278,6 +317,15 @@ class Agent:
 
     def turn(self, session: Session, text: str) -> bool:
         """Play the marks; False if the prompt's answer is to be forgotten."""
+        self.keep(session.id, "heard", text)
+        if self.options.repeats and session.orders and "Disregard that message" not in text:
+            text = f"{session.orders}\n{text}"
+        session.orders = ""
+        whole = self.play(session, text)
+        self.keep(session.id, "answered", "")
+        return whole
+
+    def play(self, session: Session, text: str) -> bool:
         marks = MARK.findall(text)
         if not marks:
             self.words(session, 3, 0.01)
@@ -481,6 +529,10 @@ def main() -> None:
     parser.add_argument("--exit", type=int)
     parser.add_argument("--exit-after-turn", type=int)
     parser.add_argument("--stderr", type=int, default=0)
+    parser.add_argument("--resume")
+    parser.add_argument("--load")
+    parser.add_argument("--load-error", action="store_true")
+    parser.add_argument("--repeats", action="store_true")
     for flag in (
         "steering",
         "qwen",

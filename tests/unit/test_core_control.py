@@ -522,12 +522,14 @@ def test_a_lost_keeper() -> None:
     play = Play().open()
     play.auto = False
     play.feed("cmd", data={"command": "kill", "id": "k"})
-    play.feed("exit", data={"code": None, "signal": None, "left": [], "keeperLost": True, "killed": 3})
+    play.feed("lost", data={"cause": "killed", "killed": 3, "left": []})
     assert play.status == "killed"
+    assert play.core.finished
     other = Play().open()
-    other.feed("exit", data={"code": None, "signal": None, "left": [], "keeperLost": True, "killed": 3})
+    other.feed("lost", data={"cause": "killed", "killed": 3, "left": []})
     assert other.status == "failed"
     assert "keeper" in (other.root.error or "")
+    assert "does not offer to resume" in (other.root.error or "")
     assert other.core.finished
 
 

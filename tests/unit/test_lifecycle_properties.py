@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 
 from mission_control_desktop.domain.receipts import RECEIPT_TRANSITIONS, ReceiptState
 from mission_control_desktop.domain.sessions import FINAL_STATUSES, SessionStatus, transition_allowed
-from mission_control_desktop.orchestrator.core.effects import Answered, Do, Effect, Send, SetTimer, Write
+from mission_control_desktop.orchestrator.core.effects import Answered, Do, Effect, Relaunch, Send, SetTimer, Write
 from mission_control_desktop.orchestrator.core.entries import Entry
 from mission_control_desktop.orchestrator.core.session import SessionCore
 from mission_control_desktop.record.ops import PutReceipt, PutSession
-from support.playing import ROOT, Play, spec
+from support.playing import ROOT, Play, can_go_on, spec
 
 CHILDREN = ("C", "D", "E")
 STATES: list[Any] = [
@@ -48,7 +48,7 @@ ODD_LINES = [
     '{"id":null,"error":{"code":-32700,"message":"parse"}}',
 ]
 
-STEPS = st.lists(st.tuples(st.integers(0, 39), st.integers(0, 7), st.integers(0, 7)), min_size=25, max_size=90)
+STEPS = st.lists(st.tuples(st.integers(0, 40), st.integers(0, 7), st.integers(0, 7)), min_size=25, max_size=90)
 SETUP = st.fixed_dictionaries(
     {
         "steering": st.booleans(),
@@ -57,6 +57,7 @@ SETUP = st.fixed_dictionaries(
         "end_when_idle": st.booleans(),
         "prompt": st.sampled_from(["Do it", None]),
         "opened": st.sampled_from([True, True, True, False]),
+        "again": st.sampled_from([None, "resume", "load"]),
     }
 )
 
@@ -74,9 +75,10 @@ class World(Play):
         self.exited = False
         self.started = False
         self.old_timers: list[str] = []
+        self.relaunched = False
         if setup["opened"]:
             self.auto = True
-            self.open(name=setup["name"], steering=setup["steering"], close=setup["close"])
+            self.open(name=setup["name"], steering=setup["steering"], close=setup["close"], again=setup["again"])
             self.auto = False
             self.started = True
             self.open_calls = self.requests("session/prompt")
@@ -88,6 +90,8 @@ class World(Play):
         for effect in effects:
             if isinstance(effect, Send | Do):
                 self.pending.append(effect)
+            if isinstance(effect, Relaunch):
+                self.relaunched = True
             if isinstance(effect, SetTimer):
                 self.old_timers.append(effect.name)
             if isinstance(effect, Send):
@@ -158,6 +162,8 @@ class World(Play):
             self.feed("err", line="oops", data={"dropped": b})
         elif op == 39 and b == 0:
             self.die(a)
+        elif op == 40:
+            self.lose(a, b)
         elif not self.started:
             self.started = True
             self.feed("start", data={"error": "no"} if b == 7 else {"pid": 1, "startTime": 2})
@@ -180,6 +186,7 @@ class World(Play):
         if call["method"] == "initialize":
             result = {"protocolVersion": 1, "agentInfo": {"name": self.setup["name"], "version": "2"}}
             result["_meta"] = {"steering": {"supported": self.setup["steering"]}}
+            result["agentCapabilities"] = can_go_on(self.setup["again"])
         elif call["method"] == "session/new":
             result = {"sessionId": "S"}
         elif call["method"] == "_session/steering":
@@ -218,6 +225,25 @@ class World(Play):
         if self.started and not self.exited:
             self.exited = True
             self.exit([0, 1, None, None][a % 4], 9 if a % 4 == 2 else None, left=[7] if a > 5 else [])
+
+    def lose(self, a: int, b: int) -> None:
+        """The keeper is killed: nothing that was on its way arrives any more."""
+        if not self.started or self.exited:
+            return
+        for effect in [one for one in self.pending if isinstance(one, Do)]:
+            self.feed("did", key=effect.key, data={"key": effect.key, "ok": True, "left": []})
+        self.pending.clear()
+        self.open_calls.clear()
+        self.relaunched = False
+        data = {"cause": "restart" if a % 2 else "killed", "killed": a, "left": [7] if b == 7 else []}
+        if b == 6:
+            data["denied"] = "a kill-all is under way"
+        if b == 5:
+            self.feed("exit", data={"code": None, "signal": 15, "left": [], "keeperEnding": True})
+        else:
+            self.feed("lost", data=data)
+        self.exited = not self.relaunched
+        self.started = not self.relaunched
 
     def finish(self) -> None:
         """The process dies, what was asked for is done, and every timer runs out."""
@@ -281,6 +307,8 @@ def one_prompt_at_a_time(world: World) -> None:
             by_entry.setdefault(int(effect.key.split(":")[0]), []).append(effect)
     for number in sorted(entries):
         entry = entries[number]
+        if entry.kind == "lost" or (entry.data or {}).get("keeperEnding"):
+            running = None
         if entry.kind == "in" and entry.line and running is not None:
             try:
                 message = json.loads(entry.line)
@@ -336,7 +364,7 @@ def test_the_record_stays_true_whatever_happens(setup: dict[str, Any], steps: li
     world.finish()
     check(world)
     assert world.root.status.final
-    assert world.core.finished
+    assert world.core.finished or world.core._ending.left == (7,), "only what would not die is left"
     assert all(session.status.final for session in world.core.sessions.values())
     assert world.record.sessions == {session.session_id: session for session in world.core.sessions.values()}
     for injection_id in world.record.receipts:

@@ -90,15 +90,22 @@ async def test_timers_count_from_the_journal_and_fire_once() -> None:
 
 def test_last_words_end_every_story() -> None:
     nothing = Swept(killed=(), left=())
-    assert last_words(nothing, entries=0, exited=False, asked=[], unstarted="no room")[0]["data"] == {
+    assert last_words(nothing, entries=0, exited=False, asked=[], unstarted="no room", denied=None)[0]["data"] == {
         "error": "no room"
     }
-    assert last_words(nothing, entries=0, exited=False, asked=[], unstarted=None)[0]["kind"] == "cmd"
-    did = last_words(nothing, entries=9, exited=False, asked=[Do(key="9:kill", what="kill")], unstarted=None)
+    assert last_words(nothing, entries=0, exited=False, asked=[], unstarted=None, denied=None)[0]["kind"] == "cmd"
+    did = last_words(
+        nothing, entries=9, exited=False, asked=[Do(key="9:kill", what="kill")], unstarted=None, denied=None
+    )
     assert did[0]["key"] == did[0]["data"]["key"] == "9:kill"
     assert did[0]["data"]["ok"] is True
-    assert last_words(nothing, entries=9, exited=False, asked=[], unstarted="x")[0]["kind"] == "exit"
-    assert last_words(nothing, entries=9, exited=True, asked=[], unstarted="x") == []
+    assert last_words(nothing, entries=9, exited=False, asked=[], unstarted="x", denied="why")[0]["data"] == {
+        "cause": "killed",
+        "killed": 0,
+        "left": [],
+        "denied": "why",
+    }
+    assert last_words(nothing, entries=9, exited=True, asked=[], unstarted="x", denied=None) == []
 
 
 class SlowRecord:

@@ -82,6 +82,8 @@ async def open_plane(
             barge_in=barge_in,
         )
         stack.push_async_callback(plane.close)
+        if agents is not None:
+            agents.start_gate = plane.start_gate(agents.name)
         await plane.start()
         yield plane
 

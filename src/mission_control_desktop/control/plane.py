@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 
 import structlog
@@ -71,6 +72,17 @@ class ControlPlane:
         self.kill_alls = KillAlls(registry, self.interventions, recorder.kills, self._known_sessions, clock, ids)
         self._tasks = Tasks(lambda name, error: log.error("control plane task failed", task=name, error=repr(error)))
         self._started_at: datetime = clock.now()
+        self._orders_known = asyncio.Event()
+
+    def start_gate(self, provider: str) -> Callable[[], Awaitable[str | None]]:
+        """For a provider that starts lost sessions again: why it must not now. It waits until the kill-alls that an
+        earlier process left are known."""
+
+        async def refusal() -> str | None:
+            await self._orders_known.wait()
+            return "a kill-all is under way" if self.kill_alls.covers(provider) else None
+
+        return refusal
 
     async def start(self) -> None:
         """Attach to the providers, take up what an earlier process left. The recorder must run already."""
@@ -79,6 +91,7 @@ class ControlPlane:
         await self.registry.start(self.record_for)
         self._tasks.start(self._watch_providers(), name="provider health")
         going_on = await self.kill_alls.start()
+        self._orders_known.set()
         self._tasks.start(
             Recovery(self, settle_seconds=self._settle_seconds).run(intents, left_alone=going_on), name="recovery"
         )

@@ -1,4 +1,4 @@
-"""What belongs into the journal of a session that has no keeper (any more), so that the fold finds its end."""
+"""What belongs into the journal of a session that has no keeper (any more), so that the fold can go on from there."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from mission_control_desktop.orchestrator.keeper.client import Swept
 
 
 def last_words(
-    swept: Swept, *, entries: int, exited: bool, asked: Sequence[Do], unstarted: str | None
+    swept: Swept, *, entries: int, exited: bool, asked: Sequence[Do], unstarted: str | None, denied: str | None
 ) -> list[dict[str, Any]]:
     """The next entries ({kind, ...}) to add; none when nothing more can be said.
 
-    `entries` are in the journal so far, among them an exit if `exited`; `asked` are the actions that the fold wants of
-    the keeper and that nobody will carry out any more, but the sweep has seen to what they were for. `unstarted` says
-    why an agent without any entry was not started; None: because it was killed before.
+    `entries` are in the journal so far; `exited`: the end of the process is among them. `asked` are the actions that
+    the fold wants of the keeper and that nobody will carry out any more, but the sweep has seen to what they were for.
+    `unstarted` says why an agent without any entry was not started; None: because it was killed before. `denied` says
+    why it must not be started again.
     """
     if entries == 0 and unstarted is None:
         return [{"kind": "cmd", "data": {"command": "kill", "id": "killed-before-the-start"}}]
@@ -35,5 +36,8 @@ def last_words(
         ]
     if exited:
         return []
-    reason = "its keeper process was killed, so the agent was ended as well"
-    return [{"kind": "exit", "data": {"code": None, "signal": None, "left": left, "reason": reason}}]
+    cause = "restart" if swept.rebooted else "killed"
+    data: dict[str, Any] = {"cause": cause, "killed": len(pids), "left": left}
+    if denied is not None:
+        data["denied"] = denied
+    return [{"kind": "lost", "data": data}]

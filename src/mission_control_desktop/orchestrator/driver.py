@@ -12,6 +12,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
+from enum import Enum
 from itertools import islice
 from typing import Any, Protocol, cast
 
@@ -19,25 +20,18 @@ import msgspec
 import structlog
 
 from mission_control_desktop.domain.clock import Clock
-from mission_control_desktop.domain.errors import (
-    BadInput,
-    Conflict,
-    MissionControlError,
-    RateLimited,
-    Unavailable,
-    Unreachable,
-    by_code,
-)
-from mission_control_desktop.domain.sessions import AgentSession, ProcessInfo, SessionStatus, split_id
+from mission_control_desktop.domain.errors import Conflict, MissionControlError, Unavailable, Unreachable
+from mission_control_desktop.domain.sessions import AgentSession, ProcessInfo, SessionStatus, WaitingFor, split_id
 from mission_control_desktop.domain.tasks import Tasks
 from mission_control_desktop.orchestrator.aftermath import last_words
 from mission_control_desktop.orchestrator.core.commands import Command
-from mission_control_desktop.orchestrator.core.effects import Answered, Do, Effect, Send, SetTimer, Write
+from mission_control_desktop.orchestrator.core.effects import Answered, Do, Effect, Relaunch, Send, SetTimer, Write
 from mission_control_desktop.orchestrator.core.entries import Entry
 from mission_control_desktop.orchestrator.core.session import SessionCore
 from mission_control_desktop.orchestrator.core.spec import SessionSpec
 from mission_control_desktop.orchestrator.directories import SessionDirectory
 from mission_control_desktop.orchestrator.keeper import client as keeper
+from mission_control_desktop.orchestrator.orders import Orders, error_of, not_carried_out
 from mission_control_desktop.orchestrator.recording import Change, RecordWriter
 from mission_control_desktop.orchestrator.timers import Timers
 from mission_control_desktop.providers.contract import ProviderRecord
@@ -53,7 +47,8 @@ ATTACH_SECONDS = 5.0
 RECORD_SECONDS = 2.0
 """How long the outcome of a command waits for its record where the caller can do without."""
 REPLAY_CHUNK = 1000
-MAX_WAITING_COMMANDS = 256
+ORDERLY_SECONDS = 1.0
+"""How long a new process waits after a keeper that was told to end: if the computer is being shut down, so are we."""
 MAX_LAST_WORDS = 10
 
 
@@ -68,9 +63,22 @@ class Observer(Protocol):
         """The journal is folded up to now."""
         ...
 
+    async def start_refusal(self, driver: SessionDriver) -> str | None:
+        """Why no new process may be started for a session now; None: it may."""
+        ...
+
     def driver_ended(self, driver: SessionDriver) -> None:
         """The session is final, its keeper is gone and the record has everything."""
         ...
+
+
+class After(Enum):
+    """What becomes of a session that has no keeper: nothing more; one holds its journal after all (it was only just
+    starting); it goes on in a new process."""
+
+    OVER = "over"
+    HELD = "held"
+    REVIVE = "revive"
 
 
 class SessionDriver:
@@ -117,20 +125,22 @@ class SessionDriver:
         self._launched = launch is None
         self._not_started = "Mission Control was stopped before the agent was started"
         self._exited = False
+        """The newest process of the agent is gone, says the journal."""
+        self._relaunch = False
+        """The fold wants a new process."""
+        self._in_order = False
+        self._survivors = 0
         self._launch_done = asyncio.Event()
+        if launch is None:
+            self._launch_done.set()
         self._main: asyncio.Task[None] | None = None
         self._link: keeper.KeeperLink | None = None
         self._n = 0
         self._todo: dict[str, Send | Do] = {}
         """Effects of the journal so far that it does not show as done."""
         self._pending: deque[Send | Do] = deque()
+        self._orders = Orders(self.native_id)
         self._timers = Timers(clock, self.post)
-        self._unsent: dict[str, dict[str, Any]] = {}
-        """Commands that are not in the journal yet, by id."""
-        self._posted: set[str] = set()
-        self._journaled: dict[str, asyncio.Event] = {}
-        self._post = asyncio.Event()
-        self._waiters: dict[str, list[asyncio.Future[tuple[int, Answered]]]] = {}
 
     # -- for the owner
 
@@ -159,7 +169,7 @@ class SessionDriver:
         """Detach; the agent goes on. Gives the record `flush_seconds` to take what was folded."""
         try:
             async with asyncio.timeout(flush_seconds):
-                if self._launched and self._launch is not None:
+                if self._launched:
                     await self._launch_done.wait()  # a keeper that is half started would be nobody's
                 if self._main is not None:
                     self._main.cancel()
@@ -171,7 +181,7 @@ class SessionDriver:
             log.warning("detached before the record had everything; it is read again", session=self.native_id)
         self._timers.disarm()
         await self._tasks.close()
-        self._refuse_waiters(Unavailable("Mission Control is shutting down."))
+        self._orders.refuse(Unavailable("Mission Control is shutting down."))
 
     def cancel_launch(self) -> bool:
         """Give up a launch that has not begun. False if it has: then the session must be stopped by command."""
@@ -182,21 +192,11 @@ class SessionDriver:
 
     def post(self, command: Command) -> None:
         """Journal a command as soon as possible, and ask for no answer."""
-        self._unsent.setdefault(command.id, msgspec.to_builtins(command))
-        self._post.set()
+        self._orders.post(command)
 
     async def journal(self, command: Command, *, seconds: float) -> bool:
         """Journal a command and wait until it stands there; False if it did not within `seconds`."""
-        seen = self._journaled.setdefault(command.id, asyncio.Event())
-        self.post(command)
-        try:
-            async with asyncio.timeout(seconds):
-                await seen.wait()
-        except TimeoutError:
-            return False
-        finally:
-            self._journaled.pop(command.id, None)
-        return True
+        return await self._orders.journal(command, seconds=seconds)
 
     async def command(self, command: Command, *, seconds: float, durable: bool = False) -> Any:
         """Journal a command and wait for its outcome: the value, or the error that the fold answered.
@@ -206,29 +206,13 @@ class SessionDriver:
         """
         if self.ended.is_set():
             raise self._ended_error()
-        if len(self._waiters) >= MAX_WAITING_COMMANDS:
-            raise Unavailable("Too many commands are waiting for this session. Try again in a moment.")
-        future: asyncio.Future[tuple[int, Answered]] = asyncio.get_running_loop().create_future()
-        self._waiters.setdefault(command.id, []).append(future)
-        self.post(command)
         deadline = asyncio.get_running_loop().time() + seconds
         try:
-            async with asyncio.timeout_at(deadline):
-                number, answer = await future
+            number, answer = await self._orders.carried_out(command, deadline=deadline)
         except TimeoutError:
-            raise Unreachable(
-                f"The agent's keeper did not carry this out within {seconds:.0f} seconds"
-                + (f" ({self.problem})" if self.problem else "")
-                + ". It may still happen; watch the session."
-            ) from None
-        finally:
-            waiting = self._waiters.get(command.id, [])
-            if future in waiting:
-                waiting.remove(future)
-            if not waiting:
-                self._waiters.pop(command.id, None)
+            raise not_carried_out(seconds, self.problem) from None
         if answer.error_code is not None:
-            raise _error(answer)
+            raise error_of(answer)
         try:
             now = asyncio.get_running_loop().time()
             async with asyncio.timeout_at(max(deadline, now + RECORD_SECONDS) if durable else now + RECORD_SECONDS):
@@ -265,7 +249,7 @@ class SessionDriver:
     async def _run(self) -> None:
         self._writer.begin(await self._cursor())
         self._tasks.start(self._writer.run(), name=f"record {self.native_id}")
-        self._tasks.start(self._poster(), name=f"poster {self.native_id}")
+        self._tasks.start(self._orders.run(), name=f"orders {self.native_id}")
         alive = self._launched or await self._start_keeper()
         pause = RETRY_FIRST
         while not self._core.finished:
@@ -273,11 +257,17 @@ class SessionDriver:
                 if alive:
                     await self._attached()
                     pause = RETRY_FIRST
-                elif await self._without_keeper():
-                    break
-                else:  # one holds the journal after all: it was only just starting
-                    alive = True
-                    await asyncio.sleep(pause)
+                else:
+                    match await self._without_keeper():
+                        case After.OVER:
+                            break
+                        case After.HELD:
+                            alive = True
+                            await asyncio.sleep(pause)
+                        case After.REVIVE:
+                            alive = await self._revive()
+                            if not alive:
+                                await asyncio.sleep(pause)
             except keeper.KeeperReplaced:
                 self.problem = "another control plane has taken the session over"
                 log.error("another control plane has taken the session over", session=self.native_id)
@@ -335,8 +325,8 @@ class SessionDriver:
     async def _attached(self) -> None:
         """Follow the journal until the session is finished; KeeperError when the connection breaks."""
         link = await keeper.attach(self.directory.path, self._n)
-        self._posted.clear()
         self._link = link
+        self._orders.attached(link)
         live = False
         loop = asyncio.get_running_loop()
         if link.last <= self._n:
@@ -363,12 +353,14 @@ class SessionDriver:
         self._timers.arm()
         self._live.set()
         self._observer.driver_live(self)
-        self._post.set()
+        if self._link is not None:
+            self._orders.live(self._link)
         await self._act()
         return True
 
     def _detach(self) -> None:
         self._link = None
+        self._orders.detached()
         self._live.clear()
         self._pending.clear()
         self._timers.disarm()
@@ -392,6 +384,10 @@ class SessionDriver:
                     self._todo[effect.key] = effect
                     if self._live.is_set():
                         self._pending.append(effect)
+                case Relaunch():
+                    self._todo.clear()  # it was meant for the process that is gone
+                    self._pending.clear()
+                    self._relaunch = True
                 case SetTimer():
                     self._timers.set(effect, entry)
                 case Answered():
@@ -400,9 +396,7 @@ class SessionDriver:
             self._writer.put(Change(n=entry.n, ops=tuple(ops), durable=durable))
             self._look_at_sessions(ops)
         for answer in answers:
-            for future in self._waiters.get(answer.command_id, []):
-                if not future.done():
-                    future.set_result((entry.n, answer))
+            self._orders.answered(entry.n, answer)
 
     def _feed(self, core: SessionCore, entry: Entry) -> list[Effect]:
         try:
@@ -415,18 +409,18 @@ class SessionDriver:
 
     def _note(self, entry: Entry) -> None:
         """What the entry says about our own doings."""
-        if entry.kind == "exit":
+        if entry.kind in ("exit", "lost"):
             self._exited = True
+            self._in_order = bool((entry.data or {}).get("keeperEnding"))
+        elif entry.kind == "start":
+            self._exited = self._relaunch = False
         elif entry.key is not None and entry.kind == "out":
             self._todo.pop(entry.key, None)
         elif entry.kind == "did" and entry.data is not None:
             self._todo.pop(str(entry.data.get("key", entry.key)), None)
         elif entry.kind == "cmd" and entry.data is not None:
             command_id = str(entry.data.get("id"))
-            self._unsent.pop(command_id, None)
-            self._posted.discard(command_id)
-            if (seen := self._journaled.get(command_id)) is not None:
-                seen.set()
+            self._orders.journaled(command_id)
             kind = entry.data.get("command")
             if kind == "timer":
                 self._timers.fired(command_id)
@@ -439,7 +433,7 @@ class SessionDriver:
             if isinstance(op, PutSession):
                 native = split_id(op.session.session_id)[1]
                 self.sessions[native] = op.session
-                if native == self.native_id and op.session.status is not SessionStatus.SPAWNING:
+                if native == self.native_id and _past_opening(op.session):
                     self._left_spawning.set()
                 self._observer.session_changed(self, native, op.session)
 
@@ -490,61 +484,89 @@ class SessionDriver:
         except keeper.KeeperGone as error:  # the driver's task meets it as well, and attaches again
             log.info("retry met a broken connection", session=self.native_id, error=str(error))
 
-    async def _poster(self) -> None:
-        """Brings commands into the journal; those on the way when a connection broke are brought again."""
-        while True:
-            await self._post.wait()
-            self._post.clear()
-            for command_id, data in list(self._unsent.items()):
-                if not self._live.is_set() or self._link is None:
-                    break  # posted when the driver is live again
-                if command_id in self._posted:
-                    continue
-                self._posted.add(command_id)
-                try:
-                    await self._link.command(data)
-                except keeper.KeeperRefused as error:
-                    self._unsent.pop(command_id, None)
-                    refusal = Unavailable(f"The agent's keeper did not take this: {error}.")
-                    for future in self._waiters.get(command_id, []):
-                        if not future.done():
-                            future.set_exception(refusal)
-                except keeper.KeeperGone as error:
-                    log.info("command not posted, connection lost", session=self.native_id, error=str(error))
-                    break
-
     # -- ends
 
-    async def _without_keeper(self) -> bool:
-        """The keeper is dead, or never was: nothing of the agent may live on, and the session gets its end. False if a
-        keeper holds the journal after all."""
+    async def _without_keeper(self) -> After:
+        """The keeper is dead, or never was: nothing of the agent may live on, and the journal gets what it lacks."""
         swept = await asyncio.to_thread(keeper.kill_tree_of_dead_keeper, self.directory.path)
+        self._survivors = len(swept.left)
         damaged: str | None = None
         try:
             await self._read_rest()
             for _ in range(MAX_LAST_WORDS):
-                entries = last_words(
-                    swept,
-                    entries=self._n,
-                    exited=self._exited,
-                    asked=[effect for effect in self._todo.values() if isinstance(effect, Do)],
-                    unstarted=None if self._launch_cancelled else self._not_started,
-                )
-                if self._core.finished or not entries:
+                if self._core.finished:
                     break
-                await asyncio.to_thread(self.directory.append_after_keeper, entries)
-                await self._read_rest()
+                asked = [effect for effect in self._todo.values() if isinstance(effect, Do)]
+                denied = await self._observer.start_refusal(self) if self._n and not asked else None
+                if ends := self._orders.ends():  # who was told to end is not started again
+                    await self._append([{"kind": "cmd", "data": data} for data in ends])
+                    continue
+                if self._relaunch and not asked:
+                    if denied is None:
+                        return After.REVIVE
+                    entries = [_could_not_start(denied)]
+                else:
+                    entries = last_words(
+                        swept,
+                        entries=self._n,
+                        exited=self._exited,
+                        asked=asked,
+                        unstarted=None if self._launch_cancelled else self._not_started,
+                        denied=denied,
+                    )
+                if not entries:
+                    break
+                await self._append(entries)
         except keeper.JournalDamaged as error:
             damaged = str(error)
             log.error("journal damaged", session=self.native_id, error=damaged)
         except BlockingIOError:
-            return False
+            return After.HELD
         except OSError as error:
             damaged = f"its journal cannot be written: {error.strerror}"
             log.error("journal not completed", session=self.native_id, error=str(error))
         if not all(session.status.final for session in self.sessions.values()):
             await self._end_by_hand(damaged or "its keeper process was killed, and the agent with it")
-        return True
+        return After.OVER
+
+    async def _append(self, entries: list[dict[str, Any]]) -> None:
+        if entries:
+            await asyncio.to_thread(self.directory.append_after_keeper, entries)
+            await self._read_rest()
+
+    async def _revive(self) -> bool:
+        """Start a new keeper on the journal. False if there is none: then the journal says why, or an order forbids
+        it by now."""
+        if self._in_order:
+            await asyncio.sleep(ORDERLY_SECONDS)
+        if self._slots is not None:
+            await self._slots.acquire()
+        self._left_spawning.clear()
+        self._launch_done.clear()
+        try:
+            if await self._observer.start_refusal(self) is not None:
+                return False
+            launch = await asyncio.to_thread(keeper.read_launch, self.directory.path)
+            log.warning("starting a new process for a session", session=self.native_id)
+            await keeper.launch(self.directory.path, launch)
+            return True
+        except keeper.KeeperNotStarted as error:
+            if await asyncio.to_thread(keeper.keeper_alive, self.directory.path):
+                return True
+            await self._append_refusal(str(error))
+        except (OSError, msgspec.MsgspecError) as error:
+            await self._append_refusal(f"what it was started with cannot be read: {error}")
+        finally:
+            self._launch_done.set()
+            if self._slots is not None:
+                self._tasks.start(self._give_slot_back(self._slots), name=f"slot {self.native_id}")
+        return False
+
+    async def _append_refusal(self, why: str) -> None:
+        try:
+            await self._append([_could_not_start(why)])
+        except (OSError, keeper.JournalDamaged) as error:
+            log.warning("not written that no new process was started", session=self.native_id, error=str(error))
 
     async def _read_rest(self) -> None:
         entries = keeper.read_journal(self.directory.path, self._n)
@@ -578,8 +600,7 @@ class SessionDriver:
         """After the end: refuse what comes late, let the keeper go, complete the record, mark the directory."""
         self._left_spawning.set()
         self.ended.set()
-        self._refuse_waiters(self._ended_error())
-        self._unsent.clear()
+        self._orders.over(self._ended_error())
         self._timers.disarm()
         if self._link is not None:
             await self._dismiss_keeper(self._link)
@@ -587,7 +608,8 @@ class SessionDriver:
             self._link = None
         await self._writer.drained()
         try:
-            await asyncio.to_thread(self.directory.mark_ended, self._n)
+            if not self._survivors:  # the next start looks for them again
+                await asyncio.to_thread(self.directory.mark_ended, self._n)
         except OSError as error:  # the next start folds it again: slower, nothing worse
             log.warning("directory not marked", session=self.native_id, error=str(error))
         self.gone.set()
@@ -613,12 +635,6 @@ class SessionDriver:
                 return
             await asyncio.sleep(0.02)
 
-    def _refuse_waiters(self, error: MissionControlError) -> None:
-        for futures in self._waiters.values():
-            for future in futures:
-                if not future.done():
-                    future.set_exception(error)
-
     def _ended_error(self) -> Conflict:
         return Conflict(f"The session has ended ({self.session.status.value}). Start a new one to go on.")
 
@@ -627,11 +643,9 @@ class SessionDriver:
         log.error("driver task failed", task=name, session=self.native_id, exc_info=error)
 
 
-def _error(answer: Answered) -> MissionControlError:
-    message = answer.error_message or "refused"
-    cls = by_code().get(answer.error_code or "", MissionControlError)
-    if issubclass(cls, BadInput):
-        return cls("", message)
-    if issubclass(cls, RateLimited):
-        return cls(message, retry_after=1)
-    return cls(message)
+def _past_opening(session: AgentSession) -> bool:
+    return session.status is not SessionStatus.SPAWNING and session.waiting_for is not WaitingFor.PROVIDER
+
+
+def _could_not_start(why: str) -> dict[str, Any]:
+    return {"kind": "start", "data": {"error": why}}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
@@ -68,6 +68,14 @@ RECORD_SECONDS = 10.0
 TELL_SECONDS = 2.0
 
 
+StartGate = Callable[[], Awaitable[str | None]]
+"""Why no lost session may be started again now; None: nothing is against it."""
+
+
+async def _open_gate() -> str | None:
+    return None
+
+
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """How much the orchestrator takes on."""
 
@@ -120,6 +128,8 @@ class Orchestrator:
         self._reconcile = asyncio.Event()
         self._problems: dict[str, str] = {}
         self._closing = False
+        self.start_gate: StartGate = _open_gate
+        """Asked before a lost session is started again."""
 
     # -- the provider's own life
 
@@ -463,6 +473,16 @@ class Orchestrator:
         parent = driver.spec.parent_session_id
         if parent is not None and not driver.final and _root_of(parent) not in self._drivers:
             self._end_children_of(parent, killed=False)
+
+    async def start_refusal(self, driver: SessionDriver) -> str | None:
+        parent = driver.spec.parent_session_id
+        if self._tree.ending(driver.native_id):
+            return "it, or a session above it, is being stopped"
+        if parent is not None:
+            above = self._drivers.get(_root_of(parent))
+            if above is None or above.final:
+                return "the session that started it has ended"
+        return await self.start_gate()
 
     def driver_ended(self, driver: SessionDriver) -> None:
         self._tree.put(driver.native_id, driver.spec.parent_session_id, final=True)

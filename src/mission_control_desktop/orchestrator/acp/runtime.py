@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -14,16 +14,20 @@ from mission_control_desktop.orchestrator.acp.known import CAREFUL, Quirks, quir
 from mission_control_desktop.orchestrator.acp.updates import SUBAGENT_KINDS, config_mode, tool_upsert, translate
 from mission_control_desktop.orchestrator.core.events import (
     Closed,
+    CommandsChanged,
     Event,
     Failed,
     Garbage,
+    ModeChanged,
     PermissionAsked,
     PermissionWithdrawn,
     Pull,
     Ready,
     SteerResult,
+    TitleChanged,
     TurnState,
     Unknown,
+    UsageChanged,
 )
 from mission_control_desktop.orchestrator.core.runtime import Facts, NextId, Outgoing, Received, Steering
 from mission_control_desktop.orchestrator.core.spec import SessionSpec
@@ -32,6 +36,9 @@ PROTOCOL_VERSION = 1
 PERMISSION = "session/request_permission"
 STEERING = "_session/steering"
 PULL = "craft/drainMidTurnQueue"
+RESUME, LOAD = "session/resume", "session/load"
+
+_STANDING = (UsageChanged, ModeChanged, TitleChanged, CommandsChanged)
 
 # Neither files nor terminals are offered: agents work on the disk themselves, and version 2 drops both.
 CLIENT_CAPABILITIES: dict[str, Any] = {
@@ -55,6 +62,8 @@ class _Probed(msgspec.Struct, frozen=True, kw_only=True):
     version: str | None = None
     steering: bool = False
     can_close: bool = False
+    can_resume: bool = False
+    can_load: bool = False
     http: bool = False
     sse: bool = False
     logins: tuple[str, ...] = ()
@@ -72,6 +81,8 @@ class AcpRuntime:
         self._asks = 0
         self._stage = "initialize"
         self._root: str | None = None
+        self._again: Literal["resumed", "fresh"] | None = None
+        self._replayed = 0
         self._probed = _Probed()
         self._no_steering = False
         self._pulls = False
@@ -103,8 +114,21 @@ class AcpRuntime:
             can_close=probed.can_close,
             ignores_eof=probed.quirks.ignores_eof,
             cancel_leaves_tools=probed.quirks.cancel_leaves_tools,
+            no_resume=self._no_resume(),
+            resume_repeats=probed.quirks.resume_repeats,
             notes=probed.quirks.notes,
         )
+
+    def _no_resume(self) -> str | None:
+        probed = self._probed
+        agent = probed.title or probed.name or "the agent"
+        if probed.can_resume:
+            return None
+        if not probed.can_load:
+            return f"{agent} does not offer to resume or load a session"
+        if probed.quirks.load_fails:
+            return f"{agent} offers to load a session, but is known to fail at it"
+        return None
 
     # ------------------------------------------------------------------ intents
 
@@ -125,6 +149,17 @@ class AcpRuntime:
             "clientCapabilities": CLIENT_CAPABILITIES,
         }
         return self._request("initialize", "initialize", params)
+
+    def lost(self, *, fresh: bool) -> None:
+        self._calls.clear()
+        self._asked.clear()
+        self._stage = "initialize"
+        self._again = "fresh" if fresh else "resumed"
+        self._replayed = 0
+        self._no_steering = self._pulls = False
+        if fresh:
+            self._root = None
+        self._facts = self._make_facts()
 
     def prompt(self, ref: str, text: str) -> Sequence[Outgoing]:
         params = {"sessionId": self._root, "prompt": [{"type": "text", "text": text}]}
@@ -193,7 +228,15 @@ class AcpRuntime:
         params = frame.params
         update = dict_of(params.get("update"))
         if frame.method == "session/update" or update.get("sessionUpdate") in SUBAGENT_KINDS:
-            return [self._rooted(event) for event in translate(self._session(params.get("sessionId")), update, params)]
+            events = [
+                self._rooted(event) for event in translate(self._session(params.get("sessionId")), update, params)
+            ]
+            if self._stage not in (LOAD, RESUME):
+                return events
+            # The past, said again: it stands in the transcript already. How things stand now is news all the same.
+            kept = [event for event in events if isinstance(event, _STANDING)]
+            self._replayed += len(events) - len(kept)
+            return kept
         if frame.method == "$/cancel_request":
             wanted = params.get("requestId", params.get("id"))
             for token, rpc_id in self._asked.items():
@@ -280,6 +323,8 @@ class AcpRuntime:
             return self._initialized(frame)
         if call.method == "session/new":
             return self._opened(frame)
+        if call.method in (LOAD, RESUME):
+            return self._resumed(frame, call.method)
         return self._mode_set(frame)
 
     def _turn_end(self, call: _Call, frame: Response) -> TurnState:
@@ -346,6 +391,7 @@ class AcpRuntime:
         info = dict_of(result.get("agentInfo"))
         capabilities = dict_of(result.get("agentCapabilities"))
         mcp = dict_of(capabilities.get("mcpCapabilities"))
+        sessions = dict_of(capabilities.get("sessionCapabilities"))
         name, agent_version = text_of(info.get("name")), text_of(info.get("version"))
         steering = any(
             bool_of(steering) and dict_of(steering).get("supported", True) is True
@@ -359,7 +405,9 @@ class AcpRuntime:
             title=(first_text(info, "title") or "")[:200] or None,
             version=agent_version[:100] if agent_version else None,
             steering=steering,
-            can_close=bool_of(dict_of(capabilities.get("sessionCapabilities")).get("close")),
+            can_close=bool_of(sessions.get("close")),
+            can_resume=bool_of(sessions.get("resume")),
+            can_load=capabilities.get("loadSession") is True,
             http=bool_of(mcp.get("http")),
             sse=bool_of(mcp.get("sse")),
             logins=tuple(
@@ -368,6 +416,11 @@ class AcpRuntime:
             quirks=quirks_of(name, agent_version),
         )
         self._facts = self._make_facts()
+        self._warnings.clear()
+        if self._again == "resumed":
+            if self._facts.no_resume is not None:
+                return self._failed(f"The session cannot go on in a new process: {self._facts.no_resume}.")
+            return self._resume(RESUME if self._probed.can_resume else LOAD)
         self._stage = "session/new"
         params = {"cwd": self._spec.cwd, "mcpServers": self._mcp_servers()}
         return Received(out=tuple(self._request("session-new", "session/new", params)))
@@ -397,7 +450,29 @@ class AcpRuntime:
         if not root:
             return self._failed("The agent opened a session without giving its id.")
         self._root = root
+        return self._with_modes(result)
+
+    def _resume(self, method: str) -> Received:
+        """Take the session of the lost process up again: without its history where that is offered, for the journal
+        has it."""
+        self._stage = method
+        params = {"sessionId": self._root, "cwd": self._spec.cwd, "mcpServers": self._mcp_servers()}
+        return Received(out=tuple(self._request(method.replace("/", "-"), method, params)))
+
+    def _resumed(self, frame: Response, method: str) -> Received:
+        if frame.error is None:
+            return self._with_modes(dict_of(frame.result))
+        if method == RESUME and self._probed.can_load and not self._probed.quirks.load_fails:
+            return self._resume(LOAD)
+        return self._failed(
+            f"The session could not go on in a new process ({method}): {self._why(frame.error).rstrip('.')}."
+        )
+
+    def _with_modes(self, result: dict[str, Any]) -> Received:
+        """The session is open: bring it to the mode of the profile."""
+        root = self._root
         modes = dict_of(result.get("modes"))
+        earlier, earlier_modes = self._mode, self._modes
         self._mode = text_of(modes.get("currentModeId"))
         self._modes = tuple(
             {"id": mode["id"][:200], "name": (text_of(mode.get("name")) or mode["id"])[:200]}
@@ -407,6 +482,10 @@ class AcpRuntime:
         options = result.get("configOptions")
         if self._mode is None:
             self._mode = config_mode(options)
+        if self._again == "resumed" and not self._modes:
+            self._modes = earlier_modes
+            if self._mode is None and self._spec.mode is None:
+                self._mode = earlier
         if self._spec.mode is None or self._spec.mode == self._mode:
             return self._ready()
         self._stage = "session/set_mode"
@@ -439,6 +518,8 @@ class AcpRuntime:
                     protocol="acp/1",
                     mode=self._mode,
                     modes=self._modes,
+                    again=self._again,
+                    replayed=self._replayed,
                     warnings=(*self._warnings, *self._facts.notes),
                 ),
             )

@@ -24,6 +24,10 @@ class Do(msgspec.Struct, frozen=True, kw_only=True):
     what: Literal["freeze", "thaw", "eof", "term", "kill"]
 
 
+class Relaunch(msgspec.Struct, frozen=True, kw_only=True):
+    """Start a new keeper on this journal; done when a `start` entry follows."""
+
+
 class Write(msgspec.Struct, frozen=True, kw_only=True):
     """Changes for the record, in order; idempotent through the journal cursor. `durable`: someone waits for them."""
 
@@ -50,4 +54,4 @@ class SetTimer(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float | None
 
 
-Effect = Send | Do | Write | Answered | SetTimer
+Effect = Send | Do | Relaunch | Write | Answered | SetTimer

@@ -183,18 +183,48 @@ class Ending:
         parts.root.set("exit", {"code": code, "signal": number})
         if self.outcome is None:
             self.outcome = self._by_itself(code, number, data)
-        left = _pids(data.get("left"))
-        if data.get("keeperLost"):
-            # Nobody can carry out a kill any more; what was left was swept by those who found out.
-            self._nothing_to_kill(step)
-            self.left = left
-            if data.get("killed") and self.outcome.status is SessionStatus.COMPLETED:
-                self.outcome = Outcome(SessionStatus.KILLED, ended_by=self.outcome.ended_by)
-        elif left and self._kill_key is None:
-            text = f"The agent left {_count(left)} behind; SIGKILL to what is left."
+        left = pids_of(data.get("left"))
+        if left and self._kill_key is None:
+            text = f"The agent left {count_of(left)} behind; SIGKILL to what is left."
             parts.root.transcript.notice(step, "warning", text)
             self._kill(step)
         self._settle(step)
+
+    def lost(self, step: Step, data: dict[str, Any], why: str) -> None:
+        """Keeper and process are gone for good. Nobody can carry out a kill any more; what was left was swept."""
+        parts = self._parts
+        if self.outcome is None:
+            how = "The agent was lost in mid-turn" if parts.turns.turn is not None else "The agent was lost"
+            self.outcome = Outcome(SessionStatus.FAILED, error=f"{how}. {why}.")
+        elif data.get("killed") and self.outcome.status is SessionStatus.COMPLETED:
+            self.outcome = Outcome(SessionStatus.KILLED, ended_by=self.outcome.ended_by)
+        self.exited = True
+        self._process_gone(step)
+        self._refuse_pausing(step)
+        parts.pausing.ended(step)
+        self.left = pids_of(data.get("left"))
+        if self.left:
+            text = f"Could not kill everything: still running are {count_of(self.left)}."
+            parts.root.transcript.notice(step, "error", text, pids=list(self.left))
+            self._refuse_kills(step, text)
+            self.outcome = Outcome(
+                SessionStatus.FAILED, error=self.outcome.error or text, ended_by=self.outcome.ended_by
+            )
+        self._finalize(step, self.outcome)
+
+    def revived(self, step: Step) -> None:
+        """The process is gone, and another takes its place."""
+        self._process_gone(step)
+        self._refuse_pausing(step)
+        self.started = self.exited = self._verified = False
+        self.left = ()
+        self._stderr.clear()
+
+    def _process_gone(self, step: Step) -> None:
+        self._nothing_to_kill(step)
+        step.stop_timer(self._exit_timer)
+        self._exit_timer = None
+        self.sequence.done(step)
 
     def _by_itself(self, code: int | None, number: int | None, data: dict[str, Any]) -> Outcome:
         parts = self._parts
@@ -204,8 +234,6 @@ class Ending:
         given = data.get("reason", data.get("error"))
         if isinstance(given, str) and given:
             cause = given
-        elif data.get("keeperLost"):
-            cause = "the keeper of its process was lost, and what it left was ended"
         elif number is not None and number > 0:
             cause = f"signal {_signal_name(number)}"
         else:
@@ -218,7 +246,7 @@ class Ending:
         if key != self._kill_key:
             return False
         self._kill_key = None
-        left = _pids(data.get("left"))
+        left = pids_of(data.get("left"))
         if left or data.get("ok") is False:
             self.left = left
             self._tries += 1
@@ -237,13 +265,16 @@ class Ending:
     def _give_up(self, step: Step) -> None:
         """They cannot be killed: say so. A session that was to be killed is not called so; others have ended anyway."""
         self._tries = 0
-        text = f"Could not kill everything: still running are {_count(self.left)}."
+        text = f"Could not kill everything: still running are {count_of(self.left)}."
         self._parts.root.transcript.notice(step, "error", text, pids=list(self.left))
+        self._refuse_kills(step, text)
+        if self.outcome is not None and self._status(self.outcome) is not SessionStatus.KILLED and self.exited:
+            self._finalize(step, self.outcome)
+
+    def _refuse_kills(self, step: Step, text: str) -> None:
         waiters, self.kill_waiters = self.kill_waiters, []
         for command_id in waiters:
             step.refuse(command_id, Unreachable(text))
-        if self.outcome is not None and self._status(self.outcome) is not SessionStatus.KILLED and self.exited:
-            self._finalize(step, self.outcome)
 
     def timer(self, step: Step, name: str) -> bool:
         if self.sequence.timer(step, name, self):
@@ -306,7 +337,7 @@ def _whole(value: Any) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**31 else None
 
 
-def _pids(value: Any) -> tuple[int, ...]:
+def pids_of(value: Any) -> tuple[int, ...]:
     if not isinstance(value, list):
         return ()
     found: list[int] = []
@@ -317,7 +348,7 @@ def _pids(value: Any) -> tuple[int, ...]:
     return tuple(found)
 
 
-def _count(pids: tuple[int, ...]) -> str:
+def count_of(pids: tuple[int, ...]) -> str:
     listed = ", ".join(str(pid) for pid in pids[:10]) + (", …" if len(pids) > 10 else "")
     return f"1 process ({listed})" if len(pids) == 1 else f"{len(pids)} processes ({listed})"
 

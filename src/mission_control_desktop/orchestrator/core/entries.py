@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import msgspec
 
-EntryKind = Literal["start", "in", "out", "err", "cmd", "did", "oversize", "exit"]
+EntryKind = Literal["start", "in", "out", "err", "cmd", "did", "oversize", "exit", "lost"]
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
@@ -19,7 +19,8 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
 
     kind and payload:
 
-    - start     data {pid, startTime, keeperPid, keeperStartTime}: the agent runs. Or {error}: it could not start
+    - start     data {pid, startTime, keeperPid, keeperStartTime}: the agent runs. Or {error}: it could not start.
+                A second one follows a `lost`: the session goes on in a new process
     - in        line: one line of the agent's standard output, without the line break
     - out       line, key: one line that was written to its standard input; a key is written once, ever
     - err       line: one line of standard error (cut to 8 KiB). `data {dropped: n}`: n lines were not kept (flood)
@@ -27,7 +28,11 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     - did       data {what, key, ok, pids, left, ms, error?}: the keeper carried out freeze, thaw, eof, term or kill;
                 `pids` were signalled, `left` were still alive (or, after a freeze, still running) when it looked again
     - oversize  data {stream, bytes, head}: a line longer than the limit was skipped
-    - exit      data {code, signal, left}: the agent's first process ended; `left` are descendants still alive
+    - exit      data {code, signal, left}: the agent's first process ended; `left` are descendants still alive.
+                `keeperEnding: true`: the keeper itself was told to end (SIGTERM), and ended the agent
+    - lost      data {cause, killed, left, denied?}: the keeper is gone without a word, and the control plane has ended
+                what it left: so many were `killed`, `left` are pids that would not die. `cause` is killed (the keeper
+                was) or restart (the computer was); `denied` says why the session must not be resumed now
     """
 
     n: int

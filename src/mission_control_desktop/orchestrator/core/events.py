@@ -30,6 +30,10 @@ class Ready(Event, frozen=True, kw_only=True):
     mode: str | None = None
     modes: tuple[dict[str, Any], ...] = ()
     warnings: tuple[str, ...] = ()
+    again: Literal["resumed", "fresh"] | None = None
+    """It is not the session's first process: it took the session up, or began a new one."""
+    replayed: int = 0
+    """Updates by which it repeated the past; they were left out."""
 
 
 class Failed(Event, frozen=True, kw_only=True):

@@ -106,8 +106,16 @@ class Listening:
             root.agent_type = event.agent_name
         root.capabilities = root_capabilities(self._parts.runtime.facts, opened=True)
         root.dirty = True
-        for warning in event.warnings:
-            root.transcript.notice(step, "warning", warning)
+        if event.again is None:
+            for warning in event.warnings:
+                root.transcript.notice(step, "warning", warning)
+        elif event.again == "fresh":
+            root.transcript.notice(step, "info", "The agent is ready in its new process.")
+        else:
+            text = "The agent has resumed the session in its new process."
+            if event.replayed:
+                text += f" What it repeated of the past ({event.replayed} updates) is left out."
+            root.transcript.notice(step, "info", text)
 
     def _failed(self, step: Step, event: ev.Failed) -> None:
         self._ending.fail(step, event.message)

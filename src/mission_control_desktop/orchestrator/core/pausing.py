@@ -124,10 +124,20 @@ class Pausing:
         self._warning = None
         return self.frozen
 
+    def lost(self, step: Step) -> None:
+        """The processes are gone, and others will take their place: what was paused stays so, as a hold."""
+        if self.held:
+            self.want = Want.HOLD
+        self.frozen = False
+        self._forget(step)
+
     def ended(self, step: Step) -> None:
         """The processes are gone."""
         self.want = Want.NOTHING
         self.frozen = self.reached = False
+        self._forget(step)
+
+    def _forget(self, step: Step) -> None:
         self._keys.clear()
         step.stop_timer(self._warning)
         self._warning = None

@@ -327,6 +327,11 @@ class SubAgents:
             why = f"The agent that ran it failed: {error}" if status is SessionStatus.FAILED else None
             self._end(step, child, status, why)
 
+    def lost(self, step: Step) -> None:
+        """The process is gone, and another will take its place: there, the same ids may name others."""
+        self.ended(step, SessionStatus.FAILED, "its process was lost", None)
+        self._by_runtime.clear()
+
     def flush(self, step: Step) -> None:
         for child in list(self._active.values()):
             child.cell.flush(step)

@@ -45,6 +45,10 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     can_close: bool = False
     ignores_eof: bool = False
     cancel_leaves_tools: bool = False
+    no_resume: str | None = "It does not offer to resume a session in a new process."
+    """Why a session cannot go on in a new process; None: it can."""
+    resume_repeats: bool = False
+    """In a new process it would carry out the order that it had not answered once more."""
     notes: tuple[str, ...] = ()
     """Sentences for the operator about how this agent differs."""
 
@@ -62,6 +66,11 @@ class Runtime(Protocol):
 
     def open(self) -> Sequence[Outgoing]:
         """Begin to talk. `Ready` or `Failed` follows."""
+        ...
+
+    def lost(self, *, fresh: bool) -> None:
+        """The process is gone; `open` comes again, to a new one. `fresh`: nothing was said to the old one, so that a
+        new session will do; else the session is resumed."""
         ...
 
     def receive(self, line: str) -> Received: ...

@@ -28,6 +28,7 @@ from mission_control_desktop.orchestrator.core.listening import Listening, root_
 from mission_control_desktop.orchestrator.core.parts import Parts
 from mission_control_desktop.orchestrator.core.pausing import FROZEN_WARNING_SECONDS, Pausing, Want
 from mission_control_desktop.orchestrator.core.reported import SubAgents
+from mission_control_desktop.orchestrator.core.reviving import Reviving
 from mission_control_desktop.orchestrator.core.runtime import create_runtime
 from mission_control_desktop.orchestrator.core.spec import SessionSpec
 from mission_control_desktop.orchestrator.core.step import Step
@@ -61,6 +62,7 @@ class SessionCore:
         self._ending = Ending(self._parts)
         self._control = Control(self._parts, self._ending)
         self._listening = Listening(self._parts, self._ending)
+        self._reviving = Reviving(self._parts, self._ending)
         self._last = 0
         self._facts = runtime.facts
         self._opening: tuple[str, str] | None = None
@@ -132,7 +134,10 @@ class SessionCore:
             self._start(step, data)
         elif entry.kind == "exit":
             self._parts.root.seen(step, "keeper")
-            self._ending.exit(step, data)
+            self._exit(step, data)
+        elif entry.kind == "lost":
+            self._parts.root.seen(step, "orchestrator")
+            self._reviving.lost(step, data)
         elif entry.kind == "oversize":
             self._oversize(step, data)
 
@@ -188,6 +193,12 @@ class SessionCore:
         parts.root.transcript.notice(step, "info", f"Started {program}{pid}.")
         if ending.outcome is None:
             step.send(parts.runtime.open())
+
+    def _exit(self, step: Step, data: dict[str, Any]) -> None:
+        if data.get("keeperEnding") and self._ending.outcome is None and not self._ending.exited:
+            self._reviving.lost(step, {"cause": "ended", "left": data.get("left")})
+        else:
+            self._ending.exit(step, data)
 
     def _stderr(self, step: Step, line: str | None, data: dict[str, Any]) -> None:
         self._parts.root.seen(step, "agent")

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from mission_control_desktop.domain.errors import MissionControlError
-from mission_control_desktop.orchestrator.core.effects import Answered, Do, Effect, Send, SetTimer, Write
+from mission_control_desktop.orchestrator.core.effects import Answered, Do, Effect, Relaunch, Send, SetTimer, Write
 from mission_control_desktop.orchestrator.core.runtime import Outgoing
 from mission_control_desktop.record.ops import RecordOp
 
@@ -67,6 +67,9 @@ class Step:
         key = self._key(what)
         self._actions.append(Do(key=key, what=what))
         return key
+
+    def relaunch(self) -> None:
+        self._actions.append(Relaunch())
 
     def _key(self, name: str) -> str:
         key, again = f"{self.n}:{name}", 1

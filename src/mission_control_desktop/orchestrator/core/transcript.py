@@ -159,6 +159,14 @@ class Transcript:
                 entry.metadata["complete"] = True
                 self._put(step, entry)
 
+    def forget_process(self) -> None:
+        """Another process goes on with the session: its ids for tool calls and the like may repeat."""
+        self._tools.clear()
+        self._plans.clear()
+        self._echoes.clear()
+        for key in [key for key, entry in self._by_id.items() if key != entry.message_id]:
+            del self._by_id[key]
+
     def close_text(self, step: Step) -> None:
         entry, self._open = self._open, None
         if entry is not None and not entry.metadata["complete"]:

@@ -24,6 +24,16 @@ STEER_SECONDS = 10.0
 """How long after the end of a turn the answer to a steering request may still come."""
 QUIET_SECONDS = 20.0
 """A turn that the agent began by itself, and whose end it does not report, counts as over after so much silence."""
+UNCERTAIN = (
+    "uncertain: it was handed to the agent, whose process was lost before it answered. It may have been acted on, and "
+    "was not sent again"
+)
+
+DISREGARD = (
+    "(From Mission Control: your process was lost before you had answered the message before this one. Disregard that "
+    "message and do not carry it out. Act only on what follows.)"
+)
+"""Put before the next message to an agent that would carry out an unanswered order again."""
 
 _STOPPED = {
     "cancelled": ("info", "The turn was cancelled."),
@@ -42,6 +52,15 @@ class Turn:
     number: int
     cancelled: bool = False
     last_output_t: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class LostTurn:
+    """What the loss of the process did: whether a turn ran, and how many messages may or may not have been acted on."""
+
+    turn: bool
+    uncertain: int
+    disregard: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +88,7 @@ class Turns:
         self._cancel_timer: str | None = None
         self._steer_timer: str | None = None
         self._quiet_timer: str | None = None
+        self._disregard = False
 
     @property
     def idle(self) -> bool:
@@ -115,8 +135,13 @@ class Turns:
         self._root.set("stopReason", None)
         self._root.set("lastError", None)
         self._root.transcript.turn_began(step)
-        self._root.transcript.expect_echo(item.content)
-        key = step.send(self._runtime.prompt(item.ref, item.content))
+        content = item.content
+        if self._disregard:
+            self._disregard = False
+            content = f"{DISREGARD}\n\n{content}"
+            self._root.transcript.notice(step, "info", f"Put before this message: {DISREGARD}")
+        self._root.transcript.expect_echo(content)
+        key = step.send(self._runtime.prompt(item.ref, content))
         if key is not None:
             self._on_out[key] = [item]
 
@@ -313,14 +338,48 @@ class Turns:
             return True
         return False
 
-    def ended(self, step: Step, why: str, *, failed: bool) -> None:
-        """The session is over: nothing that was accepted stays without an outcome. What was delivered stays so, unless
-        the session `failed` (or was killed) before it was answered."""
+    def lost(self, step: Step) -> LostTurn:
+        """The process is gone, and another will take its place. What waits goes on waiting; what was handed over and
+        not answered is never sent again, and its receipt says so."""
+        turn = self.turn
+        self._close_turn(step)
+        uncertain = 0
+        for item in self._queue.unfinished():
+            if item.phase is Phase.WAITING:
+                continue
+            receipt = item.receipt
+            if turn is None and receipt is not None and receipt.state is ReceiptState.DELIVERED:
+                self._queue.take(item, Phase.DONE)
+                continue
+            uncertain += 1
+            self._queue.finish(step, item, ReceiptState.FAILED, detail=UNCERTAIN)
+        prompted = turn is not None and turn.item is not None
+        if turn is not None and turn.item is not None and turn.item.receipt is None:
+            uncertain += 1
+            self._queue.take(turn.item, Phase.DONE)
+        if turn is not None:
+            self.last_error = "The running turn was lost with the agent's process."
+            self._root.set("lastError", self.last_error)
+        self._disregard = self._disregard or (prompted and self._runtime.facts.resume_repeats)
+        return LostTurn(turn=turn is not None, uncertain=uncertain, disregard=self._disregard)
+
+    def _close_turn(self, step: Step) -> None:
         turn, self.turn = self.turn, None
-        self._root.transcript.end(step, cancelled=turn is not None)
+        self._root.transcript.turn_ended(step, cancelled=turn is not None)
         for timer in (self._cancel_timer, self._steer_timer, self._quiet_timer):
             step.stop_timer(timer)
         self._cancel_timer = self._steer_timer = self._quiet_timer = None
+        self._steering.clear()
+        self._on_out.clear()
+        self._unanswered.clear()
+        self._replies.clear()
+
+    def ended(self, step: Step, why: str, *, failed: bool) -> None:
+        """The session is over: nothing that was accepted stays without an outcome. What was delivered stays so, unless
+        the session `failed` (or was killed) before it was answered."""
+        cancelled = self.turn is not None
+        self._close_turn(step)
+        self._root.transcript.end(step, cancelled=cancelled)
         for item in self._queue.unfinished():
             if not failed and item.receipt is not None and item.receipt.state is ReceiptState.DELIVERED:
                 self._queue.take(item, Phase.DONE)
@@ -328,7 +387,3 @@ class Turns:
                 self._queue.finish(step, item, ReceiptState.FAILED, detail=f"not answered: {why}")
         for item in self._queue:
             self._queue.take(item, Phase.DONE)
-        self._steering.clear()
-        self._on_out.clear()
-        self._unanswered.clear()
-        self._replies.clear()

@@ -92,13 +92,20 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     pid: int
     start_time: int
     marker: str
+    boot_id: str = ""
+
+    @property
+    def of_this_boot(self) -> bool:
+        return not self.boot_id or self.boot_id == processes.boot_id()
 
 
 class Swept(msgspec.Struct, frozen=True, kw_only=True):
-    """What `kill_tree_of_dead_keeper` found: processes that were killed, and those that would not die."""
+    """What `kill_tree_of_dead_keeper` found: processes that were killed, and those that would not die. `rebooted`: the
+    computer was started anew since, so that there was nothing to look for."""
 
     killed: tuple[ProcessInfo, ...]
     left: tuple[ProcessInfo, ...]
+    rebooted: bool = False
 
 
 _entries = msgspec.json.Decoder(Entry)
@@ -380,10 +387,15 @@ def read_identity(directory: Path) -> Identity | None:
         return None
 
 
+def read_launch(directory: Path) -> Launch:
+    """What the keeper of this directory was told. OSError or msgspec.MsgspecError if it cannot be read."""
+    return msgspec.json.decode((directory / LAUNCH).read_bytes(), type=Launch)
+
+
 def keeper_alive(directory: Path) -> bool:
     """Whether the keeper that last held this directory still runs: by pid and start time."""
     identity = read_identity(directory)
-    if identity is None:
+    if identity is None or not identity.of_this_boot:
         return False
     process = processes.read_process(identity.pid)
     return process is not None and process.start == identity.start_time and not process.ended
@@ -399,6 +411,8 @@ def kill_tree_of_dead_keeper(directory: Path, *, seconds: float = 5.0) -> Swept:
     if keeper_alive(directory):
         raise KeeperError("the keeper lives: ask it")
     identity = read_identity(directory)
+    if identity is not None and not identity.of_this_boot:
+        return Swept(killed=(), left=(), rebooted=True)
     mark = f"{MARKER_VARIABLE}={identity.marker}".encode() if identity else None
     agent = _last_start(directory)
     hit: dict[tuple[int, int], ProcessInfo] = {}

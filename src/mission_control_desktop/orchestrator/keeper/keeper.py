@@ -58,7 +58,7 @@ import time
 from collections import deque
 
 from mission_control_desktop.orchestrator.keeper.journal import READ_BYTES, Errors, Journal, Output
-from mission_control_desktop.orchestrator.keeper.processes import Process, command_line, read_process
+from mission_control_desktop.orchestrator.keeper.processes import Process, boot_id, command_line, read_process
 from mission_control_desktop.orchestrator.keeper.spawn import spawn
 from mission_control_desktop.orchestrator.keeper.tree import Tree
 
@@ -78,6 +78,8 @@ REPLY_BYTES = 1 << 20
 """A client that leaves so many bytes of replies unread is not read from either."""
 MAX_PIDS = 1000
 END_SECONDS = 5.0
+SHUTDOWN_SECONDS = 0.25
+"""How far apart the keeper and its agent may get the signals of a shutdown."""
 PR_SET_CHILD_SUBREAPER = 36
 
 
@@ -173,7 +175,8 @@ class Keeper:
         self._agent_status: int | None = None
         self._actions: deque[Generator[float, None, None]] = deque()
         self._action_at = 0.0
-        self._ending = False
+        self._ending = self._tree_ended = False
+        self._exit_at: float | None = None
         self._quit = False
         self._lonely_since: float | None = None
         self._look_at = 0.0
@@ -267,6 +270,8 @@ class Keeper:
             due.append(self._errors.tell_at)
         if not self._busy:
             due.append(self._look_at)
+        if self._exit_at is not None and self._agent_status is not None:
+            due.append(self._exit_at)
         return max(0.0, min(due) - now)
 
     def _turn(self) -> None:
@@ -339,7 +344,7 @@ class Keeper:
 
     def _exit_if_known(self) -> None:
         """Journal the exit, after everything that the agent had written."""
-        if self._agent_status is None:
+        if self._agent_status is None or not self._exit_ripe():
             return
         for _ in range(64):  # a descendant may hold the pipe and go on writing: no more than 4 MiB of it
             if not self._read_stdout():
@@ -351,14 +356,27 @@ class Keeper:
         self._errors.end()
         status, self._agent_status, self._agent = self._agent_status, None, None
         self._close_stdin()
-        self.journal.entry(
-            "exit",
-            data={
-                "code": os.WEXITSTATUS(status) if os.WIFEXITED(status) else None,
-                "signal": os.WTERMSIG(status) if os.WIFSIGNALED(status) else None,
-                "left": [process.pid for process in self._tree.walk()[:MAX_PIDS]],
-            },
-        )
+        data: dict[str, Any] = {
+            "code": os.WEXITSTATUS(status) if os.WIFEXITED(status) else None,
+            "signal": os.WTERMSIG(status) if os.WIFSIGNALED(status) else None,
+            "left": [process.pid for process in self._tree.walk()[:MAX_PIDS]],
+        }
+        if self._ending:
+            data["keeperEnding"] = True
+        self.journal.entry("exit", data=data)
+
+    def _exit_ripe(self) -> bool:
+        """Whether the exit can be told now. One by SIGTERM waits a moment, and while the keeper ends everything until
+        that is done: at a shutdown both get the signal, and the entry must say that it was not the agent's doing."""
+        status = self._agent_status
+        if self._ending:
+            return self._tree_ended
+        if status is None or self._quit or (os.waitstatus_to_exitcode(status) not in (-signal.SIGTERM, 143)):
+            return True
+        now = self._now()
+        if self._exit_at is None:
+            self._exit_at = now + SHUTDOWN_SECONDS
+        return now >= self._exit_at
 
     def _end_in_order(self) -> Generator[float, None, None]:
         yield from self._act("keeper:sigterm", "term", self._tree.term())
@@ -367,6 +385,7 @@ class Keeper:
             yield 0.05
         if self._tree.walk():
             yield from self._act("keeper:sigkill", "kill", self._tree.kill())
+        self._tree_ended = True
         deadline = self._now() + END_SECONDS
         while (self._agent is not None or self.journal.pending) and self._now() < deadline:
             yield 0.05
@@ -749,7 +768,7 @@ def main() -> int:
     keeper = Keeper(directory, launch, listener, journal)
     me = read_process(os.getpid())
     marker = os.urandom(16).hex()
-    identity = {"pid": os.getpid(), "startTime": me.start if me else 0, "marker": marker}
+    identity = {"pid": os.getpid(), "startTime": me.start if me else 0, "marker": marker, "bootId": boot_id()}
     try:
         write_file(IDENTITY, json.dumps(identity).encode(), directory)
     except OSError as error:

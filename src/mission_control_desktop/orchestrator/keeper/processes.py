@@ -47,6 +47,15 @@ def read_process(pid: int) -> Process | None:
         return None
 
 
+def boot_id() -> str:
+    """Which start of the computer this is; empty where the kernel does not say. Pids mean nothing beyond it."""
+    try:
+        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+            return file.read().strip()
+    except (OSError, ValueError):
+        return ""
+
+
 def all_processes() -> list[Process]:
     found = (read_process(int(name)) for name in os.listdir("/proc") if name.isdigit())
     return [process for process in found if process is not None]
