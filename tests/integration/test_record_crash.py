@@ -16,19 +16,19 @@ from mission_control_desktop.domain.events import parse_event_id
 from mission_control_desktop.record.ops import PutMessage, RecordOp
 from mission_control_desktop.storage import Database, open_database
 from mission_control_desktop.storage import tables as t
-from support.records import Client, append, audit_draft, message, on_record, recording
+from support.records import SEALER, Client, append, audit_draft, message, on_record, recording
 
 WRITER = """
 import asyncio, sys
 from pathlib import Path
 from mission_control_desktop.record.ops import PutMessage, PutSession
 from mission_control_desktop.storage import open_database
-from support.records import append, audit_draft, message, recording, session
+from support.records import SEALER, append, audit_draft, message, recording, session
 
 PIECES = 40
 
 async def main():
-    database = open_database(Path(sys.argv[1]))
+    database = open_database(Path(sys.argv[1]), SEALER)
     async with recording(database) as recorder:
         async def stream(name):
             record = recorder.provider_record("internal")
@@ -93,7 +93,7 @@ async def test_after_a_kill_the_record_holds_and_goes_on(tmp_path: Path, shown: 
     last_audited = 0
     for _ in range(2):
         last_shown, last_audited = await asyncio.to_thread(run_until_killed, path, shown=shown)
-    database = open_database(path)
+    database = open_database(path, SEALER)
     try:
         await _holds(database, last_shown, last_audited)
     finally:

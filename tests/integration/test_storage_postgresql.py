@@ -29,6 +29,7 @@ from mission_control_desktop.storage import Database, SystemClock, Uuid7, open_d
 from mission_control_desktop.storage.tables import metadata
 from support.records import (
     PATIENCE,
+    SEALER,
     START,
     Client,
     Errors,
@@ -122,10 +123,10 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture
 async def database(server: Server) -> AsyncIterator[Database]:
-    opened = open_database(server.url)
+    opened = open_database(server.url, SEALER)
     await opened.access.write(lambda c: c.execute(text("DROP SCHEMA public CASCADE; CREATE SCHEMA public")))
     await opened.close()
-    opened = open_database(server.url)
+    opened = open_database(server.url, SEALER)
     yield opened
     await opened.close()
 
@@ -208,7 +209,7 @@ async def test_an_idempotency_key_is_taken_once(database: Database) -> None:
 
 
 async def test_one_recorder_per_record(database: Database, server: Server) -> None:
-    other = open_database(server.url)
+    other = open_database(server.url, SEALER)
     second = Recorder(other, SystemClock(), Uuid7(), Errors())
     async with recording(database):
         with pytest.raises(Unavailable, match="Another control plane"):

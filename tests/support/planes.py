@@ -32,7 +32,7 @@ from mission_control_desktop.providers.contract import ProviderRecord
 from mission_control_desktop.providers.registry import ProviderRegistry
 from mission_control_desktop.record.ops import PutApproval, PutReceipt, PutSession
 from mission_control_desktop.storage import SystemClock, Uuid7
-from support.records import fresh_database, recording
+from support.records import SEALER, fresh_database, recording
 
 ANN = Principal(user_id="ann", role=Role.OPERATOR, token_id="t-ann")
 ROOT = Principal(user_id="root", role=Role.ADMIN, token_id="t-root")
@@ -246,7 +246,7 @@ async def plane(
     """A started control plane over these providers; `fresh=False` opens the directory's record again."""
     from mission_control_desktop.storage import open_database
 
-    database = fresh_database(directory) if fresh else open_database(directory / "record.db")
+    database = fresh_database(directory) if fresh else open_database(directory / "record.db", SEALER)
     try:
         async with recording(database) as recorder:
             registry = SlowStart()

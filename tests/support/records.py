@@ -22,15 +22,18 @@ from mission_control_desktop.domain.sessions import AgentSession, Capabilities, 
 from mission_control_desktop.record.ops import AppendText
 from mission_control_desktop.record.recorder import Recorder
 from mission_control_desktop.storage import Database, SystemClock, Uuid7, open_database
+from mission_control_desktop.storage.sealing import MasterKey, Sealer
 
 PATIENCE = 30.0
+SEALER = Sealer([MasterKey(bytes(range(32)))])
+"""What the databases of tests are sealed with."""
 START = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
 
 @cache
 def _template() -> Path:
     path = Path(tempfile.mkdtemp(prefix="record-template-")) / "record.db"
-    open_database(path).close_now()
+    open_database(path, SEALER).close_now()
     return path
 
 
@@ -38,7 +41,7 @@ def fresh_database(directory: Path) -> Database:
     """A migrated, empty database; each has an epoch of its own only if it was not copied from another one."""
     path = directory / "record.db"
     shutil.copy(_template(), path)
-    return open_database(path)
+    return open_database(path, SEALER)
 
 
 class Errors(list[tuple[str, BaseException]]):

@@ -20,6 +20,7 @@ from mission_control_desktop.orchestrator.profiles import ProfileStore
 from mission_control_desktop.providers.registry import ProviderRegistry
 from mission_control_desktop.record.recorder import Recorder
 from mission_control_desktop.storage import SystemClock, Uuid7, open_database
+from mission_control_desktop.storage.master_keys import MasterKeys, open_sealer, take_from_environment
 
 log = structlog.get_logger(__name__)
 
@@ -51,14 +52,22 @@ async def open_plane(
 ) -> AsyncIterator[ControlPlane]:
     """A started control plane; everything is closed again in the end, and no agent is ended by that.
 
-    `valkey_url` is where rate limits are shared with other control planes. `environ` is what agents inherit.
-    Raises BadInput or Unavailable if the record cannot be opened, or is another's.
+    `valkey_url` is where rate limits are shared with other control planes. `environ` is what agents inherit, and where
+    master keys are looked for (they are taken out of it: no agent gets them). Raises BadInput or Unavailable if the
+    record cannot be opened, or is another's; BadInput for a master key that is none.
     """
-    variables = dict(os.environ if environ is None else environ)
+    if environ is None:
+        from_environment = take_from_environment()
+        variables = dict(os.environ)
+    else:
+        variables = dict(environ)
+        from_environment = take_from_environment(variables)
     clock, ids = SystemClock(), Uuid7()
     barge_in = MovingWindow(limit=BARGE_IN_PER_MINUTE, seconds=60, shared=valkey_url)
     async with AsyncExitStack() as stack:
-        database = await asyncio.to_thread(open_database, database_url or data_dir / DATABASE_FILE)
+        keys = MasterKeys(data_dir, from_environment)
+        sealer = await asyncio.to_thread(open_sealer, keys)
+        database = await asyncio.to_thread(open_database, database_url or data_dir / DATABASE_FILE, sealer)
         stack.push_async_callback(database.close)
         recorder = Recorder(database, clock, ids, _task_failed)
         await recorder.start()

@@ -24,6 +24,7 @@ from mission_control_desktop.storage.kills import Kills
 from mission_control_desktop.storage.messages import Messages
 from mission_control_desktop.storage.receipts import Receipts
 from mission_control_desktop.storage.schema import migrate
+from mission_control_desktop.storage.sealing import Sealer
 from mission_control_desktop.storage.sessions import Sessions
 from mission_control_desktop.storage.tokens import Tokens
 from mission_control_desktop.storage.types import dump_json, load_json
@@ -34,8 +35,10 @@ BUSY_SECONDS = 5.0
 class Database:
     """An open, migrated database. `close()` it in the end; every repository is an attribute."""
 
-    def __init__(self, access: Access, *, path: Path | None) -> None:
+    def __init__(self, access: Access, *, path: Path | None, sealer: Sealer) -> None:
         self.access = access
+        self.sealer = sealer
+        """What secrets in it are sealed with."""
         self.path = path
         """The SQLite file; None on PostgreSQL."""
         self.sessions = Sessions(access)
@@ -57,8 +60,8 @@ class Database:
         self.access.close()
 
 
-def open_database(path_or_url: str | Path) -> Database:
-    """Open, create if it is missing, and migrate.
+def open_database(path_or_url: str | Path, sealer: Sealer | None = None) -> Database:
+    """Open, create if it is missing, and migrate. Without a sealer nothing secret in it can be read or written.
 
     A path (or `sqlite:///PATH`) is a SQLite file, created with mode 0600 in a directory created with mode 0700;
     `postgresql://...` a PostgreSQL database. Blocks (some 10 ms; some 100 ms when tables are made): call it before the
@@ -81,7 +84,7 @@ def open_database(path_or_url: str | Path) -> Database:
             where = path or url.render_as_string(hide_password=True)
             raise Unavailable(f"The record cannot be opened: {error.details['reason']} ({where}).") from error
         raise
-    return Database(access, path=path)
+    return Database(access, path=path, sealer=sealer or Sealer())
 
 
 def _url(path_or_url: str | Path) -> URL:
