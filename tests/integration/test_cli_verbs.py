@@ -150,7 +150,13 @@ def test_the_log_goes_out_and_verifies_elsewhere(
     assert "valid" in shell.good("audit", "verify")
     assert shell.json("audit", "verify")["valid"] is True
     path = tmp_path / "log.jsonl"
-    shell.good("audit", "export", "-o", str(path))
+    code, _, err = shell("audit", "export", "-o", str(path))
+    assert code == 0
+    head = err.split("head ")[1].strip()
+    assert shell.json("audit", "verify", "--head", head)["valid"] is True
+    assert shell("audit", "verify", "--head", f"1:{'0' * 64}")[0] == 1
+    exported = shell.json("audit", "export", "-o", str(path))
+    assert exported["rows"] >= int(head.split(":")[0])
     assert path.stat().st_mode & 0o777 == 0o600
     rows = [json.loads(line) for line in path.read_text().splitlines()]
     assert [row["seq"] for row in rows] == list(range(1, len(rows) + 1))
@@ -161,6 +167,7 @@ def test_the_log_goes_out_and_verifies_elsewhere(
     assert {json.loads(line)["sessionId"] for line in out.splitlines()} == {session_id}
     monkeypatch.setenv("MISSION_CONTROL_DATA_DIR", str(tmp_path / "nothing"))
     assert "valid" in shell.good("audit", "verify", "--file", str(path))
+    assert shell("audit", "verify", "--file", str(path), "--head", head)[0] == 0
     rows[1]["userId"] = "somebody"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     code, out, _ = shell("audit", "verify", "--file", str(path))

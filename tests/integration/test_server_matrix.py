@@ -22,6 +22,7 @@ BODIES: dict[type[bodies.Input], dict[str, Any]] = {
     bodies.AgentSpawnBody: {"profile": "no-such-profile"},
     bodies.InjectBody: {"content": "hello from the matrix"},
     bodies.NoBody: {},
+    bodies.WithdrawBody: {"expectedRunId": "matrix"},
     bodies.PauseBody: {"reason": "matrix"},
     bodies.ActBody: {"reason": "matrix"},
     bodies.KillBody: {"reason": "matrix"},

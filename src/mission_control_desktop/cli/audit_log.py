@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import sys
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Callable
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 
-import msgspec
-
 from mission_control_desktop.cli.ids import short_ids
-from mission_control_desktop.cli.output import Output, when
-from mission_control_desktop.client.tokens import in_thread, write_private
-from mission_control_desktop.domain.audit import AuditEntry, ChainReport, verify_chain
+from mission_control_desktop.cli.output import Output, one_line, when
+from mission_control_desktop.client.tokens import private_file
+from mission_control_desktop.domain.audit import AuditEntry, ChainHead, ChainReport
 from mission_control_desktop.domain.base import to_json
+from mission_control_desktop.domain.chain_file import check_lines
 from mission_control_desktop.domain.errors import BadInput, MissionControlError
 from mission_control_desktop.domain.mission_control import AuditFilter, MissionControl
 
@@ -78,51 +80,72 @@ async def show(mission_control: MissionControl, args: Namespace, output: Output)
 
 
 async def export(mission_control: MissionControl, args: Namespace, output: Output) -> int:
-    """JSON Lines in the order of the log, as `audit verify --file` takes them."""
+    """JSON Lines in the order of the log, as `audit verify --file` takes them. What is written while it runs is left
+    out: the file is the log as it was when it began. The head goes to standard error, to be noted somewhere else."""
     wanted = filters(args)
-    entries = await read(mission_control, wanted, None)
-    lines = b"".join(to_json(entry) + b"\n" for entry in reversed(entries))
+    newest = (await mission_control.audit(limit=1)).items
+    head = ChainHead(seq=newest[0].seq, hash=newest[0].hash) if newest else ChainHead()
     if args.output is None:
-        output.text(lines.decode())
+        count = await _write(mission_control, wanted, head, lambda data: output.text(data.decode()))
     else:
         target = Path(args.output)
         try:
-            await in_thread(lambda: write_private(target, lines))
+            with private_file(target) as stream:
+                count = await _write(mission_control, wanted, head, stream.write)
         except OSError as error:
             raise MissionControlError(f"{target} cannot be written: {error.strerror}") from error
-        output.note(f"{len(entries)} rows written to {target}")
-    if wanted != AuditFilter():
+    part = wanted != AuditFilter()
+    if output.json and args.output is not None:
+        output.document({"rows": count, "file": str(args.output), "head": None if part else head})
+    elif args.output is not None:
+        output.note(f"{count} rows written to {args.output}")
+    if part:
         output.note("A part of the log: its rows do not form a chain that can be verified.")
+    else:
+        output.note(f"head {head}")
     return 0
 
 
-def verify_file(path: Path, output: Output) -> int:
-    """Check an exported log without any control plane."""
+async def _write(
+    mission_control: MissionControl, wanted: AuditFilter, head: ChainHead, write: Callable[[bytes], object]
+) -> int:
+    """Every row up to the head, a page in memory at a time; how many."""
+    count, cursor = 0, None
+    while True:
+        page = await mission_control.audit(wanted, limit=500, cursor=cursor, oldest_first=True)
+        rows = [entry for entry in page.items if entry.seq <= head.seq]
+        lines = b"".join(to_json(entry) + b"\n" for entry in rows)
+        await asyncio.to_thread(write, lines)
+        count += len(rows)
+        cursor = page.next_cursor
+        if cursor is None or len(rows) < len(page.items):
+            return count
+
+
+def verify_file(path: Path, head: ChainHead | None, output: Output) -> int:
+    """Check an exported log (`-`: standard input) without any control plane."""
+    where = "standard input" if str(path) == "-" else str(path)
     try:
-        report = verify_chain(_entries(path))
+        with nullcontext(sys.stdin.buffer) if str(path) == "-" else path.open("rb") as lines:
+            report = check_lines(lines, head=head)
     except OSError as error:
-        raise MissionControlError(f"{path} cannot be read: {error.strerror}") from error
-    return tell(report, output, where=str(path))
-
-
-def _entries(path: Path) -> Iterator[AuditEntry]:
-    decoder = msgspec.json.Decoder(AuditEntry)
-    with path.open("rb") as lines:
-        for number, line in enumerate(lines, start=1):
-            if not line.strip():
-                continue
-            try:
-                yield decoder.decode(line)
-            except msgspec.MsgspecError as error:
-                raise MissionControlError(f"{path}, line {number} is no row of an audit log: {error}") from error
+        raise MissionControlError(f"{where} cannot be read: {error.strerror}") from error
+    return tell(report, output, where=where)
 
 
 def tell(report: ChainReport, output: Output, *, where: str) -> int:
+    bad = report.first_bad
     if output.json:
         output.document(report)
-    elif report.valid:
-        output.line(f"valid: {report.rows} rows, each following from the one before it ({where})")
+    elif bad is None:
+        since = report.authenticated_from
+        proved = "" if since in (None, 1) else f"; authenticated from row {since} on"
+        output.line(f"valid: {report.rows} rows, each following from the one before it{proved} ({where})")
+        if report.rows:
+            output.line(f"head {report.head}")
     else:
-        bad = report.first_bad or {}
-        output.line(f"NOT VALID ({where}): row {bad.get('seq')} ({bad.get('id')}): {bad.get('problem')}")
+        place = f"line {bad.line}" if bad.line is not None else ""
+        row = "" if bad.seq is None else f"row {bad.seq}" + ("" if bad.id is None else f" ({one_line(bad.id)})")
+        at = ", ".join(part for part in (place, row) if part) or "the log"
+        output.line(f"NOT VALID ({where}): {at}: {bad.fault.value}: {one_line(bad.problem)}")
     return 0 if report.valid else 1

@@ -289,7 +289,7 @@ async def audit(mc: HttpMissionControl, args: Namespace, output: Output) -> int:
     if args.session is not None:
         args.session = await ids.session_id(mc, args.session)
     if args.what == "verify":
-        return audit_log.tell(await mc.audit_verify(), output, where=mc.url)
+        return audit_log.tell(await mc.audit_verify(head=args.head), output, where=mc.url)
     if args.what == "export":
         return await audit_log.export(mc, args, output)
     return await audit_log.show(mc, args, output)

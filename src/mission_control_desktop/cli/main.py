@@ -20,6 +20,7 @@ from mission_control_desktop.cli.commands import COMMANDS
 from mission_control_desktop.cli.output import Output, safe
 from mission_control_desktop.cli.parser import build_parser
 from mission_control_desktop.client.discovery import Discovery
+from mission_control_desktop.domain.audit import parse_head
 from mission_control_desktop.domain.errors import BadInput, MissionControlError
 
 
@@ -92,7 +93,8 @@ def _environment(given: Sequence[str], parser: ArgumentParser) -> dict[str, str]
 
 async def _run(args: Namespace, output: Output) -> int:
     if args.verb == "audit" and args.what == "verify" and args.file is not None:
-        return audit_log.verify_file(args.file, output)
+        head = None if args.head is None else parse_head(args.head)
+        return await asyncio.to_thread(audit_log.verify_file, args.file, head, output)
     discovery = Discovery(data_dir=args.data_dir)
     if args.verb == "doctor":
         return doctor.report(await doctor.examine(discovery, os.environ, args.url), output)

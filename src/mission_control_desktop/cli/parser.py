@@ -107,7 +107,10 @@ def build_parser(programs: Mapping[str, str]) -> argparse.ArgumentParser:
     _audit_filters(audit)
     audits = _nest(audit, "what")
     verify = _within(audits, "verify", "check that no row was changed, removed, inserted or moved")
-    verify.add_argument("--file", type=Path, help="check an exported log instead, without a control plane")
+    verify.add_argument(
+        "--file", type=Path, help="check an exported log instead ('-': standard input), without a control plane"
+    )
+    verify.add_argument("--head", metavar="SEQ:HASH", help="it must still hold this row, as an export printed it")
     export = _within(audits, "export", "write rows as JSON Lines, oldest first")
     export.add_argument("-o", "--output", type=Path, help="the file to write (default: standard output)")
     _audit_filters(export, suppress=True)

@@ -57,6 +57,8 @@ CONNECT_SECONDS = 5.0
 READ_SECONDS = 30.0
 STOP_SECONDS = 90.0
 """A kill answers when it is verified, which may take the provider's whole stop sequence."""
+VERIFY_SECONDS = 600.0
+"""A verification reads the whole audit log: some ten seconds for a million rows."""
 SILENCE_SECONDS = 40.0
 """No byte for so long (the server sends a comment at least every 15 s): the connection is dead."""
 MAX_STREAMS = 256
@@ -205,13 +207,19 @@ class HttpMissionControl:
         return self._decode(await self._get(_kill(kill_id)), KillAll)
 
     async def audit(
-        self, filters: AuditFilter | None = None, *, limit: int = 100, cursor: str | None = None
+        self,
+        filters: AuditFilter | None = None,
+        *,
+        limit: int = 100,
+        cursor: str | None = None,
+        oldest_first: bool = False,
     ) -> Page[AuditEntry]:
-        params = {**to_builtins(filters or AuditFilter()), "limit": limit, "cursor": cursor}
+        order = "oldest" if oldest_first else None
+        params = {**to_builtins(filters or AuditFilter()), "limit": limit, "cursor": cursor, "order": order}
         return self._decode(await self._get("/api/mission-control/audit", params), Page[AuditEntry])
 
-    async def audit_verify(self) -> ChainReport:
-        raw = await self._get("/api/mission-control/audit/verify", read_seconds=STOP_SECONDS)
+    async def audit_verify(self, *, head: str | None = None) -> ChainReport:
+        raw = await self._get("/api/mission-control/audit/verify", {"head": head}, read_seconds=VERIFY_SECONDS)
         return self._decode(raw, ChainReport)
 
     async def tokens(self) -> tuple[TokenInfo, ...]:
@@ -250,9 +258,9 @@ class HttpMissionControl:
         }
         return self._decode(await self._post(_session(session_id, "inject"), body, key=idempotency_key), Receipt)
 
-    async def withdraw(self, session_id: str, injection_id: str) -> Receipt:
+    async def withdraw(self, session_id: str, injection_id: str, *, expected_run_id: str | None = None) -> Receipt:
         path = _session(session_id, f"receipts/{quote(injection_id, safe='')}/withdraw")
-        return self._decode(await self._post(path, {}), Receipt)
+        return self._decode(await self._post(path, {"expectedRunId": expected_run_id}), Receipt)
 
     async def pause(
         self,
@@ -303,9 +311,10 @@ class HttpMissionControl:
     async def kill_close(self, kill_id: str) -> KillAll:
         return self._decode(await self._post(f"{_kill(kill_id)}/close", {}), KillAll)
 
-    async def answer(self, approval_id: str, option_id: str) -> Approval:
+    async def answer(self, approval_id: str, option_id: str, *, expected_run_id: str | None = None) -> Approval:
         path = f"/api/mission-control/approvals/{quote(approval_id, safe='')}"
-        return self._decode(await self._post(path, {"optionId": option_id}), Approval)
+        body = {"optionId": option_id, "expectedRunId": expected_run_id}
+        return self._decode(await self._post(path, body), Approval)
 
     async def create_token(
         self, *, user: str, role: Role, workspace: str | None = None, expires_in: str | None = None

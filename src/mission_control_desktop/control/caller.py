@@ -45,6 +45,19 @@ class Caller:
             await self._note_refusal(operation, error, session_id, content, reason)
             raise
 
+    async def turned_down(
+        self,
+        operation: Operation,
+        error: MissionControlError,
+        *,
+        session_id: str | None = None,
+        content: str | None = None,
+        reason: str | None = None,
+    ) -> None:
+        """Note an attempt to intervene whose input was so wrong that it came no further. Reading leaves no row."""
+        if RULES[operation].intervention:
+            await self._note_refusal(operation, error, session_id, content, reason)
+
     @property
     def _agent(self) -> str | None:
         """The caller's own native session id, if it is an agent."""

@@ -18,6 +18,7 @@ from mission_control_desktop.control.ports import AgentAccess, Profiles
 from mission_control_desktop.control.recovery import SETTLE_SECONDS, Recovery
 from mission_control_desktop.control.service import MissionControlService
 from mission_control_desktop.control.tokens import Tokens
+from mission_control_desktop.control.verification import Verifications
 from mission_control_desktop.domain.clock import Clock, IdSource
 from mission_control_desktop.domain.errors import Unavailable
 from mission_control_desktop.domain.events import ProviderHealth
@@ -70,6 +71,7 @@ class ControlPlane:
         self.interventions = Interventions(recorder.audit, clock, ids)
         self.idempotency = Idempotency(database.idempotency, clock)
         self.kill_alls = KillAlls(registry, self.interventions, recorder.kills, self._known_sessions, clock, ids)
+        self.verifications = Verifications(database.audit.verify)
         self._tasks = Tasks(lambda name, error: log.error("control plane task failed", task=name, error=repr(error)))
         self._started_at: datetime = clock.now()
         self._orders_known = asyncio.Event()
@@ -99,6 +101,7 @@ class ControlPlane:
     async def close(self) -> None:
         """Detach. Ends no session."""
         await self._tasks.close()
+        await self.verifications.close()
         await self.kill_alls.close()
         await self.idempotency.close()
         await self.interventions.close()

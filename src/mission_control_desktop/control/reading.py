@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from mission_control_desktop.control.caller import Caller, whole_id
 from mission_control_desktop.control.policy import Operation
 from mission_control_desktop.domain.approvals import Approval, ApprovalState
-from mission_control_desktop.domain.audit import AuditEntry, ChainReport
+from mission_control_desktop.domain.audit import AuditEntry, ChainReport, parse_head
 from mission_control_desktop.domain.errors import Unreachable
 from mission_control_desktop.domain.events import StreamEvent
 from mission_control_desktop.domain.kill import KillAll
@@ -100,16 +100,25 @@ class Reader(Caller):
         return await self._plane.database.approvals.page(workspace_id=self._workspace, state=state, limit=PAGE_MAX)
 
     async def audit(
-        self, filters: AuditFilter | None = None, *, limit: int = PAGE_DEFAULT, cursor: str | None = None
+        self,
+        filters: AuditFilter | None = None,
+        *,
+        limit: int = PAGE_DEFAULT,
+        cursor: str | None = None,
+        oldest_first: bool = False,
     ) -> Page[AuditEntry]:
         await self._permit(Operation.AUDIT)
         return await self._plane.database.audit.page(
-            self._workspace, filters or AuditFilter(), limit=limit, cursor=cursor
+            self._workspace, filters or AuditFilter(), limit=limit, cursor=cursor, oldest_first=oldest_first
         )
 
-    async def audit_verify(self) -> ChainReport:
+    async def audit_verify(self, *, head: str | None = None) -> ChainReport:
         await self._permit(Operation.AUDIT_VERIFY)
-        return await self._plane.database.audit.verify(self._workspace)
+        noted = None if head is None else parse_head(head)
+        report = await self._plane.verifications.report(self._workspace)
+        if noted is None:
+            return report
+        return await self._plane.database.audit.held_against(report, self._workspace, noted)
 
     async def profiles(self) -> tuple[ProfileView, ...]:
         await self._permit(Operation.PROFILES)

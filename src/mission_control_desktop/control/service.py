@@ -82,10 +82,9 @@ class MissionControlService(Reader):
             )
         native_id = seed or self._plane.ids.new()
         parent = request.parent_agent_id
+        owner = provider
         if parent is not None:
             owner, native = split_id(parent)
-            if owner != provider:
-                raise BadInput("parentAgentId", f"The parent belongs to {owner!r}, not to {provider!r}.")
             request = msgspec.structs.replace(request, parent_agent_id=native)
         elif self._agent is not None:
             request = msgspec.structs.replace(request, parent_agent_id=self._agent)
@@ -104,6 +103,8 @@ class MissionControlService(Reader):
         )
 
         async def check_() -> None:
+            if owner != provider:
+                raise BadInput("parentAgentId", f"The parent belongs to {owner!r}, not to {provider!r}.")
             below = request.parent_agent_id
             await self._decide(Operation.SPAWN, None if below is None else global_id(provider, below))
             if not self._has(provider):
@@ -161,7 +162,7 @@ class MissionControlService(Reader):
 
         async def check_() -> None:
             await self._decide(Operation.INJECT, session_id)
-            await self._on_record(session_id)
+            self._same_run(await self._on_record(session_id), expected_run_id, attempt)
             self._require_no_stop(split_id(session_id)[0])
             if not content.strip():
                 raise BadInput("content", "There is nothing to send.")
@@ -193,7 +194,7 @@ class MissionControlService(Reader):
 
         return await self._plane.interventions.run(attempt, check=check_, act=act)
 
-    async def withdraw(self, session_id: str, injection_id: str) -> Receipt:
+    async def withdraw(self, session_id: str, injection_id: str, *, expected_run_id: str | None = None) -> Receipt:
         """Take back a message that is not delivered yet. Conflict if it is."""
         session_id = whole_id(session_id)
 
@@ -202,7 +203,12 @@ class MissionControlService(Reader):
             return msgspec.structs.replace(receipt, session_id=session_id)
 
         return await self._intervene(
-            Operation.WITHDRAW, session_id, act, reason=None, metadata={"injectionId": injection_id}
+            Operation.WITHDRAW,
+            session_id,
+            act,
+            reason=None,
+            metadata={"injectionId": injection_id},
+            expected_run_id=expected_run_id,
         )
 
     async def pause(
@@ -213,14 +219,17 @@ class MissionControlService(Reader):
         reason: str | None = None,
         expected_run_id: str | None = None,
     ) -> AgentSession:
-        if level not in (None, "hold", "freeze"):
-            raise BadInput("level", 'A pause is "hold" or "freeze".')
-
         async def act(provider: AgentProvider, native: str) -> AgentSession:
             return known_as(await provider.pause(native, level=level, expected_run_id=expected_run_id))
 
         return await self._intervene(
-            Operation.PAUSE, session_id, act, reason=reason, metadata={} if level is None else {"level": level}
+            Operation.PAUSE,
+            session_id,
+            act,
+            reason=reason,
+            metadata={} if level is None else {"level": level},
+            expected_run_id=expected_run_id,
+            wrong=None if level in (None, "hold", "freeze") else BadInput("level", 'A pause is "hold" or "freeze".'),
         )
 
     async def resume(
@@ -229,7 +238,9 @@ class MissionControlService(Reader):
         async def act(provider: AgentProvider, native: str) -> AgentSession:
             return known_as(await provider.resume(native, expected_run_id=expected_run_id))
 
-        return await self._intervene(Operation.RESUME, session_id, act, reason=reason, against_stop=True)
+        return await self._intervene(
+            Operation.RESUME, session_id, act, reason=reason, expected_run_id=expected_run_id, against_stop=True
+        )
 
     async def terminate(
         self, session_id: str, *, reason: str | None = None, expected_run_id: str | None = None
@@ -237,7 +248,9 @@ class MissionControlService(Reader):
         async def act(provider: AgentProvider, native: str) -> AgentSession:
             return known_as(await provider.terminate(native, expected_run_id=expected_run_id))
 
-        return await self._intervene(Operation.TERMINATE, session_id, act, reason=reason)
+        return await self._intervene(
+            Operation.TERMINATE, session_id, act, reason=reason, expected_run_id=expected_run_id
+        )
 
     async def kill(self, session_id: str, *, reason: str, expected_run_id: str | None = None) -> AgentSession:
         """Acts even if it cannot be recorded now; then the answer's metadata says so (`auditPending`)."""
@@ -249,6 +262,9 @@ class MissionControlService(Reader):
             await self._decide(Operation.KILL, session_id)
             required_reason(reason)
             self._provider(session_id)
+            # The run is left to the provider: a kill does not wait for the record.
+            if expected_run_id is not None:
+                attempt.metadata["expectedRunId"] = expected_run_id
 
         async def act() -> AgentSession:
             provider, native = self._provider(session_id)
@@ -338,7 +354,7 @@ class MissionControlService(Reader):
         if self._plane.kill_alls.covers(provider):
             raise StopUnderWay(f"A kill-all over {provider!r} is under way; nothing is started or sent there now.")
 
-    async def answer(self, approval_id: str, option_id: str) -> Approval:
+    async def answer(self, approval_id: str, option_id: str, *, expected_run_id: str | None = None) -> Approval:
         attempt = Attempt(
             who=self._who,
             action=AuditAction.APPROVE,
@@ -355,6 +371,8 @@ class MissionControlService(Reader):
                 approval.provider,
                 approval.title,
             )
+            if expected_run_id is not None:
+                self._same_run(await self._on_record(approval.session_id), expected_run_id, attempt)
             option = next((one for one in approval.options if one.option_id == option_id), None)
             if option is None:
                 raise BadInput("optionId", "This is none of the question's options.")
@@ -474,16 +492,21 @@ class MissionControlService(Reader):
         *,
         reason: str | None,
         metadata: dict[str, Any] | None = None,
+        expected_run_id: str | None = None,
+        wrong: BadInput | None = None,
         against_stop: bool = False,
     ) -> T:
-        """`against_stop`: it would let go on what a kill-all has stopped, so it is refused while one is under way."""
+        """`wrong` is what is wrong with the request itself. `against_stop`: it would let go on what a kill-all has
+        stopped, so it is refused while one is under way."""
         session_id = whole_id(session_id)
         attempt = self._attempt(RULES[operation].action, session_id, reason=reason, metadata=metadata)
 
         async def check_() -> None:
             await self._decide(operation, session_id)
             optional_reason(reason)
-            await self._on_record(session_id)
+            if wrong is not None:
+                raise wrong
+            self._same_run(await self._on_record(session_id), expected_run_id, attempt)
             if against_stop:
                 self._require_no_stop(split_id(session_id)[0])
 
@@ -492,6 +515,16 @@ class MissionControlService(Reader):
             return await self._plane.registry.call(provider.name, act(provider, native), timeout=ACT_TIMEOUT)
 
         return await self._plane.interventions.run(attempt, check=check_, act=carry_out)
+
+    @staticmethod
+    def _same_run(session: AgentSession, expected: str | None, attempt: Attempt) -> None:
+        """Refuse what was meant for another run, before anything happens. The provider looks once more: the record may
+        be behind. Raises Conflict."""
+        if expected is None:
+            return
+        attempt.metadata["expectedRunId"] = expected
+        if session.run_id is not None and session.run_id != expected:
+            raise Conflict("This is another run of the session by now.", runId=session.run_id)
 
     async def _keyed(
         self,

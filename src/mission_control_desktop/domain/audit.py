@@ -2,14 +2,15 @@
 
 Each row carries the hash of the row before it in its workspace, and its own hash over the canonical JSON of all its
 other fields (keys sorted, no white space, UTF-8, times as RFC 3339 in UTC with microseconds). Changing, removing,
-inserting or reordering a row breaks the chain at that row.
+inserting or reordering a row breaks the chain at that row. The chain's end is authenticated with a key that is not in
+the database (`storage.audit_end`): without that, the last rows could be cut off, or all of it computed anew.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+import re
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
@@ -17,6 +18,7 @@ from typing import Any
 import msgspec
 
 from mission_control_desktop.domain.base import Record
+from mission_control_desktop.domain.errors import BadInput
 from mission_control_desktop.domain.people import ActorKind
 
 GENESIS_HASH = "0" * 64
@@ -43,6 +45,8 @@ class AuditAction(StrEnum):
     PROVIDER_REMOVE = "provider-remove"
     TOKEN_CREATE = "token-create"  # noqa: S105 - a verb, not a secret
     TOKEN_REVOKE = "token-revoke"  # noqa: S105 - a verb, not a secret
+    CHAIN_SEAL = "chain-seal"
+    """Written by the log itself where its end was not as it had been left; `metadata.found` says how."""
 
 
 class AuditOutcome(StrEnum):
@@ -95,27 +99,59 @@ def chained(entry: AuditEntry, previous: str) -> AuditEntry:
     return msgspec.structs.replace(linked, hash=hashlib.sha256(canonical(linked)).hexdigest())
 
 
+class Fault(StrEnum):
+    """What can be wrong with a row of the log, or with its end."""
+
+    CHANGED = "changed"
+    REMOVED = "removed"
+    INSERTED = "inserted"
+    REORDERED = "reordered"
+    UNREADABLE = "unreadable"
+    END_MISSING = "endMissing"
+    """The last rows are gone, or what authenticates the last one."""
+    END_FORGED = "endForged"
+    """The chain does not lead to its authenticated end, or that end is not authentic: all of it may be made anew."""
+    KEY_LOST = "keyLost"
+    """Not a sign of tampering by itself: the key that authenticates the end is not here."""
+
+
+class BadRow(Record, frozen=True, kw_only=True):
+    """`seq` is the place in the log; `id` the row found there, if there is one; `line` that of a file."""
+
+    seq: int | None
+    id: str | None
+    fault: Fault
+    problem: str
+    line: int | None = None
+
+
+class ChainHead(Record, frozen=True, kw_only=True):
+    """Where a chain ends. `0` and the genesis hash for an empty one."""
+
+    seq: int = 0
+    hash: str = GENESIS_HASH
+
+    def __str__(self) -> str:
+        return f"{self.seq}:{self.hash}"
+
+
 class ChainReport(Record, frozen=True, kw_only=True):
-    """Result of a verification: `first_bad` names the first row that does not fit and says how."""
+    """Result of a verification. `rows` is how many were looked at, `first_bad` the first that does not fit.
+
+    `authenticated_from` is the first row that was authenticated when it was written (None: none was, as in a file);
+    rows before it were taken over from a version that did not authenticate its log, or their key is lost.
+    """
 
     valid: bool
     rows: int
-    first_bad: dict[str, Any] | None = None
+    first_bad: BadRow | None = None
+    head: ChainHead = ChainHead()
+    authenticated_from: int | None = None
 
 
-def verify_chain(entries: Iterable[AuditEntry]) -> ChainReport:
-    """Check rows in the order of the log."""
-    previous, rows, expected_seq = GENESIS_HASH, 0, 1
-    for entry in entries:
-        rows += 1
-        problem = None
-        if entry.seq != expected_seq:
-            problem = f"row {expected_seq} is missing or out of order: found {entry.seq}"
-        elif entry.prev_hash != previous:
-            problem = "does not follow the row before it"
-        elif hashlib.sha256(canonical(entry)).hexdigest() != entry.hash:
-            problem = "its content was changed"
-        if problem is not None:
-            return ChainReport(valid=False, rows=rows, first_bad={"id": entry.id, "seq": entry.seq, "problem": problem})
-        previous, expected_seq = entry.hash, expected_seq + 1
-    return ChainReport(valid=True, rows=rows)
+def parse_head(text: str) -> ChainHead:
+    """`SEQ:HASH`, as an export prints it. Raises BadInput."""
+    seq, _, digest = text.strip().partition(":")
+    if not re.fullmatch(r"[0-9]{1,18}", seq) or not re.fullmatch(r"[0-9a-f]{64}", digest):
+        raise BadInput("head", "A head is SEQ:HASH, as `audit export` prints it.")
+    return ChainHead(seq=int(seq), hash=digest)

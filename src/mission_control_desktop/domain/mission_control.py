@@ -106,7 +106,7 @@ class MissionControl(Protocol):
         """What is known of each message that was put into the session, oldest first."""
         ...
 
-    async def withdraw(self, session_id: str, injection_id: str) -> Receipt:
+    async def withdraw(self, session_id: str, injection_id: str, *, expected_run_id: str | None = None) -> Receipt:
         """Take a message back that is still queued. Conflict once it was delivered."""
         ...
 
@@ -155,15 +155,23 @@ class MissionControl(Protocol):
     async def providers(self) -> tuple[ProviderView, ...]: ...
 
     async def approvals(self, *, state: ApprovalState | None = None) -> Page[Approval]: ...
-    async def answer(self, approval_id: str, option_id: str) -> Approval: ...
+    async def answer(self, approval_id: str, option_id: str, *, expected_run_id: str | None = None) -> Approval: ...
 
     async def audit(
-        self, filters: AuditFilter | None = None, *, limit: int = 100, cursor: str | None = None
+        self,
+        filters: AuditFilter | None = None,
+        *,
+        limit: int = 100,
+        cursor: str | None = None,
+        oldest_first: bool = False,
     ) -> Page[AuditEntry]:
-        """Newest first."""
+        """Newest first, or in the order of the log. A cursor is good for the order that it was given in."""
         ...
 
-    async def audit_verify(self) -> ChainReport: ...
+    async def audit_verify(self, *, head: str | None = None) -> ChainReport:
+        """Check every row of the workspace's log, and its end; with `head` (`SEQ:HASH`), also that it still holds the
+        row that was its end once. Who asks while a check runs gets the result of that one."""
+        ...
 
     def events(self, *, last_event_id: str | None = None) -> AbstractAsyncContextManager[AsyncIterator[StreamEvent]]:
         """All of the workspace but messages. One connection: it ends with an error when the connection does; who

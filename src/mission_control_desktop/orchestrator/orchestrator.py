@@ -409,12 +409,15 @@ class Orchestrator:
         driver = await self._need_driver(native)
         self._tree.mark_ending(native, True)
         try:
+            order = command(native)
+            if native == driver.native_id and order.expected_run_id not in (None, driver.session.run_id):
+                raise Conflict("This is another run of the session by now.")
             if native == driver.native_id and driver.cancel_launch():
                 async with asyncio.timeout(seconds):
                     await driver.ended.wait()
                 session = driver.session
             else:
-                session = await self._command(native, command(native), AgentSession, seconds=seconds)
+                session = await self._command(native, order, AgentSession, seconds=seconds)
         except TimeoutError:
             raise Unreachable("The session was not started, but its end could not be written yet.") from None
         except MissionControlError:

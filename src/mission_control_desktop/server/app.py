@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qsl, unquote
@@ -173,12 +173,19 @@ class _Endpoint:
         told.user = None if who is None else who.user_id
         if service is not None:
             await self._require_role(route, service, path, headers, receive)
-        query = _query(route, scope["query_string"])
         raw = b""
         body: Input | None = None
-        if route.body is not None:
-            raw = await _read_body(receive, strict=True)
-            body = _body(route.body, headers, raw)
+        try:
+            query = _query(route, scope["query_string"])
+            if route.body is not None:
+                raw = await _read_body(receive, strict=True)
+                body = _body(route.body, headers, raw)
+        except MissionControlError as error:
+            if service is not None and route.operation is not None:
+                content, reason = _said(raw)
+                session_id = _session_of(route, path)
+                await service.turned_down(route.operation, error, session_id=session_id, content=content, reason=reason)
+            raise
         call = Call(
             plane=plane,
             who=who,
@@ -198,7 +205,9 @@ class _Endpoint:
         elif route.method == "POST" and call.idempotency_key is not None and who is not None:
             await _keyed(route, call, who, raw, told)
         else:
-            await respond(told, route.status, await _result(route, call))
+            result = _result(route, call)
+            body_ = await (_while_wanted(receive, result) if route.while_wanted else result)
+            await respond(told, route.status, body_)
 
     def _route(self, method: str) -> Route:
         route = self._methods.get(method)
@@ -235,10 +244,7 @@ class _Endpoint:
         content, reason = None, None
         if route.body is not None:
             content, reason = _said(await _read_body(receive, strict=False))
-        about_session = "/sessions/{id}" in route.path or route.path.startswith("/agents/{id}")
-        await service.refuse(
-            route.operation, session_id=path["id"] if about_session else None, content=content, reason=reason
-        )
+        await service.refuse(route.operation, session_id=_session_of(route, path), content=content, reason=reason)
 
 
 class _Told:
@@ -295,6 +301,38 @@ async def _keyed(route: Route, call: Call, who: Principal, raw: bytes, send: Sen
 async def _result(route: Route, call: Call) -> bytes:
     result = await route.handler(call)
     return b"" if route.status == 204 else msgspec.json.encode(result)
+
+
+async def _while_wanted(receive: Receive, work: Awaitable[bytes]) -> bytes:
+    """What the work gives, unless the client goes first: then it is cancelled. Raises ConnectionResetError."""
+    outcome: list[bytes | MissionControlError] = []
+
+    async def run() -> None:
+        try:
+            outcome.append(await work)
+        except MissionControlError as error:
+            outcome.append(error)
+
+    async def gone() -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+    async with asyncio.TaskGroup() as group:
+        parts = [group.create_task(run()), group.create_task(gone())]
+        await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
+        for part in parts:
+            part.cancel()
+    if not outcome:
+        raise ConnectionResetError("the client went before the answer")
+    if isinstance(outcome[0], MissionControlError):
+        raise outcome[0]
+    return outcome[0]
+
+
+def _session_of(route: Route, path: Mapping[str, str]) -> str | None:
+    """The session that a request is about, by its path."""
+    about_session = "/sessions/{id}" in route.path or route.path.startswith("/agents/{id}")
+    return path["id"] if about_session else None
 
 
 def _said(raw: bytes) -> tuple[str | None, str | None]:

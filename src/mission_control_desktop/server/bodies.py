@@ -68,6 +68,11 @@ class StreamQuery(Input, frozen=True, kw_only=True):
     last_event_id: Annotated[str, msgspec.Meta(max_length=200)] | None = None
 
 
+class VerifyQuery(Input, frozen=True, kw_only=True):
+    head: Annotated[str, msgspec.Meta(pattern="^[0-9]{1,18}:[0-9a-f]{64}$")] | None = None
+    """A row's number and hash, as an export printed them: the log must still hold it."""
+
+
 class EventsQuery(Input, frozen=True, kw_only=True):
     last_event_id: Annotated[str, msgspec.Meta(max_length=200)] | None = None
 
@@ -86,6 +91,8 @@ class AuditQuery(Input, frozen=True, kw_only=True):
     to: Time | None = None
     limit: Limit = PAGE_DEFAULT
     cursor: Cursor | None = None
+    order: Annotated[str, msgspec.Meta(pattern="^(newest|oldest)$")] = "newest"
+    """What comes first."""
 
 
 # --- bodies
@@ -145,8 +152,13 @@ class AgentsKillAllBody(Input, frozen=True, kw_only=True):
     reason: RequiredReason
 
 
+class WithdrawBody(Input, frozen=True, kw_only=True):
+    expected_run_id: Name | None = None
+
+
 class AnswerBody(Input, frozen=True, kw_only=True):
     option_id: Name
+    expected_run_id: Name | None = None
 
 
 class ProfileBody(Input, frozen=True, kw_only=True):

@@ -111,7 +111,8 @@ async def inject(call: Call) -> Receipt:
 
 
 async def withdraw(call: Call) -> Receipt:
-    return await call.service.withdraw(call.path["id"], call.path["injectionId"])
+    expected = call.body(bodies.WithdrawBody).expected_run_id
+    return await call.service.withdraw(call.path["id"], call.path["injectionId"], expected_run_id=expected)
 
 
 async def pause(call: Call) -> AgentSession:
@@ -161,7 +162,8 @@ async def approvals(call: Call) -> Page[Approval]:
 
 
 async def answer(call: Call) -> Approval:
-    return await call.service.answer(call.path["id"], call.body(bodies.AnswerBody).option_id)
+    body = call.body(bodies.AnswerBody)
+    return await call.service.answer(call.path["id"], body.option_id, expected_run_id=body.expected_run_id)
 
 
 async def audit(call: Call) -> Page[AuditEntry]:
@@ -175,11 +177,13 @@ async def audit(call: Call) -> Page[AuditEntry]:
         from_=query.from_,
         to=query.to,
     )
-    return await call.service.audit(filters, limit=query.limit, cursor=query.cursor)
+    return await call.service.audit(
+        filters, limit=query.limit, cursor=query.cursor, oldest_first=query.order == "oldest"
+    )
 
 
 async def audit_verify(call: Call) -> ChainReport:
-    return await call.service.audit_verify()
+    return await call.service.audit_verify(head=call.query(bodies.VerifyQuery).head)
 
 
 async def events(call: Call) -> Frames:

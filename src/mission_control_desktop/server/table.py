@@ -48,6 +48,7 @@ class Route:
 
     `errors` are statuses besides 401, 403, 422 and 500, which every route with a token can answer. `repeatable`: a
     keyed POST with this body, cut short by a restart, may be done again. `secret`: its answer is never stored.
+    `while_wanted`: a GET that takes long, and is given up when the client goes.
     """
 
     method: str
@@ -63,6 +64,7 @@ class Route:
     stream: bool = False
     repeatable: Callable[[bodies.Input | None], bool] = always
     secret: bool = False
+    while_wanted: bool = False
 
 
 _A = "/agents"
@@ -186,7 +188,7 @@ ROUTES: tuple[Route, ...] = (
         handlers.withdraw,
         "Take back a message that is not delivered yet",
         Receipt,
-        body=bodies.NoBody,
+        body=bodies.WithdrawBody,
         errors=_ACT,
     ),
     Route(
@@ -305,8 +307,11 @@ ROUTES: tuple[Route, ...] = (
         f"{_M}/audit/verify",
         Operation.AUDIT_VERIFY,
         handlers.audit_verify,
-        "Check the audit log's chain",
+        "Check the audit log: every row, and its end",
         ChainReport,
+        query=bodies.VerifyQuery,
+        errors=(503,),
+        while_wanted=True,
     ),
     Route(
         "GET",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from functools import partial
 from typing import Any
 
@@ -10,39 +10,63 @@ import msgspec
 from sqlalchemy import Connection, Row, insert, select
 
 from mission_control_desktop.domain.audit import (
-    GENESIS_HASH,
     AuditAction,
     AuditEntry,
     AuditOutcome,
+    ChainHead,
     ChainReport,
     chained,
-    verify_chain,
 )
+from mission_control_desktop.domain.chain_end import End, Found, against_head
+from mission_control_desktop.domain.clock import Clock, IdSource
 from mission_control_desktop.domain.mission_control import AuditFilter, Page
 from mission_control_desktop.domain.people import ActorKind
 from mission_control_desktop.storage import tables as t
 from mission_control_desktop.storage.access import Access
+from mission_control_desktop.storage.audit_check import verify
+from mission_control_desktop.storage.audit_end import Authenticator, read_end, write_end
 from mission_control_desktop.storage.sql import check_limit, make_cursor, read_cursor
 from mission_control_desktop.storage.types import clean_json, clean_text
 
 _BATCH = 500
+THE_LOG = "mission-control"
+"""The actor of what the log writes about itself."""
 
 
-def append_audit(connection: Connection, workspace_id: str, draft: AuditEntry, wseq: int) -> AuditEntry:
-    """Give the draft (its id and content count, not its place) the next place in its workspace's chain.
+class EndNotSound(Exception):
+    """The chain's end is not as it was left. That must stand in the log (`seal_draft`) before anything else does."""
 
-    The chain's end is read in the same transaction, so that another process's rows are seen too."""
-    column = t.audit_log.c
+    def __init__(self, end: End) -> None:
+        super().__init__(end.found.value)
+        self.end = end
+
+
+def append_audit(
+    connection: Connection,
+    keys: Authenticator,
+    workspace_id: str,
+    draft: AuditEntry,
+    wseq: int,
+    *,
+    remembered: ChainHead | None = None,
+    whatever_the_end: bool = False,
+) -> AuditEntry:
+    """Give the draft (its id and content count, not its place) the next place in its workspace's chain, and
+    authenticate the new end, in one transaction.
+
+    The chain's end is read in the same transaction, so that another process's rows are seen too. Raises EndNotSound,
+    unless told to go on `whatever_the_end` is."""
     if connection.dialect.name == "postgresql":
         connection.exec_driver_sql("SELECT pg_advisory_xact_lock(hashtext('operator_audit_log'), 0)")
-    last = connection.execute(
-        select(column.seq, column.hash).where(column.workspace_id == workspace_id).order_by(column.seq.desc()).limit(1)
-    ).first()
+    end = read_end(connection, keys, workspace_id, remembered=remembered)
+    if not end.sound and not whatever_the_end:
+        raise EndNotSound(end)
+    before = end.next_after()
     # What is hashed must be what is read back: plain JSON, storable text.
     body = msgspec.json.decode(msgspec.json.encode(clean_json(msgspec.to_builtins(draft.metadata))))
     content = None if draft.content is None else clean_text(draft.content)
-    entry = msgspec.structs.replace(draft, seq=1 if last is None else last.seq + 1, metadata=body, content=content)
-    entry = chained(entry, GENESIS_HASH if last is None else last.hash)
+    entry = msgspec.structs.replace(draft, seq=before.seq + 1, metadata=body, content=content)
+    entry = chained(entry, before.hash)
     intent = body.get("intentId")
     connection.execute(
         insert(t.audit_log),
@@ -65,7 +89,43 @@ def append_audit(connection: Connection, workspace_id: str, draft: AuditEntry, w
             "hash": entry.hash,
         },
     )
+    write_end(connection, keys, workspace_id, ChainHead(seq=entry.seq, hash=entry.hash))
     return entry
+
+
+def seal_draft(end: End, clock: Clock, ids: IdSource) -> AuditEntry:
+    """The row in which the log says how it found its end. It can never be taken back: the next end covers it."""
+    metadata: dict[str, Any] = {"found": end.found.value}
+    for name, head in (("end", end.stored), ("last", end.last)):
+        if head is not None:
+            metadata[name] = str(head)
+    if end.key_id is not None:
+        metadata["keyId"] = end.key_id
+    return AuditEntry(
+        id=ids.new(),
+        seq=0,
+        created_at=clock.now(),
+        user_id=THE_LOG,
+        actor_kind=ActorKind.POLICY,
+        action=AuditAction.CHAIN_SEAL,
+        outcome=AuditOutcome.DONE if end.found is Found.OLD else AuditOutcome.FAILED,
+        metadata=metadata,
+    )
+
+
+def take_over(connection: Connection, keys: Authenticator, clock: Clock, ids: IdSource) -> list[str]:
+    """Authenticate the chains of a version that did not do so, each with a row that says it; their workspaces. For
+    the transaction that brings such a database to this version, and for no other moment: else the end of a chain
+    could be removed, and the next start would make it good."""
+    column = t.audit_log.c
+    found = connection.execute(select(column.workspace_id).distinct().order_by(column.workspace_id)).scalars().all()
+    for workspace_id in found:
+        end = read_end(connection, keys, workspace_id)
+        wseq = int(connection.execute(select(t.meta.c.value).where(t.meta.c.key == "wseq")).scalar_one()) + 1
+        draft = seal_draft(end._replace(found=Found.OLD), clock, ids)
+        append_audit(connection, keys, workspace_id, draft, wseq, whatever_the_end=True)
+        connection.execute(t.meta.update().where(t.meta.c.key == "wseq").values(value=str(wseq)))
+    return list(found)
 
 
 def audit_of(row: Row[Any]) -> AuditEntry:
@@ -86,38 +146,29 @@ def audit_of(row: Row[Any]) -> AuditEntry:
     )
 
 
-def _batch(connection: Connection, workspace_id: str, after: int) -> list[Row[Any]]:
+def _batch(connection: Connection, workspace_id: str, after: int, upto: int) -> list[Row[Any]]:
     column = t.audit_log.c
-    query = select(t.audit_log).where(column.workspace_id == workspace_id, column.seq > after)
+    query = select(t.audit_log).where(column.workspace_id == workspace_id, column.seq > after, column.seq <= upto)
     return list(connection.execute(query.order_by(column.seq).limit(_BATCH)))
 
 
-def _verify(connection: Connection, workspace_id: str) -> ChainReport:
-    at = {"seq": 0}
-
-    def rows() -> Iterator[AuditEntry]:
-        while batch := _batch(connection, workspace_id, at["seq"]):
-            for row in batch:
-                at["seq"] = row.seq
-                yield audit_of(row)
-
-    try:
-        return verify_chain(rows())
-    except (ValueError, msgspec.ValidationError) as error:
-        # A value that no version of this program writes (an action, a time, JSON): someone wrote around it.
-        return ChainReport(
-            valid=False, rows=at["seq"], first_bad={"seq": at["seq"], "problem": f"cannot be read: {error}"}
-        )
-
-
 class AuditRows:
-    def __init__(self, access: Access) -> None:
+    def __init__(self, access: Access, keys: Authenticator) -> None:
         self._access = access
+        self.keys = keys
+        self.remembered: dict[str, ChainHead] = {}
+        """The ends that this process has written, by workspace: none that it meets later may be older."""
 
     async def page(
-        self, workspace_id: str, filters: AuditFilter | None = None, *, limit: int = 100, cursor: str | None = None
+        self,
+        workspace_id: str,
+        filters: AuditFilter | None = None,
+        *,
+        limit: int = 100,
+        cursor: str | None = None,
+        oldest_first: bool = False,
     ) -> Page[AuditEntry]:
-        """Newest first. `from` is included, `to` is not. Raises BadInput for a bad limit or cursor."""
+        """Newest first unless told. `from` is included, `to` is not. Raises BadInput for a bad limit or cursor."""
         check_limit(limit)
         filters = filters or AuditFilter()
         column = t.audit_log.c
@@ -136,8 +187,9 @@ class AuditRows:
         if filters.to is not None:
             query = query.where(column.created_at < filters.to)
         if cursor is not None:
-            query = query.where(column.seq < read_cursor(cursor, tuple[int])[0])
-        query = query.order_by(column.seq.desc()).limit(limit + 1)
+            (seen,) = read_cursor(cursor, tuple[int])
+            query = query.where(column.seq > seen if oldest_first else column.seq < seen)
+        query = query.order_by(column.seq if oldest_first else column.seq.desc()).limit(limit + 1)
         found = await self._access.read(lambda c: [audit_of(row) for row in c.execute(query)])
         more = None
         if len(found) > limit:
@@ -149,17 +201,30 @@ class AuditRows:
         query = select(t.audit_log).where(t.audit_log.c.id == entry_id)
         return await self._access.read(lambda c: None if (row := c.execute(query).first()) is None else audit_of(row))
 
+    async def head(self, workspace_id: str) -> ChainHead:
+        """The last row there is."""
+        end = await self._access.read(lambda c: read_end(c, self.keys, workspace_id))
+        return end.last or ChainHead()
+
     async def rows(self, workspace_id: str) -> AsyncIterator[AuditEntry]:
-        """The whole log in its order, a few hundred rows in memory at a time."""
-        after = 0
-        while batch := await self._access.read(partial(_batch, workspace_id=workspace_id, after=after)):
+        """The log as it is now, in its order, a few hundred rows in memory at a time."""
+        after, upto = 0, (await self.head(workspace_id)).seq
+        while batch := await self._access.read(partial(_batch, workspace_id=workspace_id, after=after, upto=upto)):
             for row in batch:
                 yield audit_of(row)
             after = batch[-1].seq
 
     async def verify(self, workspace_id: str) -> ChainReport:
-        """Check the chain over one snapshot, in bounded memory."""
-        return await self._access.read(lambda c: _verify(c, workspace_id))
+        """Check every row and the end, as they are when it begins, in bounded memory and small steps: neither the
+        event loop nor another reader waits longer than for one of them."""
+        return await verify(self._access, self.keys, workspace_id, remembered=self.remembered.get(workspace_id))
+
+    async def held_against(self, report: ChainReport, workspace_id: str, head: ChainHead) -> ChainReport:
+        """A report held against an end that someone noted earlier."""
+        column = t.audit_log.c
+        query = select(column.hash).where(column.workspace_id == workspace_id, column.seq == head.seq)
+        digest = await self._access.read(lambda c: c.execute(query).scalar())
+        return against_head(report, head, digest)
 
     async def all_open_intents(self) -> list[tuple[str, AuditEntry]]:
         """`open_intents` of every workspace, each with its workspace."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +18,17 @@ from mission_control_desktop.domain.errors import BadInput, Unavailable
 from mission_control_desktop.storage import tables as t
 from mission_control_desktop.storage.access import READERS, Access
 from mission_control_desktop.storage.approvals import Approvals
-from mission_control_desktop.storage.audit import AuditRows
+from mission_control_desktop.storage.audit import AuditRows, take_over
+from mission_control_desktop.storage.audit_end import Authenticator
 from mission_control_desktop.storage.configs import LaunchProfiles, ProviderConfigs
 from mission_control_desktop.storage.idempotency import IdempotencyKeys
 from mission_control_desktop.storage.kills import Kills
 from mission_control_desktop.storage.messages import Messages
 from mission_control_desktop.storage.receipts import Receipts
-from mission_control_desktop.storage.schema import migrate
+from mission_control_desktop.storage.schema import UNAUTHENTICATED_AUDIT, migrate
 from mission_control_desktop.storage.sealing import Sealer
 from mission_control_desktop.storage.sessions import Sessions
+from mission_control_desktop.storage.system import SystemClock, Uuid7
 from mission_control_desktop.storage.tokens import Tokens
 from mission_control_desktop.storage.types import dump_json, load_json
 
@@ -45,7 +48,7 @@ class Database:
         self.messages = Messages(access)
         self.approvals = Approvals(access)
         self.receipts = Receipts(access)
-        self.audit = AuditRows(access)
+        self.audit = AuditRows(access, sealer)
         self.tokens = Tokens(access)
         self.profiles = LaunchProfiles(access)
         self.provider_configs = ProviderConfigs(access)
@@ -76,15 +79,16 @@ def open_database(path_or_url: str | Path, sealer: Sealer | None = None) -> Data
         path = None
         writer, reader = _postgresql_engines(url)
     access = Access(writer, reader)
+    sealer = sealer or Sealer()
     try:
-        access.write_now(_prepare)
+        access.write_now(partial(_prepare, keys=sealer))
     except BaseException as error:
         access.close()
         if isinstance(error, Unavailable) and "reason" in error.details:
             where = path or url.render_as_string(hide_password=True)
             raise Unavailable(f"The record cannot be opened: {error.details['reason']} ({where}).") from error
         raise
-    return Database(access, path=path, sealer=sealer or Sealer())
+    return Database(access, path=path, sealer=sealer)
 
 
 def _url(path_or_url: str | Path) -> URL:
@@ -165,10 +169,12 @@ _MIGRATION_LOCK = 0x4D434431
 """PostgreSQL advisory lock: two processes that start at once migrate one after the other."""
 
 
-def _prepare(connection: Connection) -> None:
+def _prepare(connection: Connection, keys: Authenticator) -> None:
     if connection.dialect.name == "postgresql":
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})")
-    migrate(connection)
+    before = migrate(connection)
+    if before in UNAUTHENTICATED_AUDIT:
+        take_over(connection, keys, SystemClock(), Uuid7())
     if connection.execute(select(t.meta.c.value).where(t.meta.c.key == "epoch")).scalar() is None:
         connection.execute(
             insert(t.meta),

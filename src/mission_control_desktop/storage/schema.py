@@ -11,13 +11,18 @@ from mission_control_desktop.domain.errors import Unavailable
 HEAD = "0002"
 """The newest migration. Known here so that an up-to-date database opens without importing Alembic."""
 
+UNAUTHENTICATED_AUDIT = frozenset({"0001"})
+"""Revisions whose audit log has no authenticated end (`storage.audit.take_over`)."""
+
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 
-def migrate(connection: Connection) -> None:
-    """Run what is missing, within the connection's transaction. Raises Unavailable if a newer version wrote it."""
-    if current_revision(connection) == HEAD:
-        return
+def migrate(connection: Connection) -> str | None:
+    """Run what is missing, within the connection's transaction; the revision that it was at (None: it was empty).
+    Raises Unavailable if a newer version wrote it."""
+    before = current_revision(connection)
+    if before == HEAD:
+        return before
     from alembic import command
     from alembic.config import Config
     from alembic.util import CommandError
@@ -33,6 +38,7 @@ def migrate(connection: Connection) -> None:
             "This database was written by a newer version of Mission Control. Update the program, or use another "
             f"data directory. ({error})"
         ) from error
+    return before
 
 
 def current_revision(connection: Connection) -> str | None:
