@@ -18,7 +18,7 @@ from sqlalchemy.exc import IntegrityError
 from mission_control_desktop.domain.audit import AuditOutcome, ChainHead, Fault
 from mission_control_desktop.storage import Database, open_database
 from mission_control_desktop.storage.audit_check import verify
-from support.records import audit_draft, fresh_database, recording
+from support.records import SEALER, audit_draft, fresh_database, recording
 from support.tampering import CASES, COLUMNS, Case, OnSqlite, insert, on_sqlite, recompute, remove, row, swap
 
 ROWS = 8
@@ -48,7 +48,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 async def database(whole: Path, tmp_path: Path) -> AsyncIterator[Database]:
     shutil.copy(whole, tmp_path / "record.db")
-    opened = open_database(tmp_path / "record.db")
+    opened = open_database(tmp_path / "record.db", SEALER)
     yield opened
     await opened.close()
 
@@ -268,7 +268,7 @@ async def test_a_log_without_a_proof_is_taken_over_once_and_says_so(database: Da
         connection.execute(f"INSERT INTO {table} SELECT * FROM new.{table}")
     connection.commit()
     connection.close()
-    opened = open_database(older)
+    opened = open_database(older, SEALER)
     report = await opened.audit.verify("default")
     assert (report.valid, report.rows, report.authenticated_from) == (True, ROWS + 1, ROWS + 1), report.first_bad
     rows = [one async for one in opened.audit.rows("default")]
@@ -278,13 +278,13 @@ async def test_a_log_without_a_proof_is_taken_over_once_and_says_so(database: Da
     async with recording(opened) as recorder:
         await recorder.audit.append("default", audit_draft())
     await opened.close()
-    again = open_database(older)
+    again = open_database(older, SEALER)
     assert (await again.audit.verify("default")).rows == ROWS + 2, "only once"
     with on_sqlite(older) as attacker:
         attacker.run("DELETE FROM operator_audit_heads")
     assert not (await again.audit.verify("default")).valid
     await again.close()
-    once_more = open_database(older)
+    once_more = open_database(older, SEALER)
     assert not (await once_more.audit.verify("default")).valid, "a start does not make it good"
     await once_more.close()
 
