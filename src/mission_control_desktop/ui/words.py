@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
-from mission_control_desktop.domain.sessions import AgentSession, Freshness, split_id
+from mission_control_desktop.domain.sessions import AgentSession, Freshness, SessionStatus, split_id
+
+STALE_AFTER = timedelta(seconds=15)
+"""A session that is said to run, without any sign of life for so long, is drawn as stale."""
 
 
 def utc_now() -> datetime:
@@ -29,18 +32,24 @@ def elapsed(session: AgentSession, now: datetime) -> str:
     return duration(((session.completed_at or now) - (session.started_at or session.spawned_at)).total_seconds())
 
 
+def is_stale(session: AgentSession, last_sign: datetime, now: datetime) -> bool:
+    """Whether the status may not be true any more: the control plane says so, or the session is said to run and gave
+    no sign of life for a while. `last_sign` is the newest one that is known of."""
+    if session.status.final:
+        return False
+    if session.evidence.freshness is not Freshness.LIVE:
+        return True
+    return session.status is SessionStatus.RUNNING and now - last_sign > STALE_AFTER
+
+
 def evidence_age(session: AgentSession, now: datetime) -> str:
-    """How old the newest sign of life is; what the control plane calls stale or unreachable is said in words."""
+    """How old the newest sign of life is; what is stale or unreachable is said in words."""
     if session.status.final:
         return ""
     age = duration((now - session.evidence.last_event_at).total_seconds())
-    match session.evidence.freshness:
-        case Freshness.STALE:
-            return f"stale, {age}"
-        case Freshness.UNREACHABLE:
-            return f"unreachable, {age}"
-        case _:
-            return age
+    if session.evidence.freshness is Freshness.UNREACHABLE:
+        return f"unreachable, {age}"
+    return f"stale, {age}" if is_stale(session, session.evidence.last_event_at, now) else age
 
 
 def name(session: AgentSession) -> str:

@@ -15,10 +15,7 @@ from mission_control_desktop.domain.sessions import (
     WaitingFor,
 )
 from mission_control_desktop.ui import theme
-from mission_control_desktop.ui.words import duration
-
-STALE_AFTER = timedelta(seconds=15)
-"""A running session without any sign of life for so long is drawn as stale."""
+from mission_control_desktop.ui.words import duration, is_stale
 
 HOLD, FREEZE = "hold", "freeze"
 
@@ -60,9 +57,7 @@ def state_of(session: AgentSession, last_sign: datetime, now: datetime, *, conne
         return State(words, f"not connected, as of {said} ago", stale=True)
     if session.evidence.freshness is Freshness.UNREACHABLE:
         return State(words, f"provider unreachable, last event {said} ago", stale=True)
-    if session.evidence.freshness is Freshness.STALE:
-        return State(words, f"last event {said} ago", stale=True)
-    if status is SessionStatus.RUNNING and age > STALE_AFTER:
+    if is_stale(session, now - age, now):
         return State(words, f"last event {said} ago", stale=True)
     return State(words, "", stale=False)
 

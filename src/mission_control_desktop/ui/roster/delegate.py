@@ -63,7 +63,7 @@ class RosterDelegate(QStyledItemDelegate):
             case Column.ACTIONS:
                 self._paint_actions(painter, rect, session, state)
             case Column.STATUS:
-                color = look.status_color(session.status, session.waiting_for)
+                color = self._status_color(session)
                 self._text(painter, rect.adjusted(6, 0, -4, 0), theme.status_text(session, short=True), color)
             case Column.PROVIDER:
                 self._badge(painter, rect.adjusted(6, 0, -4, 0), session.provider, look.text_muted)
@@ -81,9 +81,9 @@ class RosterDelegate(QStyledItemDelegate):
         line = rect.adjusted(2, 4, -4, 0) if self.narrow else rect.adjusted(2, 0, -4, 0)
         if self.narrow:
             line.setHeight(18)
-        color = look.status_color(session.status, session.waiting_for)
+        color = self._status_color(session)
         shape = QRectF(line.left(), line.center().y() - 6, 13, 13)
-        theme.paint_status(painter, shape, session.status, session.waiting_for)
+        theme.paint_status(painter, shape, session.status, session.waiting_for, color)
         text = line.adjusted(19, 0, 0, 0)
         if below:
             text.setRight(text.right() - self._count(painter, text, below) - 6)
@@ -111,9 +111,10 @@ class RosterDelegate(QStyledItemDelegate):
         age = words.evidence_age(session, self._now())
         if not age or line.width() < 40:
             return
-        text = f"seen {age} ago" if session.evidence.freshness is Freshness.LIVE else age
+        stale = self._stale(session)
+        text = age if stale else f"seen {age} ago"
         fits = QFontMetrics(theme.ui_font(theme.metrics.text_small)).horizontalAdvance(text) <= line.width()
-        if fits or session.evidence.freshness is not Freshness.LIVE:
+        if fits or stale:
             self._text(painter, line, text, self._age_color(session), small=True)
 
     def _paint_actions(self, painter: QPainter, rect: QRect, session: AgentSession, state: QStyle.StateFlag) -> None:
@@ -134,15 +135,19 @@ class RosterDelegate(QStyledItemDelegate):
                 name = "resume" if session.status is SessionStatus.PAUSED else "pause"
             icons.icon(name, ink).paint(painter, box.adjusted(4, 4, -4, -4))
 
-    @staticmethod
-    def _age_color(session: AgentSession) -> QColor:
+    def _stale(self, session: AgentSession) -> bool:
+        return words.is_stale(session, session.evidence.last_event_at, self._now())
+
+    def _status_color(self, session: AgentSession) -> QColor:
+        """The status's own colour; what may not be true any more is not drawn as if it were."""
         look = theme.current()
-        match session.evidence.freshness:
-            case Freshness.STALE:
-                return look.warning
-            case Freshness.UNREACHABLE:
-                return look.error
-        return look.text_muted
+        return look.text_muted if self._stale(session) else look.status_color(session.status, session.waiting_for)
+
+    def _age_color(self, session: AgentSession) -> QColor:
+        look = theme.current()
+        if session.evidence.freshness is Freshness.UNREACHABLE:
+            return look.error
+        return look.warning if self._stale(session) else look.text_muted
 
     @staticmethod
     def _text(
