@@ -1,7 +1,7 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 
-.PHONY: help setup run test lint lock bench screenshots
+.PHONY: help setup run test lint soak lock bench screenshots
 
 help: ## Say what can be made here
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS=$$'\t' read -r name what; do \
@@ -13,11 +13,14 @@ setup: ## Prepare .venv/ (and install or name what the system lacks)
 run: setup ## Open the window (without a display: render the demo into build/screenshots/)
 	@scripts/run.sh $(ARGS)
 
-test: setup ## Run all checks and all tests (PARTS="lint unit integration ui live" chooses)
+test: setup ## Run all checks and all tests (PARTS="lint unit integration ui faults live" chooses)
 	@scripts/test.sh $(PARTS)
 
 lint: setup ## Run the checks alone
 	@scripts/test.sh lint
+
+soak: setup ## Spoil networks, kill processes and compare for SECONDS=600 each (SEED=n repeats a run)
+	@MISSION_CONTROL_FAULT_SECONDS=$(or $(SECONDS),600) MISSION_CONTROL_FAULT_SEED=$(or $(SEED),0) scripts/test.sh faults
 
 lock: ## Make requirements.lock again from pyproject.toml (needs uv; UPGRADE=1 takes the newest)
 	@scripts/lock.sh

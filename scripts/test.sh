@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Run every check and every suite, or those that are named: lint unit integration ui live.
+# Run every check and every suite, or those that are named: lint unit integration ui faults live.
 # All are run even if one fails; the exit code and the last lines say which did.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -26,7 +26,7 @@ suite() { # name, pytest options...
     step "$name" "$python" -m pytest -q "tests/$name" "$@"
 }
 
-[ $# -gt 0 ] || set -- lint unit integration ui live
+[ $# -gt 0 ] || set -- lint unit integration ui faults live
 for part in "$@"; do
     case $part in
         lint)
@@ -37,9 +37,9 @@ for part in "$@"; do
             ;;
         unit | ui) suite "$part" -n "$workers" ;;
         integration) suite "$part" -n "$workers" ;;
-        live) suite "$part" ;;
+        faults | live) suite "$part" ;;
         *)
-            echo "test: there is no part '$part' (lint unit integration ui live)" >&2
+            echo "test: there is no part '$part' (lint unit integration ui faults live)" >&2
             exit 2
             ;;
     esac
