@@ -18,7 +18,7 @@ from support.fault_run import Run, survivors
 from support.served import served
 
 SEED = int(os.environ.get("MISSION_CONTROL_FAULT_SEED", "0")) or random.SystemRandom().randrange(1, 2**31)
-SECONDS = float(os.environ.get("MISSION_CONTROL_FAULT_SECONDS", "40"))
+SECONDS = float(os.environ.get("MISSION_CONTROL_FAULT_SECONDS", "30"))
 pytestmark = pytest.mark.timeout(SECONDS + 400)
 STEPS = 30
 
