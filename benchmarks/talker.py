@@ -2,11 +2,16 @@
 
 The prompt is `RATE SECONDS`. A word is the time by CLOCK_MONOTONIC in nanoseconds, in base 36; so whoever paints it on
 the same machine can tell how old it is. Now and then a paragraph ends. Standard library only.
+
+With `--family` it first starts three processes that only sleep: a child, one in a session of its own, and a daemon that
+nobody's child list shows any more.
 """
 
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import sys
 import threading
 import time
@@ -67,5 +72,19 @@ class Talker:
                 self.say({"id": request_id, "error": {"code": -32601, "message": f"no method {method}"}})
 
 
+def start_family() -> None:
+    sleep = ["sleep", "100000"]
+    quiet: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    subprocess.Popen(sleep, **quiet)
+    subprocess.Popen(sleep, start_new_session=True, **quiet)
+    first = os.fork()
+    if first == 0:
+        subprocess.Popen(sleep, start_new_session=True, **quiet)
+        os._exit(0)
+    os.waitpid(first, 0)
+
+
 if __name__ == "__main__":
+    if "--family" in sys.argv:
+        start_family()
     Talker().run()
