@@ -196,6 +196,17 @@ def test_tokens_and_roles(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None
     assert token not in err
 
 
+def test_how_long_messages_are_kept(shell: Shell) -> None:
+    assert shell.good("workspace") == "default: messages are kept 30 days (the default)\n"
+    assert "kept 7 days" in shell.good("workspace", "set", "--message-days", "7")
+    assert shell.json("workspace", "show")["messageRetentionDays"] == 7
+    assert shell.json("workspace", "set", "--message-days", "default")["messageRetentionDays"] is None
+    for wrong in ("0", "3651", "many"):
+        with pytest.raises(SystemExit) as usage:
+            shell("workspace", "set", "--message-days", wrong)
+        assert usage.value.code == 2
+
+
 def test_profiles(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MY_KEY", "very-secret")
     words = (

@@ -21,6 +21,7 @@ from mission_control_desktop.domain.mission_control import AuditFilter, MissionC
 from mission_control_desktop.domain.people import Principal, Role
 from mission_control_desktop.domain.profiles import LaunchProfile, SpawnRequest
 from mission_control_desktop.domain.receipts import ReceiptState
+from mission_control_desktop.domain.retention import Workspace
 from mission_control_desktop.domain.sessions import AgentSession, SessionStatus, WaitingFor
 from mission_control_desktop.programs import open_in_process
 from mission_control_desktop.server.running import Options, running
@@ -173,6 +174,19 @@ async def test_profiles_and_providers(mc: MissionControl) -> None:
         await mc.delete_profile("mine")
     with pytest.raises(NotFound):
         await mc.spawn(SpawnRequest(profile="mine"))
+
+
+async def test_how_long_messages_are_kept(mc: MissionControl) -> None:
+    assert await mc.workspace() == Workspace(workspace_id="default")
+    changed = await mc.set_message_retention(90)
+    assert (changed.message_retention_days, changed.default_retention_days) == (90, 30)
+    assert await mc.workspace() == changed
+    with pytest.raises(BadInput) as refused:
+        await mc.set_message_retention(0)
+    assert refused.value.field == "messageRetentionDays"
+    assert (await mc.set_message_retention(None)).message_retention_days is None
+    rows = (await mc.audit(AuditFilter(action=AuditAction.WORKSPACE_CHANGE, outcome=AuditOutcome.DONE))).items
+    assert len(rows) == 2
 
 
 async def test_in_process_holds_the_directory_and_lets_go_of_it(

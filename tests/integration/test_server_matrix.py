@@ -30,6 +30,7 @@ BODIES: dict[type[bodies.Input], dict[str, Any]] = {
     bodies.AgentsKillAllBody: {"reason": "matrix"},
     bodies.AnswerBody: {"optionId": "yes"},
     bodies.ProfileBody: {"command": ["true"]},
+    bodies.WorkspaceBody: {"messageRetentionDays": None},
 }
 TOKENED = [route for route in ROUTES if route.operation is not None]
 

@@ -27,10 +27,12 @@ READS = {
     Operation.PROFILES,
     Operation.PROVIDERS,
     Operation.KILL_STATE,
+    Operation.WORKSPACE,
 }
 ADMINISTERS = {
     Operation.PROFILE_PUT,
     Operation.PROFILE_DELETE,
+    Operation.WORKSPACE_CHANGE,
     Operation.TOKENS,
     Operation.TOKEN_CREATE,
     Operation.TOKEN_REVOKE,

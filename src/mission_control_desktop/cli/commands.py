@@ -348,6 +348,23 @@ async def providers(mc: HttpMissionControl, args: Namespace, output: Output) -> 
     return 0
 
 
+async def workspace(mc: HttpMissionControl, args: Namespace, output: Output) -> int:
+    found = await mc.set_message_retention(args.message_days) if args.what == "set" else await mc.workspace()
+    if output.json:
+        output.document(found)
+        return 0
+    days = found.message_retention_days or found.default_retention_days
+    default = " (the default)" if found.message_retention_days is None else ""
+    output.line(f"{found.workspace_id}: messages are kept {days} days{default}")
+    last = found.last_retention
+    if last is not None:
+        output.line(
+            f"last removed: {last.messages} messages, {last.receipts} receipts, {last.approvals} questions and the "
+            f"files of {last.journals} sessions from before {when(last.cutoff)}, at {when(last.at)}"
+        )
+    return 0
+
+
 async def token(mc: HttpMissionControl, args: Namespace, output: Output) -> int:
     if args.what == "create":
         made = await mc.create_token(
@@ -414,6 +431,7 @@ COMMANDS: Mapping[str, Command] = {
     "audit": audit,
     "profiles": profiles,
     "providers": providers,
+    "workspace": workspace,
     "token": token,
     "processes": processes,
 }

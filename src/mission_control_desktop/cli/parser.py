@@ -10,6 +10,7 @@ from typing import TypeAlias
 from mission_control_desktop import __version__
 from mission_control_desktop.domain.approvals import ApprovalState
 from mission_control_desktop.domain.audit import AuditAction, AuditOutcome
+from mission_control_desktop.domain.limits import RETENTION_DAYS_MAX
 from mission_control_desktop.domain.people import Role
 from mission_control_desktop.domain.sessions import Delivery, SessionStatus, TaskSource
 
@@ -135,6 +136,12 @@ def build_parser(programs: Mapping[str, str]) -> argparse.ArgumentParser:
 
     _within(_nest(read("providers", "list providers and how they do"), "what"), "list", "list them")
 
+    workspace = read("workspace", "show the workspace's settings, or set how long messages are kept")
+    settings = _nest(workspace, "what")
+    _within(settings, "show", "show them")
+    setting = _within(settings, "set", "set how long messages are kept; what is older goes within an hour")
+    setting.add_argument("--message-days", required=True, type=_days, metavar="N|default", help="1 to 3650 days")
+
     token = read("token", "make, list and revoke access tokens")
     tokens = _nest(token, "what", required=True)
     create = _within(tokens, "create", "make one; it is shown once")
@@ -189,6 +196,15 @@ def _positive(text: str) -> int:
     value = int(text)
     if value < 1:
         raise argparse.ArgumentTypeError("give a number from 1 up")
+    return value
+
+
+def _days(text: str) -> int | None:
+    if text == "default":
+        return None
+    value = int(text)
+    if not 1 <= value <= RETENTION_DAYS_MAX:
+        raise argparse.ArgumentTypeError(f"give a number from 1 to {RETENTION_DAYS_MAX}, or default")
     return value
 
 

@@ -41,6 +41,7 @@ from mission_control_desktop.domain.people import Me, NewToken, Role, TokenInfo
 from mission_control_desktop.domain.profiles import LaunchProfile, ProfileView, SpawnRequest
 from mission_control_desktop.domain.providers import ProviderView
 from mission_control_desktop.domain.receipts import Receipt
+from mission_control_desktop.domain.retention import Workspace
 from mission_control_desktop.domain.sessions import (
     INTERNAL_PROVIDER,
     AgentSession,
@@ -222,6 +223,9 @@ class HttpMissionControl:
         raw = await self._get("/api/mission-control/audit/verify", {"head": head}, read_seconds=VERIFY_SECONDS)
         return self._decode(raw, ChainReport)
 
+    async def workspace(self) -> Workspace:
+        return self._decode(await self._get("/api/workspace"), Workspace)
+
     async def tokens(self) -> tuple[TokenInfo, ...]:
         """Access tokens of the workspace, without the tokens themselves (admin)."""
         return decode_items(await self._get("/api/tokens"), TokenInfo, what=self._what)
@@ -235,6 +239,10 @@ class HttpMissionControl:
 
     async def delete_profile(self, name: str) -> None:
         await self._send("DELETE", f"/agents/profiles/{quote(name, safe='')}")
+
+    async def set_message_retention(self, days: int | None) -> Workspace:
+        raw = await self._send("PATCH", "/api/workspace", {"messageRetentionDays": days})
+        return self._decode(raw, Workspace)
 
     async def spawn(self, request: SpawnRequest, *, idempotency_key: str | None = None) -> AgentSession:
         body = {"provider": INTERNAL_PROVIDER, **compact(to_builtins(request))}
@@ -438,7 +446,7 @@ class HttpMissionControl:
         return await self._request("GET", path, params=_query(params or {}), read_seconds=read_seconds)
 
     async def _send(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> bytes:
-        """PUT and DELETE: the same again changes nothing more."""
+        """PUT, PATCH and DELETE: the same again changes nothing more."""
         return await self._request(method, path, body=body)
 
     async def _post(

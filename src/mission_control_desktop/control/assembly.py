@@ -88,6 +88,7 @@ async def open_plane(
             ids,
             profiles=profiles or NoProfiles(),
             agents=agents,
+            files=agents,
             barge_in=barge_in,
         )
         stack.push_async_callback(plane.close)

@@ -14,8 +14,9 @@ from mission_control_desktop.control.idempotency import Idempotency
 from mission_control_desktop.control.interventions import Interventions
 from mission_control_desktop.control.kill_all import KillAlls
 from mission_control_desktop.control.limits import MovingWindow, RateLimiter
-from mission_control_desktop.control.ports import AgentAccess, Profiles
+from mission_control_desktop.control.ports import AgentAccess, AgentFiles, Profiles
 from mission_control_desktop.control.recovery import SETTLE_SECONDS, Recovery
+from mission_control_desktop.control.retention import Retention
 from mission_control_desktop.control.service import MissionControlService
 from mission_control_desktop.control.tokens import Tokens
 from mission_control_desktop.control.verification import Verifications
@@ -26,6 +27,7 @@ from mission_control_desktop.domain.limits import BARGE_IN_PER_MINUTE
 from mission_control_desktop.domain.mission_control import Health
 from mission_control_desktop.domain.people import Principal
 from mission_control_desktop.domain.providers import ProviderView
+from mission_control_desktop.domain.retention import Workspace
 from mission_control_desktop.domain.sessions import AgentSession
 from mission_control_desktop.domain.tasks import Tasks
 from mission_control_desktop.providers.contract import ProviderRecord
@@ -55,6 +57,7 @@ class ControlPlane:
         *,
         profiles: Profiles,
         agents: AgentAccess | None = None,
+        files: AgentFiles | None = None,
         barge_in: RateLimiter | None = None,
         settle_seconds: float = SETTLE_SECONDS,
     ) -> None:
@@ -67,6 +70,7 @@ class ControlPlane:
         self._agents = agents
         self._settle_seconds = settle_seconds
         self.barge_in = barge_in or MovingWindow(limit=BARGE_IN_PER_MINUTE, seconds=60)
+        self.retention = Retention(database.retention, recorder, clock, ids, files=files)
         self.tokens = Tokens(database.tokens, agents, clock, ids)
         self.interventions = Interventions(recorder.audit, clock, ids)
         self.idempotency = Idempotency(database.idempotency, clock)
@@ -92,6 +96,8 @@ class ControlPlane:
         intents = await self.database.audit.all_open_intents()
         await self.registry.start(self.record_for)
         self._tasks.start(self._watch_providers(), name="provider health")
+        await self.retention.start()
+        self._tasks.start(self.retention.run(), name="retention")
         going_on = await self.kill_alls.start()
         self._orders_known.set()
         self._tasks.start(
@@ -148,9 +154,19 @@ class ControlPlane:
             "providers": {one.provider: {"state": one.state, "detail": one.detail} for one in providers},
             "record": {"state": recorder.state, "detail": recorder.detail},
             "audit": {"waitingRows": pending},
+            "retention": self.retention.health(detailed_for),
             "limits": {"state": "ok" if limits is None else "degraded", "detail": limits},
         }
         return Health(status=status, version=__version__, epoch=self.recorder.epoch, pid=os.getpid(), detail=detail)
+
+    async def workspace(self, workspace_id: str) -> Workspace:
+        """A workspace's settings, and what was last removed from it."""
+        state = await self.database.retention.state(workspace_id)
+        return Workspace(
+            workspace_id=workspace_id,
+            message_retention_days=await self.database.retention.days(workspace_id),
+            last_retention=state.last,
+        )
 
     def reachable(self, provider: str) -> bool:
         """Whether a provider's sessions can be believed to be as they are on record."""

@@ -19,6 +19,8 @@ class Operation(StrEnum):
 
     CONTRACT = "contract"
     ME = "me"
+    WORKSPACE = "workspace"
+    WORKSPACE_CHANGE = "workspace-change"
     HEALTH_DETAIL = "health-detail"
     SESSIONS = "sessions"
     SESSION = "session"
@@ -114,6 +116,8 @@ RULES: dict[Operation, Rule] = {
     Operation.ANSWER: Rule(Role.OPERATOR, AuditAction.APPROVE),
     Operation.PROFILE_PUT: Rule(Role.ADMIN, AuditAction.PROFILE_CHANGE),
     Operation.PROFILE_DELETE: Rule(Role.ADMIN, AuditAction.PROFILE_REMOVE),
+    Operation.WORKSPACE: Rule(Role.OBSERVER),
+    Operation.WORKSPACE_CHANGE: Rule(Role.ADMIN, AuditAction.WORKSPACE_CHANGE),
     Operation.TOKENS: Rule(Role.ADMIN),
     Operation.TOKEN_CREATE: Rule(Role.ADMIN, AuditAction.TOKEN_CREATE),
     Operation.TOKEN_REVOKE: Rule(Role.ADMIN, AuditAction.TOKEN_REVOKE),

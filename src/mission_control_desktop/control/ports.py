@@ -80,6 +80,18 @@ class AgentAccess(Protocol):
         ...
 
 
+class AgentFiles(Protocol):
+    """The files of the built-in provider's sessions, by native id."""
+
+    async def ended_files(self) -> Sequence[tuple[str, datetime]]:
+        """Sessions that are over and done with and still have files, and when that was."""
+        ...
+
+    async def remove_files(self, native_id: str) -> bool:
+        """Remove the files of a session that is over and done with. Whether it did."""
+        ...
+
+
 class Profiles(Protocol):
     """Launch profiles: the demo, those found on the computer, and the operators' own."""
 

@@ -20,6 +20,7 @@ from mission_control_desktop.domain.people import Me, TokenInfo
 from mission_control_desktop.domain.profiles import ProfileView
 from mission_control_desktop.domain.providers import ProviderView
 from mission_control_desktop.domain.receipts import Receipt
+from mission_control_desktop.domain.retention import Workspace
 from mission_control_desktop.domain.sessions import (
     INTERNAL_PROVIDER,
     AgentSession,
@@ -128,6 +129,10 @@ class Reader(Caller):
         """The providers that exist, and how they do."""
         await self._permit(Operation.PROVIDERS)
         return self._plane.provider_views(self._workspace)
+
+    async def workspace(self) -> Workspace:
+        await self._permit(Operation.WORKSPACE)
+        return await self._plane.workspace(self._who.workspace_id)
 
     async def tokens(self) -> tuple[TokenInfo, ...]:
         await self._permit(Operation.TOKENS)

@@ -72,6 +72,8 @@ class Recovery:
         kill_look = _KILL_LOOKS.get(intent.action)
         if kill_look is not None:
             return kill_look(await self._plane.database.kills.get(workspace_id, str(intent.metadata.get("killId"))))
+        if intent.action is AuditAction.WORKSPACE_CHANGE:
+            return await self._period_set(workspace_id, intent)
         look = _LOOKS.get(intent.action)
         return None if look is None else await look(self, intent)
 
@@ -123,6 +125,10 @@ class Recovery:
 
     async def _profile_gone(self, intent: AuditEntry) -> Finding:
         return "the profile is gone" if await self._profile_there(intent) is None else None
+
+    async def _period_set(self, workspace_id: str, intent: AuditEntry) -> Finding:
+        days = await self._plane.database.retention.days(workspace_id)
+        return "the workspace has this period" if days == intent.metadata.get("messageRetentionDays") else None
 
     async def _revoked(self, intent: AuditEntry) -> Finding:
         info = await self._plane.database.tokens.get(str(intent.metadata.get("tokenId")))

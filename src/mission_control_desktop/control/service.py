@@ -37,10 +37,11 @@ from mission_control_desktop.domain.kill import (
     WATCH_SECONDS,
     KillAll,
 )
-from mission_control_desktop.domain.limits import MAX_INJECT_BYTES, MAX_INJECT_CHARS
+from mission_control_desktop.domain.limits import MAX_INJECT_BYTES, MAX_INJECT_CHARS, RETENTION_DAYS_MAX
 from mission_control_desktop.domain.people import DEFAULT_WORKSPACE, NewToken, Role, TokenInfo
 from mission_control_desktop.domain.profiles import LaunchProfile, ProfileView, SpawnRequest
 from mission_control_desktop.domain.receipts import Receipt
+from mission_control_desktop.domain.retention import Workspace
 from mission_control_desktop.domain.sessions import (
     INTERNAL_PROVIDER,
     AgentSession,
@@ -428,6 +429,23 @@ class MissionControlService(Reader):
             self._require_internal()
 
         await self._plane.interventions.run(attempt, check=check_, act=lambda: self._plane.profiles.delete(name))
+
+    async def set_message_retention(self, days: int | None) -> Workspace:
+        """How many days the workspace keeps its messages; None is the default. It takes effect with the next run."""
+        workspace_id = self._who.workspace_id
+        attempt = Attempt(who=self._who, action=AuditAction.WORKSPACE_CHANGE, metadata={"messageRetentionDays": days})
+
+        async def check_() -> None:
+            await self._decide(Operation.WORKSPACE_CHANGE, None)
+            if days is not None and not 1 <= days <= RETENTION_DAYS_MAX:
+                raise BadInput("messageRetentionDays", f"Messages are kept 1 to {RETENTION_DAYS_MAX} days.")
+            attempt.metadata["before"] = await self._plane.database.retention.days(workspace_id)
+
+        async def act() -> Workspace:
+            await self._plane.database.retention.set_days(workspace_id, days, at=self._plane.clock.now())
+            return await self._plane.workspace(workspace_id)
+
+        return await self._plane.interventions.run(attempt, check=check_, act=act)
 
     async def create_token(
         self, *, user: str, role: Role, workspace: str | None = None, expires_in: timedelta | None = None

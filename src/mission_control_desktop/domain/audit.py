@@ -43,6 +43,9 @@ class AuditAction(StrEnum):
     PROFILE_REMOVE = "profile-remove"
     PROVIDER_CHANGE = "provider-change"
     PROVIDER_REMOVE = "provider-remove"
+    WORKSPACE_CHANGE = "workspace-change"
+    RETENTION = "retention"
+    """Old messages were removed; done by the policy, counted, and without their words."""
     TOKEN_CREATE = "token-create"  # noqa: S105 - a verb, not a secret
     TOKEN_REVOKE = "token-revoke"  # noqa: S105 - a verb, not a secret
     CHAIN_SEAL = "chain-seal"

@@ -23,6 +23,7 @@ from mission_control_desktop.domain.people import Me
 from mission_control_desktop.domain.profiles import LaunchProfile, ProfileView, SpawnRequest
 from mission_control_desktop.domain.providers import ProviderView
 from mission_control_desktop.domain.receipts import Receipt
+from mission_control_desktop.domain.retention import Workspace
 from mission_control_desktop.domain.sessions import AgentSession, Delivery, ProcessInfo, SessionStatus
 
 T = TypeVar("T")
@@ -150,6 +151,14 @@ class MissionControl(Protocol):
 
     async def kill_close(self, kill_id: str) -> KillAll:
         """When it is done: from now on targets that come back are let be. Conflict before."""
+        ...
+
+    async def workspace(self) -> Workspace:
+        """The workspace's settings, and what was last removed from it."""
+        ...
+
+    async def set_message_retention(self, days: int | None) -> Workspace:
+        """Keep messages for 1 to 3650 days; None is the default period. What is older goes with the next run."""
         ...
 
     async def providers(self) -> tuple[ProviderView, ...]: ...

@@ -2,7 +2,8 @@
 
 DATA_DIR/agents/NATIVE_ID/: spec.json (`SessionSpec`), launch.json, journal.jsonl, keeper.sock, keeper.json, keeper.log,
 mcp-token; and `ended` once the session is final on record, its keeper is gone and nothing of it runs any more.
-Directories are 0700, files 0600. They are kept after the end: the journal is the session's full history.
+Directories are 0700, files 0600. They are kept after the end, for as long as the
+session's messages are.
 """
 
 from __future__ import annotations
@@ -10,8 +11,10 @@ from __future__ import annotations
 import fcntl
 import os
 import re
+import shutil
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +26,7 @@ from mission_control_desktop.orchestrator.keeper.client import read_journal
 
 NATIVE_ID = re.compile(r"[0-9a-f]{32}")
 SPEC, ENDED, JOURNAL = "spec.json", "ended", "journal.jsonl"
+GOING = ".going-"
 
 
 class SessionDirectory:
@@ -51,6 +55,20 @@ class SessionDirectory:
     def mark_ended(self, last: int) -> None:
         write_private(self.path / ENDED, msgspec.json.encode({"lastEntry": last}))
 
+    def ended_at(self) -> datetime | None:
+        """When everything about the session was done; None while it is not."""
+        try:
+            return datetime.fromtimestamp((self.path / ENDED).stat().st_mtime, UTC)
+        except FileNotFoundError:
+            return None
+
+    def remove(self) -> None:
+        """All files of a session that is over. Under another name first: what a crash leaves of them is not taken for
+        a session, and goes with the next `remove_leftovers`. OSError if they cannot be removed."""
+        going = self.path.with_name(f"{GOING}{self.path.name}")
+        self.path.rename(going)
+        shutil.rmtree(going)
+
     def append_after_keeper(self, entries: list[dict[str, Any]]) -> None:
         """Add entries ({kind, line?, key?, data?}) to the journal of a session that has no keeper (any more).
 
@@ -73,6 +91,12 @@ class SessionDirectory:
                 file.write(msgspec.json.encode(body) + b"\n")
             file.flush()
             os.fsync(descriptor)
+
+
+def remove_leftovers(agents: Path) -> None:
+    """What an earlier `SessionDirectory.remove` did not come to. OSError if it cannot be removed."""
+    for path in agents.glob(f"{GOING}*"):
+        shutil.rmtree(path)
 
 
 def _end_of_whole_lines(descriptor: int) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
 
@@ -46,7 +47,12 @@ from mission_control_desktop.orchestrator.core.commands import (
     Withdraw,
 )
 from mission_control_desktop.orchestrator.core.spec import SessionSpec
-from mission_control_desktop.orchestrator.directories import SessionDirectory, session_directories
+from mission_control_desktop.orchestrator.directories import (
+    NATIVE_ID,
+    SessionDirectory,
+    remove_leftovers,
+    session_directories,
+)
 from mission_control_desktop.orchestrator.driver import SessionDriver
 from mission_control_desktop.orchestrator.files import make_private_dir
 from mission_control_desktop.orchestrator.keeper import client as keeper
@@ -456,6 +462,26 @@ class Orchestrator:
         except MissionControlError as error:
             return f"{driver.session.title or driver.native_id}: {error.message}"
         return None
+
+    # -- files of sessions that are over
+
+    async def ended_files(self) -> list[tuple[str, datetime]]:
+        """Native ids of the sessions that are over and still have files, and when that was."""
+
+        def found() -> list[tuple[str, datetime]]:
+            remove_leftovers(self._agents)
+            ends = ((one.session_id, one.ended_at()) for one in session_directories(self._agents))
+            return [(native, at) for native, at in ends if at is not None]
+
+        return await asyncio.to_thread(found)
+
+    async def remove_files(self, native: str) -> bool:
+        """Remove the files of a session that is over; whether it did. Those of a session that is not stay."""
+        directory = SessionDirectory(self._agents / native)
+        if native in self._drivers or not NATIVE_ID.fullmatch(native) or not directory.ended:
+            return False
+        await asyncio.to_thread(directory.remove)
+        return True
 
     # -- what the drivers tell
 

@@ -25,7 +25,7 @@ from mission_control_desktop.storage import tables as t
 from mission_control_desktop.storage.approvals import approval_row
 from mission_control_desktop.storage.messages import tails_of
 from mission_control_desktop.storage.receipts import receipt_row
-from mission_control_desktop.storage.sessions import session_row
+from mission_control_desktop.storage.sessions import session_row, with_removed
 from mission_control_desktop.storage.sql import upsert
 from mission_control_desktop.storage.types import clean_text
 
@@ -95,9 +95,11 @@ class Draft:
             found = replace(cached)
         else:
             column = t.session_streams.c
-            query = select(column.last_seq, column.last_event_at).where(column.session_id == session_id)
+            query = select(column.last_seq, column.last_event_at, column.removed_messages).where(
+                column.session_id == session_id
+            )
             row = self._connection.execute(query).first()
-            found = StreamState() if row is None else StreamState(row.last_seq, row.last_event_at)
+            found = StreamState() if row is None else StreamState(*row)
         self.streams[session_id] = found
         return found
 
@@ -215,6 +217,9 @@ class Draft:
             evidence = msgspec.structs.replace(session.evidence, last_event_at=newest)
             session = msgspec.structs.replace(session, evidence=evidence)
         self._session_rows[session_id] = {**session_row(session), **place}
+        shown = with_removed(session.metadata, self._stream(session_id).removed)
+        if shown is not session.metadata:
+            session = msgspec.structs.replace(session, metadata=shown)
         self._changed(Change(EventType.SESSION, session, session_id, **place))
 
     def _put_message(self, message: AgentMessage, provider: str) -> None:
@@ -384,7 +389,7 @@ class Draft:
                 {"session_id": session_id, "last_seq": state.last_seq, "last_event_at": state.last_event_at}
                 for session_id, state in self.streams.items()
             ]
-            run(upsert(connection, t.session_streams, "session_id"), rows)
+            run(upsert(connection, t.session_streams, "session_id", keep="removed_messages"), rows)
         if self.cursors:
             positions = [
                 {"provider": provider, "stream_id": stream, "position": position}

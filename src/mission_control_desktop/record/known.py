@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeVar
@@ -21,10 +22,11 @@ V = TypeVar("V")
 
 @dataclass(slots=True)
 class StreamState:
-    """A session's last sequence number and its newest sign of life."""
+    """A session's last sequence number, its newest sign of life, and how many messages were removed from it."""
 
     last_seq: int = 0
     last_event_at: datetime | None = None
+    removed: int = 0
 
 
 @dataclass(slots=True)
@@ -84,6 +86,12 @@ class Known:
         self.sessions: _Cache[str, SessionState | None] = _Cache()
         self.messages: _Cache[MessageKey, MessageState | None] = _Cache()
         self.cursors: _Cache[tuple[str, str], int] = _Cache()
+
+    def forget_messages(self, keys: Iterable[MessageKey]) -> None:
+        """They are no longer on record."""
+        for key in keys:
+            self.messages.pop(key, None)
+            self.streams.pop(key[0], None)
 
     def clear(self) -> None:
         for cache in (self.streams, self.sessions, self.messages, self.cursors):

@@ -5,7 +5,7 @@ Runs in the writer thread alone.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -16,7 +16,7 @@ from mission_control_desktop.domain.clock import Clock, IdSource
 from mission_control_desktop.domain.messages import AgentMessage, MessageKind, MessageRole
 from mission_control_desktop.domain.sessions import global_id, split_id
 from mission_control_desktop.record.draft import Draft, Foreign, Poisoned, op_session
-from mission_control_desktop.record.known import Change, Known
+from mission_control_desktop.record.known import Change, Known, MessageKey
 from mission_control_desktop.record.ops import PutMessage, RecordOp
 from mission_control_desktop.storage.problems import unavailable_reason
 from mission_control_desktop.storage.types import clean_json, clean_text
@@ -85,6 +85,10 @@ class Ledger:
         if self._open is not None:
             self._open.settle()
             self._open = None
+
+    def removed(self, keys: Iterable[MessageKey]) -> None:
+        """These messages are no longer on record."""
+        self._known.forget_messages(keys)
 
     def forget(self) -> None:
         """It may not be, or someone else wrote: ask the database again."""

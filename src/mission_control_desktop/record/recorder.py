@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import structlog
 from sqlalchemy import Connection, delete, select
@@ -22,6 +23,7 @@ from mission_control_desktop.domain.events import EventType, ProviderHealth
 from mission_control_desktop.domain.kill import KillAll
 from mission_control_desktop.domain.limits import REPLAY_MAX
 from mission_control_desktop.domain.people import DEFAULT_WORKSPACE
+from mission_control_desktop.domain.retention import RetentionRun
 from mission_control_desktop.domain.sessions import AgentSession, global_id
 from mission_control_desktop.domain.tasks import ErrorSink, Tasks
 from mission_control_desktop.record.audit import AuditLog
@@ -36,6 +38,7 @@ from mission_control_desktop.record.ownership import Ownership
 from mission_control_desktop.record.streams import EventStream, SessionSource, WorkspaceSource
 from mission_control_desktop.storage import tables as t
 from mission_control_desktop.storage.database import Database
+from mission_control_desktop.storage.retention import Batch, OldSession, count, remove_batch
 from mission_control_desktop.storage.sql import upsert
 
 log = structlog.get_logger(__name__)
@@ -168,6 +171,18 @@ class Recorder:
             return [Change(EventType.PROVIDER, health, wseq=wseq, workspace_id=workspace_id)]
 
         await self._commit_one(work, durable=False)
+
+    async def remove_old(self, sessions: Sequence[OldSession], **what: Any) -> Batch:
+        """One step of retention (`storage.retention.remove_batch`, which names the arguments), between two writes."""
+        return await self._access.write(
+            lambda connection: remove_batch(connection, sessions, **what),
+            durable=False,
+            then=lambda batch: self._ledger.removed(batch.messages),
+        )
+
+    async def count_removed(self, workspace_id: str, run: RetentionRun, audit_id: str) -> None:
+        """What retention removed outside of the database."""
+        await self._access.write(lambda connection: count(connection, workspace_id, run, audit_id))
 
     async def _commit_one(
         self, work: Callable[[Connection, int], list[Change]], *, durable: bool = True

@@ -9,7 +9,14 @@ import msgspec
 
 from mission_control_desktop.domain.approvals import ApprovalState
 from mission_control_desktop.domain.kill import MAX_UNDO_SECONDS, MAX_WATCH_SECONDS, WATCH_SECONDS
-from mission_control_desktop.domain.limits import MAX_INJECT_CHARS, MAX_REASON_CHARS, PAGE_DEFAULT, PAGE_MAX, REPLAY_MAX
+from mission_control_desktop.domain.limits import (
+    MAX_INJECT_CHARS,
+    MAX_REASON_CHARS,
+    PAGE_DEFAULT,
+    PAGE_MAX,
+    REPLAY_MAX,
+    RETENTION_DAYS_MAX,
+)
 from mission_control_desktop.domain.people import Role
 from mission_control_desktop.domain.profiles import NAME_PATTERN
 from mission_control_desktop.domain.sessions import INTERNAL_PROVIDER, Delivery, SessionStatus, TaskSource
@@ -168,6 +175,11 @@ class ProfileBody(Input, frozen=True, kw_only=True):
     env: dict[str, str] = msgspec.field(default_factory=dict)
     mode: Text | None = None
     title: Text | None = None
+
+
+class WorkspaceBody(Input, frozen=True, kw_only=True):
+    message_retention_days: Annotated[int, msgspec.Meta(ge=1, le=RETENTION_DAYS_MAX)] | None
+    """None: the default period."""
 
 
 class TokenBody(Input, frozen=True, kw_only=True):

@@ -19,6 +19,7 @@ from mission_control_desktop.domain.people import Me, NewToken, TokenInfo
 from mission_control_desktop.domain.profiles import LaunchProfile, ProfileView, SpawnRequest
 from mission_control_desktop.domain.providers import ProviderView
 from mission_control_desktop.domain.receipts import Receipt
+from mission_control_desktop.domain.retention import Workspace
 from mission_control_desktop.domain.sessions import INTERNAL_PROVIDER, AgentSession, ProcessInfo, global_id, split_id
 from mission_control_desktop.record.encoded import Encoded
 from mission_control_desktop.server import bodies
@@ -43,6 +44,14 @@ async def openapi(call: Call) -> dict[str, Any]:
 
 async def me(call: Call) -> Me:
     return await call.service.me()
+
+
+async def workspace(call: Call) -> Workspace:
+    return await call.service.workspace()
+
+
+async def change_workspace(call: Call) -> Workspace:
+    return await call.service.set_message_retention(call.body(bodies.WorkspaceBody).message_retention_days)
 
 
 async def tokens(call: Call) -> Page[TokenInfo]:

@@ -21,6 +21,7 @@ from mission_control_desktop.domain.people import Me, NewToken, TokenInfo
 from mission_control_desktop.domain.profiles import ProfileView
 from mission_control_desktop.domain.providers import ProviderView
 from mission_control_desktop.domain.receipts import Receipt
+from mission_control_desktop.domain.retention import Workspace
 from mission_control_desktop.domain.sessions import INTERNAL_PROVIDER, AgentSession, ProcessInfo
 from mission_control_desktop.server import bodies, handlers
 from mission_control_desktop.server.calls import Call
@@ -77,6 +78,17 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/api/health", None, handlers.health, "Whether it works, and which version it is", Health),
     Route("GET", "/api/openapi.json", Operation.CONTRACT, handlers.openapi, "This contract", dict[str, Any]),
     Route("GET", "/api/me", Operation.ME, handlers.me, "Who the token stands for", Me),
+    Route("GET", "/api/workspace", Operation.WORKSPACE, handlers.workspace, "The workspace's settings", Workspace),
+    Route(
+        "PATCH",
+        "/api/workspace",
+        Operation.WORKSPACE_CHANGE,
+        handlers.change_workspace,
+        "Set how long messages are kept",
+        Workspace,
+        body=bodies.WorkspaceBody,
+        errors=(503,),
+    ),
     Route("GET", "/api/tokens", Operation.TOKENS, handlers.tokens, "Tokens of the workspace", Page[TokenInfo]),
     Route(
         "POST",
@@ -477,7 +489,7 @@ def by_path(routes: Iterable[Route]) -> dict[str, dict[str, Route]]:
         methods = found.setdefault(route.path, {})
         if route.method in methods:
             raise ValueError(f"{route.method} {route.path} stands twice in the table")
-        if route.method in ("POST", "PUT") and route.body is None:
+        if route.method in ("POST", "PUT", "PATCH") and route.body is None:
             raise ValueError(f"{route.method} {route.path} names no body")
         if route.stream and route.method != "GET":
             raise ValueError(f"{route.path}: a stream is read")

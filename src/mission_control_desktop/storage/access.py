@@ -57,6 +57,21 @@ class Access:
         written now."""
         return await self._in(self._write_thread, lambda: self._write(work, durable, then))
 
+    async def maintain(self, statement: str) -> None:
+        """A statement of the database's own housekeeping, on the writer's connection and in no transaction. Raises
+        Unavailable if the database cannot be written now."""
+
+        def work() -> None:
+            try:
+                raw = self._writer_connection(self._durable or False).connection.dbapi_connection
+                if raw is not None:
+                    raw.cursor().execute(statement)
+            except Exception as error:
+                _raise_if_unavailable(error, "written")
+                raise
+
+        await self._in(self._write_thread, work)
+
     async def each_writer(self, work: Work[None] | None) -> None:
         """Do this now and on every connection that the writer opens later, before anything is written over it; if it
         raises, nothing is."""

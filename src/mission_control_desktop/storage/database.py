@@ -25,6 +25,7 @@ from mission_control_desktop.storage.idempotency import IdempotencyKeys
 from mission_control_desktop.storage.kills import Kills
 from mission_control_desktop.storage.messages import Messages
 from mission_control_desktop.storage.receipts import Receipts
+from mission_control_desktop.storage.retention import RetentionRows
 from mission_control_desktop.storage.schema import UNAUTHENTICATED_AUDIT, migrate
 from mission_control_desktop.storage.sealing import Sealer
 from mission_control_desktop.storage.sessions import Sessions
@@ -54,6 +55,7 @@ class Database:
         self.provider_configs = ProviderConfigs(access)
         self.idempotency = IdempotencyKeys(access)
         self.kills = Kills(access)
+        self.retention = RetentionRows(access)
 
     async def close(self) -> None:
         await asyncio.to_thread(self.access.close)
@@ -143,8 +145,11 @@ def _sqlite_engines(url: URL) -> tuple[Engine, Engine]:
 
         return made
 
+    # Removed words are overwritten, and free pages can be given back: for databases that are new, since this is decided
+    # before the first table is made.
+    kept = ("auto_vacuum=INCREMENTAL", "secure_delete=ON")
     shared = (f"busy_timeout={int(BUSY_SECONDS * 1000)}", "foreign_keys=ON", "temp_store=MEMORY")
-    writer = engine(1, "BEGIN IMMEDIATE", (*shared, "journal_mode=WAL", "journal_size_limit=67108864"))
+    writer = engine(1, "BEGIN IMMEDIATE", (*kept, *shared, "journal_mode=WAL", "journal_size_limit=67108864"))
     reader = engine(READERS, "BEGIN", (*shared, "query_only=ON"))
     return writer, reader
 

@@ -30,8 +30,8 @@ _IN_LIST = 500
 
 
 def session_query() -> Select[Any]:
-    """All columns of sessions, and the time of the newest thing on record for each."""
-    return select(t.sessions, t.session_streams.c.last_event_at).select_from(
+    """All columns of sessions, the time of the newest thing on record for each, and how many messages were removed."""
+    return select(t.sessions, t.session_streams.c.last_event_at, t.session_streams.c.removed_messages).select_from(
         t.sessions.outerjoin(t.session_streams, t.sessions.c.session_id == t.session_streams.c.session_id)
     )
 
@@ -85,8 +85,13 @@ def session_of(row: Row[Any]) -> AgentSession:
         capabilities=msgspec.convert(row.capabilities, Capabilities),
         evidence=evidence,
         usage=row.usage,
-        metadata=row.metadata,
+        metadata=with_removed(row.metadata, row.removed_messages),
     )
+
+
+def with_removed(metadata: dict[str, Any], count: int | None) -> dict[str, Any]:
+    """A session's metadata, with the number of its messages that retention removed, if it did."""
+    return {**metadata, "removedMessages": count} if count else metadata
 
 
 def sessions_in(workspace_id: str | None) -> Select[Any]:

@@ -79,8 +79,10 @@ session_streams = Table(
     Column("session_id", String, primary_key=True),
     Column("last_seq", BigInteger, nullable=False),
     Column("last_event_at", UtcDateTime),
+    Column("removed_messages", BigInteger, nullable=False, server_default=text("0")),
 )
-"""Each session's last sequence number and the time of the newest sign of life on record for it."""
+"""Each session's last sequence number, the time of the newest sign of life on record for it, and how many messages
+retention took from it."""
 
 stream_cursors = Table(
     "stream_cursors",
@@ -104,7 +106,6 @@ messages = Table(
     Column("first_seq", BigInteger, nullable=False),
     Column("last_seq", BigInteger, nullable=False),
     Index("ix_agent_conversation_messages_session_id_timestamp", "session_id", "timestamp"),
-    Index("ix_agent_conversation_messages_timestamp", "timestamp"),
     Index("ix_agent_conversation_messages_session_id_first_seq", "session_id", "first_seq", unique=True),
     Index("ix_agent_conversation_messages_session_id_last_seq", "session_id", "last_seq"),
 )

@@ -20,7 +20,9 @@ def upgrade() -> None:
     for table in ("receipts", "approvals", "provider_health"):
         op.add_column(table, sa.Column("workspace_id", sa.String, nullable=False, server_default="default"))
     op.add_column("tokens", sa.Column("created_by", sa.String))
-    op.create_index("ix_agent_conversation_messages_timestamp", "agent_conversation_messages", ["timestamp"])
+    op.add_column(
+        "session_streams", sa.Column("removed_messages", sa.BigInteger, nullable=False, server_default=sa.text("0"))
+    )
     op.add_column("launch_profiles", sa.Column("sealed_env", sa.LargeBinary))
     op.add_column("agent_provider_configs", sa.Column("adapter_secrets", sa.LargeBinary))
     op.create_table(

@@ -1,0 +1,15 @@
+"""Clocks that tests move."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+
+class MovedClock:
+    """The computer's time, and as much later as a test says."""
+
+    def __init__(self) -> None:
+        self.later = timedelta(0)
+
+    def now(self) -> datetime:
+        return datetime.now(UTC) + self.later
