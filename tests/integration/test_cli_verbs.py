@@ -202,9 +202,7 @@ def test_how_long_messages_are_kept(shell: Shell) -> None:
     assert shell.json("workspace", "show")["messageRetentionDays"] == 7
     assert shell.json("workspace", "set", "--message-days", "default")["messageRetentionDays"] is None
     for wrong in ("0", "3651", "many"):
-        with pytest.raises(SystemExit) as usage:
-            shell("workspace", "set", "--message-days", wrong)
-        assert usage.value.code == 2
+        assert shell("workspace", "set", "--message-days", wrong)[0] == 2
 
 
 def test_profiles(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
