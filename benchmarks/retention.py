@@ -29,6 +29,7 @@ from mission_control_desktop.record.ops import PutMessage, PutSession
 from mission_control_desktop.record.recorder import Recorder
 from mission_control_desktop.storage import Database, SystemClock, Uuid7, open_database
 from mission_control_desktop.storage import tables as t
+from mission_control_desktop.storage.sealing import MasterKey, Sealer
 
 WORDS = "An agent says something of a usual length, which is a sentence or two, and then calls a tool again. " * 3
 STEP = 20_000
@@ -166,7 +167,7 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="retention-") as directory:
         path = Path(directory) / "record.db"
-        database = open_database(path)
+        database = open_database(path, Sealer([MasterKey(bytes(range(32)))]))  # a key that protects nothing
         began = time.perf_counter()
         fill(database, options.messages, options.sessions)
         filled = time.perf_counter() - began

@@ -27,6 +27,7 @@ from mission_control_desktop.orchestrator.orchestrator import Limits, Orchestrat
 from mission_control_desktop.orchestrator.profiles import ProfileStore
 from mission_control_desktop.record.recorder import Recorder
 from mission_control_desktop.storage import Database, SystemClock, Uuid7, open_database
+from support.records import SEALER
 
 DOUBLE = Path(__file__).parent.parent / "support_agents" / "double.py"
 PATIENCE = 40.0
@@ -68,7 +69,7 @@ class House:
 
     async def start(self) -> House:
         clock, ids = SystemClock(), Uuid7()
-        self.database = await asyncio.to_thread(open_database, self.data_dir / "control-plane.db")
+        self.database = await asyncio.to_thread(open_database, self.data_dir / "control-plane.db", SEALER)
         self.recorder = Recorder(self.database, clock, ids, lambda name, error: self.errors.append((name, error)))
         await self.recorder.start()
         self.profiles = ProfileStore(self.database.profiles, environ={"PATH": os.environ["PATH"], "HOME": "/nowhere"})
