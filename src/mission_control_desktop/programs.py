@@ -8,7 +8,10 @@ from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from mission_control_desktop.domain.mission_control import MissionControl
+    from contextlib import AbstractAsyncContextManager
+    from pathlib import Path
+
+    from mission_control_desktop.domain.mission_control import MissionControl, People
 
 # Everything else is imported where it is needed: `mission-control --help` must not wait for a database or for Qt.
 
@@ -20,6 +23,7 @@ def control(argv: Sequence[str] | None = None) -> int:
     return main(
         sys.argv[1:] if argv is None else argv,
         programs={"serve": Program(about="run the control plane", run=_serve)},
+        offline=_offline,
     )
 
 
@@ -45,6 +49,12 @@ async def open_in_process() -> MissionControl:
     served = await stack.enter_async_context(running(Options(data_dir=data_dir())))
     who = Principal(user_id=local_user(), role=Role.ADMIN)
     return EmbeddedMissionControl(served.plane, who, stack.aclose)
+
+
+def _offline(data_dir: Path) -> AbstractAsyncContextManager[People]:
+    from mission_control_desktop.server.offline import offline
+
+    return offline(data_dir)
 
 
 def _serve(argv: list[str]) -> int:

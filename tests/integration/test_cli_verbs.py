@@ -11,9 +11,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
+import httpx
 import pytest
 
 from mission_control_desktop.cli.main import main
+from mission_control_desktop.programs import control
 from support.control_plane import ControlPlaneProcess
 from support.orchestration import DOUBLE, sweep
 
@@ -356,3 +358,59 @@ def test_tail_comes_back_when_the_control_plane_does(
     finally:
         plane.stop()
         sweep(plane.data_dir)
+
+
+def test_members_by_hand(shell: Shell) -> None:
+    made = shell.json("token", "create", "--user", "kim", "--role", "operator", "--workspace", "default")
+    shown = {one["userId"]: (one["role"], one["liveTokens"]) for one in shell.json("members", "list")["items"]}
+    assert shown["kim"] == ("operator", 1)
+    assert shell.json("members", "set", "kim", "observer")["role"] == "observer"
+    (token,) = [one for one in shell.json("token", "list")["items"] if one["id"] == made["id"]]
+    assert (token["role"], token["createdBy"]) == ("observer", shell.json("token", "list")["items"][-1]["userId"])
+    assert "kim" in shell.good("members")
+    assert shell.json("token", "revoke", made["id"]) == {"revoked": made["id"]}
+    assert shell.json("members", "remove", "kim") == {"removed": "kim"}
+    code, _, err = shell("members", "remove", "kim")
+    assert (code, "no such member" in err) == (1, True)
+    (me,) = [one for one in shell.json("members")["items"] if one["role"] == "admin"]
+    code, _, err = shell("members", "set", me["userId"], "observer")
+    assert code == 1
+    assert "last admin" in err
+
+
+def test_tokens_are_made_in_the_directory_where_no_control_plane_runs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first token of a server that nobody has started yet; then the same command through it."""
+    for name in ("MISSION_CONTROL_URL", "MISSION_CONTROL_TOKEN", "MISSION_CONTROL_DATA_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    where = tmp_path / "fresh"
+
+    def run(*words: str) -> tuple[int, str, str]:
+        capsys.readouterr()
+        code = control([*words, "--data-dir", str(where)])
+        return code, *capsys.readouterr()
+
+    code, out, err = run("token", "create", "--user", "x", "--role", "observer", "--json")
+    assert code == 0
+    assert "No control plane runs here" in err
+    token = json.loads(out)["token"]
+    assert (where.stat().st_mode & 0o777, (where / "control-plane.db").stat().st_mode & 0o777) == (0o700, 0o600)
+    assert token.encode() not in (where / "control-plane.db").read_bytes()
+    monkeypatch.setenv("MISSION_CONTROL_URL", "http://127.0.0.1:9")
+    assert run("token", "list")[0] == 1, "who names a control plane means that one"
+    monkeypatch.delenv("MISSION_CONTROL_URL")
+    process = ControlPlaneProcess(where).start()
+    try:
+        me = httpx.get(f"{process.url}/api/me", headers={"Authorization": f"Bearer {token}"}, trust_env=False)
+        assert me.json() == {"userId": "x", "role": "observer", "workspaceId": "default"}
+        code, out, err = run("token", "list", "--json")
+        assert (code, err) == (0, "")
+        assert [one["userId"] for one in json.loads(out)["items"]][-1] == "x"
+        code, out, _ = run("audit", "--json")
+        rows = json.loads(out)["items"]
+        assert [row["outcome"] for row in rows] == ["done", "intended"]
+        assert {row["action"] for row in rows} == {"token-create"}
+        assert rows[0]["metadata"]["member"] == {"before": None, "now": "observer"}
+    finally:
+        process.stop()

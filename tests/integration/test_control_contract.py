@@ -189,6 +189,23 @@ async def test_how_long_messages_are_kept(mc: MissionControl) -> None:
     assert len(rows) == 2
 
 
+async def test_tokens_and_members(mc: MissionControl) -> None:
+    made = await mc.create_token(user="kim/é", role=Role.OPERATOR, expires_in="1h")
+    assert made.token not in str(await mc.tokens())
+    assert [(one.created_by, one.role) for one in await mc.tokens() if one.id == made.id] == [("ann", Role.OPERATOR)]
+    lowered = await mc.set_member("kim/é", Role.OBSERVER)
+    assert (lowered.user_id, lowered.role, lowered.live_tokens) == ("kim/é", Role.OBSERVER, 1)
+    assert lowered in await mc.members()
+    assert [one.role for one in await mc.tokens() if one.id == made.id] == [Role.OBSERVER]
+    await mc.remove_member("kim/é")
+    with pytest.raises(NotFound):
+        await mc.remove_member("kim/é")
+    with pytest.raises(BadInput) as error:
+        await mc.create_token(user=" ", role=Role.OBSERVER)
+    assert error.value.field == "user"
+    assert next(one for one in await mc.tokens() if one.id == made.id).revoked_at is not None
+
+
 async def test_in_process_holds_the_directory_and_lets_go_of_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

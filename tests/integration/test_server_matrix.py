@@ -18,6 +18,7 @@ from support.served import Served, served, wait_for
 
 BODIES: dict[type[bodies.Input], dict[str, Any]] = {
     bodies.TokenBody: {"user": "someone", "role": "observer", "expiresIn": "1h"},
+    bodies.MemberBody: {"role": "observer"},
     bodies.SpawnBody: {"profile": "no-such-profile"},
     bodies.AgentSpawnBody: {"profile": "no-such-profile"},
     bodies.InjectBody: {"content": "hello from the matrix"},

@@ -33,6 +33,9 @@ ADMINISTERS = {
     Operation.PROFILE_PUT,
     Operation.PROFILE_DELETE,
     Operation.WORKSPACE_CHANGE,
+    Operation.MEMBERS,
+    Operation.MEMBER_PUT,
+    Operation.MEMBER_REMOVE,
     Operation.TOKENS,
     Operation.TOKEN_CREATE,
     Operation.TOKEN_REVOKE,
@@ -62,7 +65,9 @@ def test_a_role_may_do_exactly_what_the_product_says(role: Role, operation: Oper
 
 def test_every_intervention_has_an_action_of_its_own_and_reads_have_none() -> None:
     for operation, rule in RULES.items():
-        assert rule.intervention == (operation in INTERVENES or operation in ADMINISTERS - {Operation.TOKENS})
+        assert rule.intervention == (
+            operation in INTERVENES or operation in ADMINISTERS - {Operation.TOKENS, Operation.MEMBERS}
+        )
         assert (rule.action is AuditAction.READ) != rule.intervention
 
 

@@ -7,7 +7,7 @@ import sys
 from argparse import Namespace
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 
-from mission_control_desktop.cli import audit_log, ids
+from mission_control_desktop.cli import audit_log, ids, people
 from mission_control_desktop.cli.output import Output, elapsed, one_line, when
 from mission_control_desktop.cli.tail import tail
 from mission_control_desktop.client.http import HttpMissionControl
@@ -15,7 +15,6 @@ from mission_control_desktop.domain.approvals import Approval, ApprovalState
 from mission_control_desktop.domain.errors import NotFound
 from mission_control_desktop.domain.kill import KillAll, KillState, KillTarget, TargetState
 from mission_control_desktop.domain.mission_control import TreeNode
-from mission_control_desktop.domain.people import Role
 from mission_control_desktop.domain.profiles import LaunchProfile, SpawnRequest
 from mission_control_desktop.domain.sessions import AgentSession, Delivery, SessionStatus, split_id
 
@@ -365,45 +364,6 @@ async def workspace(mc: HttpMissionControl, args: Namespace, output: Output) -> 
     return 0
 
 
-async def token(mc: HttpMissionControl, args: Namespace, output: Output) -> int:
-    if args.what == "create":
-        made = await mc.create_token(
-            user=args.user, role=Role(args.role), workspace=args.workspace, expires_in=args.expires
-        )
-        if output.json:
-            output.document(made)
-        else:
-            output.line(made.token)
-            until = when(made.expires_at) if made.expires_at else "it is revoked"
-            output.note(f"{made.role.value} {made.user_id}, good until {until}; shown this once (id {made.id})")
-        return 0
-    if args.what == "revoke":
-        known = [info.id for info in await mc.tokens()]
-        await mc.revoke_token(ids.match(args.id, known, what="token"))
-        output.note("revoked; its streams end")
-        return 0
-    found = await mc.tokens()
-    if output.json:
-        output.document({"items": found})
-        return 0
-    rows = [
-        (
-            info.id,
-            info.user_id,
-            info.role.value,
-            info.workspace_id,
-            when(info.created_at),
-            when(info.expires_at),
-            when(info.last_used_at),
-            "revoked" if info.revoked_at is not None else "good",
-        )
-        for info in found
-    ]
-    headers = ("ID", "USER", "ROLE", "WORKSPACE", "MADE", "EXPIRES", "LAST USED", "STATE")
-    output.table(headers, rows, empty="There are no tokens.")
-    return 0
-
-
 async def processes(mc: HttpMissionControl, args: Namespace, output: Output) -> int:
     found = await mc.processes(await ids.session_id(mc, args.id))
     if output.json:
@@ -432,6 +392,6 @@ COMMANDS: Mapping[str, Command] = {
     "profiles": profiles,
     "providers": providers,
     "workspace": workspace,
-    "token": token,
+    **people.VERBS,
     "processes": processes,
 }

@@ -11,17 +11,21 @@ import os
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
 from typing import NamedTuple
 
 import structlog
 
-from mission_control_desktop.cli import audit_log, doctor
+from mission_control_desktop.cli import audit_log, doctor, people
 from mission_control_desktop.cli.commands import COMMANDS
 from mission_control_desktop.cli.output import Output, safe
 from mission_control_desktop.cli.parser import build_parser
+from mission_control_desktop.client import paths
 from mission_control_desktop.client.discovery import Discovery
 from mission_control_desktop.domain.audit import parse_head
-from mission_control_desktop.domain.errors import BadInput, MissionControlError
+from mission_control_desktop.domain.errors import BadInput, MissionControlError, Unreachable
+from mission_control_desktop.domain.mission_control import People
 
 
 class Program(NamedTuple):
@@ -31,7 +35,16 @@ class Program(NamedTuple):
     run: Callable[[list[str]], int]
 
 
-def main(argv: Sequence[str] | None = None, *, programs: Mapping[str, Program] | None = None) -> int:
+Offline = Callable[[Path], AbstractAsyncContextManager[People]]
+"""Tokens and members of a data directory in which no control plane runs."""
+
+
+def main(
+    argv: Sequence[str] | None = None,
+    *,
+    programs: Mapping[str, Program] | None = None,
+    offline: Offline | None = None,
+) -> int:
     """Run one command; never raises for what a person or a peer did wrong."""
     words = list(sys.argv[1:] if argv is None else argv)
     others = dict(programs or {})
@@ -48,7 +61,7 @@ def main(argv: Sequence[str] | None = None, *, programs: Mapping[str, Program] |
         return end.code if isinstance(end.code, int) else 2
     output = Output(json=bool(getattr(args, "json", False)))
     try:
-        code = asyncio.run(_run(args, output))
+        code = asyncio.run(_run(args, output, offline))
         output.flush()
     except MissionControlError as error:
         where = f"{error.field}: " if isinstance(error, BadInput) and error.field not in error.message else ""
@@ -91,14 +104,22 @@ def _environment(given: Sequence[str], parser: ArgumentParser) -> dict[str, str]
     return found
 
 
-async def _run(args: Namespace, output: Output) -> int:
+async def _run(args: Namespace, output: Output, offline: Offline | None) -> int:
     if args.verb == "audit" and args.what == "verify" and args.file is not None:
         head = None if args.head is None else parse_head(args.head)
         return await asyncio.to_thread(audit_log.verify_file, args.file, head, output)
     discovery = Discovery(data_dir=args.data_dir)
     if args.verb == "doctor":
         return doctor.report(await doctor.examine(discovery, os.environ, args.url), output)
-    endpoint = await discovery.find(args.url)
+    try:
+        endpoint = await discovery.find(args.url)
+    except Unreachable:
+        if offline is None or args.verb not in people.VERBS or args.url or os.environ.get(paths.ENV_URL):
+            raise
+        # Whoever may write the directory may do this: the first token of a server is made so.
+        async with offline(discovery.data_dir) as here:
+            output.note(f"No control plane runs here; done in {discovery.data_dir} itself.")
+            return await people.VERBS[args.verb](here, args, output)
     if endpoint.note is not None:
         output.note(f"Note: {endpoint.note}")
     mission_control = endpoint.open()

@@ -152,6 +152,14 @@ def build_parser(programs: Mapping[str, str]) -> argparse.ArgumentParser:
     _within(tokens, "list", "list them, without the tokens themselves")
     _within(tokens, "revoke", "end one and its streams").add_argument("id")
 
+    member = read("members", "list who is in the workspace, change a role, take someone out")
+    members = _nest(member, "what")
+    _within(members, "list", "list them, with how many tokens each can come in with")
+    set_role = _within(members, "set", "add someone or change their role; a lower role lowers their tokens")
+    set_role.add_argument("user")
+    set_role.add_argument("role", choices=[role.value for role in Role])
+    _within(members, "remove", "take someone out and revoke all their tokens").add_argument("user")
+
     processes = read("processes", "list what a stop of a session would hit")
     processes.add_argument("id", help=_ID)
 

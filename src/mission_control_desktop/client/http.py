@@ -37,7 +37,7 @@ from mission_control_desktop.domain.events import DATA_TYPES, EventType, StreamE
 from mission_control_desktop.domain.kill import WATCH_SECONDS, KillAll
 from mission_control_desktop.domain.messages import AgentMessage
 from mission_control_desktop.domain.mission_control import AuditFilter, Health, Page, TreeNode
-from mission_control_desktop.domain.people import Me, NewToken, Role, TokenInfo
+from mission_control_desktop.domain.people import Me, Member, NewToken, Role, TokenInfo
 from mission_control_desktop.domain.profiles import LaunchProfile, ProfileView, SpawnRequest
 from mission_control_desktop.domain.providers import ProviderView
 from mission_control_desktop.domain.receipts import Receipt
@@ -230,6 +230,10 @@ class HttpMissionControl:
         """Access tokens of the workspace, without the tokens themselves (admin)."""
         return decode_items(await self._get("/api/tokens"), TokenInfo, what=self._what)
 
+    async def members(self) -> tuple[Member, ...]:
+        """Who is in the workspace (admin)."""
+        return decode_items(await self._get("/api/members"), Member, what=self._what)
+
     # --- acting --------------------------------------------------------------------------------------------------
 
     async def put_profile(self, profile: LaunchProfile) -> ProfileView:
@@ -325,7 +329,7 @@ class HttpMissionControl:
         return self._decode(await self._post(path, body), Approval)
 
     async def create_token(
-        self, *, user: str, role: Role, workspace: str | None = None, expires_in: str | None = None
+        self, *, user: str, role: Role, workspace: str | None = None, expires_in: str | int | None = None
     ) -> NewToken:
         """A new access token (admin); its `token` is shown this once. `expires_in` like "30d" or "12h"."""
         body = {"user": user, "role": role, "workspace": workspace, "expiresIn": expires_in}
@@ -333,6 +337,12 @@ class HttpMissionControl:
 
     async def revoke_token(self, token_id: str) -> None:
         await self._send("DELETE", f"/api/tokens/{quote(token_id, safe='')}")
+
+    async def set_member(self, user: str, role: Role) -> Member:
+        return self._decode(await self._send("PUT", f"/api/members/{quote(user, safe='')}", {"role": role}), Member)
+
+    async def remove_member(self, user: str) -> None:
+        await self._send("DELETE", f"/api/members/{quote(user, safe='')}")
 
     async def _act(
         self, session_id: str, verb: str, reason: str | None, run_id: str | None, **more: str | None

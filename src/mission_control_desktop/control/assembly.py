@@ -49,12 +49,14 @@ async def open_plane(
     valkey_url: str | None = None,
     orchestrator: bool = True,
     environ: Mapping[str, str] | None = None,
+    attend: bool = True,
 ) -> AsyncIterator[ControlPlane]:
     """A started control plane; everything is closed again in the end, and no agent is ended by that.
 
-    `valkey_url` is where rate limits are shared with other control planes. `environ` is what agents inherit, and where
-    master keys are looked for (they are taken out of it: no agent gets them). Raises BadInput or Unavailable if the
-    record cannot be opened, or is another's; BadInput for a master key that is none.
+    Without `attend` it is not started: for what needs the record alone, and must not judge what an earlier process left
+    behind. `valkey_url` is where rate limits are shared with other control planes. `environ` is what agents inherit,
+    and where master keys are looked for (they are taken out of it: no agent gets them). Raises BadInput or Unavailable
+    if the record cannot be opened, or is another's; BadInput for a master key that is none.
     """
     if environ is None:
         from_environment = take_from_environment()
@@ -94,7 +96,8 @@ async def open_plane(
         stack.push_async_callback(plane.close)
         if agents is not None:
             agents.start_gate = plane.start_gate(agents.name)
-        await plane.start()
+        if attend:
+            await plane.start()
         yield plane
 
 

@@ -71,7 +71,7 @@ class ControlPlane:
         self._settle_seconds = settle_seconds
         self.barge_in = barge_in or MovingWindow(limit=BARGE_IN_PER_MINUTE, seconds=60)
         self.retention = Retention(database.retention, recorder, clock, ids, files=files)
-        self.tokens = Tokens(database.tokens, agents, clock, ids)
+        self.tokens = Tokens(database.tokens, database.members, agents, clock, ids)
         self.interventions = Interventions(recorder.audit, clock, ids)
         self.idempotency = Idempotency(database.idempotency, clock)
         self.kill_alls = KillAlls(registry, self.interventions, recorder.kills, self._known_sessions, clock, ids)
@@ -93,6 +93,8 @@ class ControlPlane:
     async def start(self) -> None:
         """Attach to the providers, take up what an earlier process left. The recorder must run already."""
         await self.idempotency.start()
+        workspaces = {self.registry.entry(name).workspace_id for name in self.registry.names()}
+        await self.database.members.ensure_workspaces(workspaces, at=self.clock.now())
         intents = await self.database.audit.all_open_intents()
         await self.registry.start(self.record_for)
         self._tasks.start(self._watch_providers(), name="provider health")

@@ -49,6 +49,9 @@ class Operation(StrEnum):
     ANSWER = "answer"
     PROFILE_PUT = "profile-put"
     PROFILE_DELETE = "profile-delete"
+    MEMBERS = "members"
+    MEMBER_PUT = "member-put"
+    MEMBER_REMOVE = "member-remove"
     TOKENS = "tokens"
     TOKEN_CREATE = "token-create"  # noqa: S105 - a verb, not a secret
     TOKEN_REVOKE = "token-revoke"  # noqa: S105 - a verb, not a secret
@@ -118,6 +121,9 @@ RULES: dict[Operation, Rule] = {
     Operation.PROFILE_DELETE: Rule(Role.ADMIN, AuditAction.PROFILE_REMOVE),
     Operation.WORKSPACE: Rule(Role.OBSERVER),
     Operation.WORKSPACE_CHANGE: Rule(Role.ADMIN, AuditAction.WORKSPACE_CHANGE),
+    Operation.MEMBERS: Rule(Role.ADMIN),
+    Operation.MEMBER_PUT: Rule(Role.ADMIN, AuditAction.MEMBER_CHANGE),
+    Operation.MEMBER_REMOVE: Rule(Role.ADMIN, AuditAction.MEMBER_REMOVE),
     Operation.TOKENS: Rule(Role.ADMIN),
     Operation.TOKEN_CREATE: Rule(Role.ADMIN, AuditAction.TOKEN_CREATE),
     Operation.TOKEN_REVOKE: Rule(Role.ADMIN, AuditAction.TOKEN_REVOKE),

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from mission_control_desktop.domain.audit import AuditEntry
 from mission_control_desktop.domain.kill import KillAll
-from mission_control_desktop.domain.people import TokenInfo
+from mission_control_desktop.domain.people import Member, Role, TokenInfo
 from mission_control_desktop.domain.profiles import LaunchProfile, ProfileView
 
 
@@ -52,12 +52,30 @@ class IdempotencyStore(Protocol):
 
 
 class TokenStore(Protocol):
-    async def add(self, token: TokenInfo, *, token_hash: str) -> None: ...
+    async def add(self, token: TokenInfo, *, token_hash: str) -> Role | None:
+        """Store it and make its user a member with at least its role, in one transaction; the role before, None for
+        who was no member."""
+        ...
+
     async def by_hash(self, token_hash: str) -> TokenInfo | None: ...
     async def get(self, token_id: str) -> TokenInfo | None: ...
     async def page(self, workspace_id: str) -> Sequence[TokenInfo]: ...
     async def revoke(self, token_id: str, *, at: datetime) -> None: ...
     async def used(self, token_id: str, *, at: datetime) -> None: ...
+
+
+class MemberStore(Protocol):
+    async def page(self, workspace_id: str, *, now: datetime) -> Sequence[Member]: ...
+
+    async def put(
+        self, workspace_id: str, user_id: str, role: Role, *, at: datetime
+    ) -> tuple[Member, Role | None, tuple[str, ...]]:
+        """The member, the role before, and the ids of the tokens that were lowered with it. Raises Conflict."""
+        ...
+
+    async def remove(self, workspace_id: str, user_id: str, *, at: datetime) -> tuple[str, ...]:
+        """The ids of the tokens that were revoked with it. Raises NotFound and Conflict."""
+        ...
 
 
 class KillStore(Protocol):

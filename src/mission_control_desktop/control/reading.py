@@ -16,7 +16,7 @@ from mission_control_desktop.domain.kill import KillAll
 from mission_control_desktop.domain.limits import PAGE_DEFAULT, PAGE_MAX
 from mission_control_desktop.domain.messages import AgentMessage
 from mission_control_desktop.domain.mission_control import AuditFilter, Health, Page, TreeNode
-from mission_control_desktop.domain.people import Me, TokenInfo
+from mission_control_desktop.domain.people import Me
 from mission_control_desktop.domain.profiles import ProfileView
 from mission_control_desktop.domain.providers import ProviderView
 from mission_control_desktop.domain.receipts import Receipt
@@ -133,10 +133,6 @@ class Reader(Caller):
     async def workspace(self) -> Workspace:
         await self._permit(Operation.WORKSPACE)
         return await self._plane.workspace(self._who.workspace_id)
-
-    async def tokens(self) -> tuple[TokenInfo, ...]:
-        await self._permit(Operation.TOKENS)
-        return await self._plane.tokens.list(self._workspace)
 
     async def kill_state(self, kill_id: str) -> KillAll:
         await self._permit(Operation.KILL_STATE)

@@ -16,6 +16,7 @@ from mission_control_desktop.domain.approvals import ApprovalState
 from mission_control_desktop.domain.audit import AuditAction, AuditEntry, AuditOutcome
 from mission_control_desktop.domain.errors import MissionControlError
 from mission_control_desktop.domain.kill import KillAll, KillState
+from mission_control_desktop.domain.people import Member
 from mission_control_desktop.domain.receipts import ReceiptState
 from mission_control_desktop.domain.sessions import AgentSession, SessionStatus
 
@@ -74,6 +75,11 @@ class Recovery:
             return kill_look(await self._plane.database.kills.get(workspace_id, str(intent.metadata.get("killId"))))
         if intent.action is AuditAction.WORKSPACE_CHANGE:
             return await self._period_set(workspace_id, intent)
+        member_look = _MEMBER_LOOKS.get(intent.action)
+        if member_look is not None:
+            user = str(intent.metadata.get("user"))
+            now = self._plane.clock.now()
+            return member_look(intent, await self._plane.database.members.get(workspace_id, user, now=now))
         look = _LOOKS.get(intent.action)
         return None if look is None else await look(self, intent)
 
@@ -130,6 +136,10 @@ class Recovery:
         days = await self._plane.database.retention.days(workspace_id)
         return "the workspace has this period" if days == intent.metadata.get("messageRetentionDays") else None
 
+    async def _made(self, intent: AuditEntry) -> Finding:
+        info = await self._plane.database.tokens.get(str(intent.metadata.get("tokenId")))
+        return None if info is None else "the token was made; if nobody was shown it, revoke it"
+
     async def _revoked(self, intent: AuditEntry) -> Finding:
         info = await self._plane.database.tokens.get(str(intent.metadata.get("tokenId")))
         return "the token is revoked" if info is not None and info.revoked_at is not None else None
@@ -148,6 +158,21 @@ _KILL_LOOKS: dict[AuditAction, Callable[[KillAll | None], Finding]] = {
     AuditAction.KILL_ALL: _over,
     AuditAction.KILL_ALL_UNDO: _undone,
 }
+
+
+def _member_is(intent: AuditEntry, member: Member | None) -> Finding:
+    same = member is not None and member.role.value == intent.metadata.get("role")
+    return f"the member is {member.role.value}" if same and member is not None else None
+
+
+def _member_gone(intent: AuditEntry, member: Member | None) -> Finding:
+    return "the member is gone" if member is None else None
+
+
+_MEMBER_LOOKS: dict[AuditAction, Callable[[AuditEntry, Member | None], Finding]] = {
+    AuditAction.MEMBER_CHANGE: _member_is,
+    AuditAction.MEMBER_REMOVE: _member_gone,
+}
 _LOOKS: dict[AuditAction, Callable[[Recovery, AuditEntry], Awaitable[Any]]] = {
     AuditAction.SPAWN: Recovery._started,
     AuditAction.KILL: Recovery._ended,
@@ -160,5 +185,6 @@ _LOOKS: dict[AuditAction, Callable[[Recovery, AuditEntry], Awaitable[Any]]] = {
     AuditAction.DENY: Recovery._answered,
     AuditAction.PROFILE_CHANGE: Recovery._profile_there,
     AuditAction.PROFILE_REMOVE: Recovery._profile_gone,
+    AuditAction.TOKEN_CREATE: Recovery._made,
     AuditAction.TOKEN_REVOKE: Recovery._revoked,
 }

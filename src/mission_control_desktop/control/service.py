@@ -7,7 +7,6 @@ first; each intervention leaves its audit rows.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
 from typing import Any, TypeVar
 
 import msgspec
@@ -16,14 +15,13 @@ from mission_control_desktop.control.caller import whole_id
 from mission_control_desktop.control.idempotency import KeyedAnswer
 from mission_control_desktop.control.interventions import Attempt, optional_reason, required_reason
 from mission_control_desktop.control.limits import barge_in_allowed
+from mission_control_desktop.control.people import PeopleService
 from mission_control_desktop.control.policy import RULES, Operation
-from mission_control_desktop.control.reading import Reader
 from mission_control_desktop.domain.approvals import Approval, ApprovalState
 from mission_control_desktop.domain.audit import AuditAction
 from mission_control_desktop.domain.errors import (
     BadInput,
     Conflict,
-    Forbidden,
     MissionControlError,
     NotFound,
     StopUnderWay,
@@ -38,7 +36,6 @@ from mission_control_desktop.domain.kill import (
     KillAll,
 )
 from mission_control_desktop.domain.limits import MAX_INJECT_BYTES, MAX_INJECT_CHARS, RETENTION_DAYS_MAX
-from mission_control_desktop.domain.people import DEFAULT_WORKSPACE, NewToken, Role, TokenInfo
 from mission_control_desktop.domain.profiles import LaunchProfile, ProfileView, SpawnRequest
 from mission_control_desktop.domain.receipts import Receipt
 from mission_control_desktop.domain.retention import Workspace
@@ -61,7 +58,7 @@ NOT_RECORDED = "auditPending"
 """In the metadata of a killed session: its audit rows could not be written yet."""
 
 
-class MissionControlService(Reader):
+class MissionControlService(PeopleService):
     """Implements `domain.mission_control.MissionControl` for one principal."""
 
     async def spawn(
@@ -446,44 +443,6 @@ class MissionControlService(Reader):
             return await self._plane.workspace(workspace_id)
 
         return await self._plane.interventions.run(attempt, check=check_, act=act)
-
-    async def create_token(
-        self, *, user: str, role: Role, workspace: str | None = None, expires_in: timedelta | None = None
-    ) -> NewToken:
-        """A new token: shown in this answer and never again."""
-        workspace_id = workspace or self._workspace
-        attempt = Attempt(
-            who=self._who,
-            action=AuditAction.TOKEN_CREATE,
-            metadata={"user": user, "role": role.value, "workspace": workspace_id},
-        )
-
-        async def check_() -> None:
-            await self._decide(Operation.TOKEN_CREATE, None)
-            if workspace_id != self._workspace and self._workspace != DEFAULT_WORKSPACE:
-                raise Forbidden("You can make tokens for your own workspace only.")
-
-        async def act() -> NewToken:
-            made = await self._plane.tokens.create(
-                user_id=user, role=role, workspace_id=workspace_id, expires_in=expires_in
-            )
-            attempt.result["tokenId"] = made.id
-            return made
-
-        return await self._plane.interventions.run(attempt, check=check_, act=act)
-
-    async def revoke_token(self, token_id: str) -> TokenInfo:
-        """End a token now; its open streams end with it."""
-        attempt = Attempt(who=self._who, action=AuditAction.TOKEN_REVOKE, metadata={"tokenId": token_id})
-
-        async def check_() -> None:
-            await self._decide(Operation.TOKEN_REVOKE, None)
-            info = await self._plane.tokens.get(self._workspace, token_id)
-            attempt.metadata["user"] = info.user_id
-
-        return await self._plane.interventions.run(
-            attempt, check=check_, act=lambda: self._plane.tokens.revoke(self._workspace, token_id)
-        )
 
     async def close(self) -> None:
         """Nothing to release: the control plane belongs to who made it."""

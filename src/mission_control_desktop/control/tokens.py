@@ -5,29 +5,33 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import msgspec
 import structlog
 
-from mission_control_desktop.control.ports import AgentAccess, TokenStore
+from mission_control_desktop.control.ports import AgentAccess, MemberStore, TokenStore
 from mission_control_desktop.domain.clock import Clock, IdSource
 from mission_control_desktop.domain.errors import BadInput, NotAuthenticated, NotFound
 from mission_control_desktop.domain.people import (
     DEFAULT_WORKSPACE,
     ActorKind,
+    Member,
     NewToken,
     Principal,
     Role,
     TokenInfo,
 )
+from mission_control_desktop.domain.profiles import NAME_PATTERN
 from mission_control_desktop.domain.tasks import Tasks
 
 log = structlog.get_logger(__name__)
 
 PREFIX = "mc_"
+AGENT_PREFIX = "agent:"
+MAX_USER_CHARS = 200
 USED_STEP = timedelta(seconds=60)
 """`lastUsedAt` is written at most once in this time per token."""
 CACHE_SECONDS = 1.0
@@ -55,6 +59,26 @@ def parse_duration(text: str | int | float) -> timedelta:
     return timedelta(seconds=seconds)
 
 
+def user_name(user: str) -> str:
+    """A person's name as it stands in the audit log. Raises BadInput for `user`."""
+    if not user or user != user.strip():
+        raise BadInput("user", "Give the user's name, without blanks around it.")
+    if len(user) > MAX_USER_CHARS:
+        raise BadInput("user", f"A user's name has at most {MAX_USER_CHARS} characters.")
+    if not user.isprintable():
+        raise BadInput("user", "A user's name has no control characters, line ends or invisible marks.")
+    if user.startswith(AGENT_PREFIX):
+        raise BadInput("user", f"Names that begin with {AGENT_PREFIX!r} are those of agents.")
+    return user
+
+
+def workspace_name(workspace: str) -> str:
+    """Raises BadInput for `workspace`."""
+    if re.fullmatch(NAME_PATTERN, workspace) is None:
+        raise BadInput("workspace", f"A workspace's name must match {NAME_PATTERN}: {workspace[:80]!r} does not.")
+    return workspace
+
+
 @dataclass(slots=True)
 class _Cached:
     info: TokenInfo
@@ -62,10 +86,14 @@ class _Cached:
 
 
 class Tokens:
-    """Creates, checks, lists and revokes tokens; tells who follows (`on_revoke`) which ones ended."""
+    """Creates, checks, lists and revokes tokens, alone and with their members; tells who follows (`on_end`) which
+    ones ended or have a lower role than before."""
 
-    def __init__(self, store: TokenStore, agents: AgentAccess | None, clock: Clock, ids: IdSource) -> None:
+    def __init__(
+        self, store: TokenStore, members: MemberStore, agents: AgentAccess | None, clock: Clock, ids: IdSource
+    ) -> None:
         self._store = store
+        self._members = members
         self._agents = agents
         self._clock = clock
         self._ids = ids
@@ -73,7 +101,7 @@ class Tokens:
         self._seen: dict[str, _Cached] = {}
         self._used: dict[str, datetime] = {}
         self._tasks = Tasks(lambda name, error: log.error("token task failed", task=name, error=repr(error)))
-        self.on_revoke: list[Callable[[str], None]] = []
+        self.on_end: list[Callable[[str], None]] = []
 
     async def close(self) -> None:
         await self._tasks.close()
@@ -88,7 +116,7 @@ class Tokens:
             if native is None:
                 raise NotAuthenticated("This token is not known here.")
             return Principal(
-                user_id=f"agent:{native}",
+                user_id=f"{AGENT_PREFIX}{native}",
                 role=Role.OPERATOR,
                 actor_kind=ActorKind.AGENT,
                 agent_session_id=native,
@@ -98,19 +126,22 @@ class Tokens:
         return Principal(user_id=info.user_id, role=info.role, workspace_id=info.workspace_id, token_id=info.id)
 
     async def still_valid(self, who: Principal) -> bool:
-        """Whether a caller who authenticated earlier still may: for streams, which live long."""
+        """Whether a caller who authenticated earlier still may, and with the same role: for streams, which live long.
+        Raises Unavailable if that cannot be found out; what is known of the token's end counts all the same."""
         if who.token_id is None:
             # An agent's token ends with its session, which is not looked at here: so agents have no streams.
             return who.agent_session_id is None
         now = self._clock.now()
         seen = self._seen.get(who.token_id)
+        if seen is not None and (seen.info.revoked_at is not None or self._expired(seen.info)):
+            return False  # neither is ever taken back
         if seen is None or now >= seen.until:
             info = await self._store.get(who.token_id)
             if info is None:
                 return False
             # Hundreds of streams may hang on one token: they share one look.
             seen = self._seen[who.token_id] = _Cached(info, now + timedelta(seconds=CACHE_SECONDS))
-        return seen.info.revoked_at is None and not self._expired(seen.info)
+        return seen.info.revoked_at is None and not self._expired(seen.info) and seen.info.role is who.role
 
     async def by_hash(self, hashed: str) -> TokenInfo | None:
         """What is known of a token, valid or not."""
@@ -123,20 +154,43 @@ class Tokens:
         role: Role,
         workspace_id: str = DEFAULT_WORKSPACE,
         expires_in: timedelta | None = None,
+        created_by: str | None = None,
     ) -> NewToken:
-        """A new token; the only moment at which it can be seen."""
+        """A new token; the only moment at which it can be seen. Its user is then a member with at least its role."""
+        made, _ = await self.issue(
+            self._ids.new(),
+            user_id=user_id,
+            role=role,
+            workspace_id=workspace_id,
+            expires_in=expires_in,
+            created_by=created_by,
+        )
+        return made
+
+    async def issue(
+        self,
+        token_id: str,
+        *,
+        user_id: str,
+        role: Role,
+        workspace_id: str,
+        expires_in: timedelta | None,
+        created_by: str | None,
+    ) -> tuple[NewToken, Role | None]:
+        """The same under a given id; also the user's role before, None if the token made them a member."""
         now = self._clock.now()
         token = PREFIX + secrets.token_urlsafe(32)
         info = TokenInfo(
-            id=self._ids.new(),
+            id=token_id,
             user_id=user_id,
             role=role,
             workspace_id=workspace_id,
             created_at=now,
             expires_at=None if expires_in is None else now + expires_in,
+            created_by=created_by,
         )
-        await self._store.add(info, token_hash=token_hash(token))
-        return NewToken(**msgspec.structs.asdict(info), token=token)
+        before = await self._store.add(info, token_hash=token_hash(token))
+        return NewToken(**msgspec.structs.asdict(info), token=token), before
 
     async def list(self, workspace_id: str) -> tuple[TokenInfo, ...]:
         return tuple(await self._store.page(workspace_id))
@@ -154,11 +208,33 @@ class Tokens:
         if info.revoked_at is None:
             await self._store.revoke(token_id, at=self._clock.now())
             info = await self.get(workspace_id, token_id)
+        self._changed([token_id])
+        return info
+
+    async def members(self, workspace_id: str) -> tuple[Member, ...]:
+        return tuple(await self._members.page(workspace_id, now=self._clock.now()))
+
+    async def set_member(
+        self, workspace_id: str, user_id: str, role: Role
+    ) -> tuple[Member, Role | None, tuple[str, ...]]:
+        """As `MemberStore.put`. The streams of the tokens that were lowered end: who reads them comes again with what
+        is left of their rights."""
+        member, before, lowered = await self._members.put(workspace_id, user_id, role, at=self._clock.now())
+        self._changed(lowered)
+        return member, before, lowered
+
+    async def remove_member(self, workspace_id: str, user_id: str) -> tuple[str, ...]:
+        """As `MemberStore.remove`."""
+        revoked = await self._members.remove(workspace_id, user_id, at=self._clock.now())
+        self._changed(revoked)
+        return revoked
+
+    def _changed(self, token_ids: Sequence[str]) -> None:
         self._cache.clear()
         self._seen.clear()
-        for told in self.on_revoke:
-            told(token_id)
-        return info
+        for token_id in token_ids:
+            for told in self.on_end:
+                told(token_id)
 
     async def _lookup(self, hashed: str) -> TokenInfo | None:
         now = self._clock.now()

@@ -46,6 +46,8 @@ class AuditAction(StrEnum):
     WORKSPACE_CHANGE = "workspace-change"
     RETENTION = "retention"
     """Old messages were removed; done by the policy, counted, and without their words."""
+    MEMBER_CHANGE = "member-change"
+    MEMBER_REMOVE = "member-remove"
     TOKEN_CREATE = "token-create"  # noqa: S105 - a verb, not a secret
     TOKEN_REVOKE = "token-revoke"  # noqa: S105 - a verb, not a secret
     CHAIN_SEAL = "chain-seal"

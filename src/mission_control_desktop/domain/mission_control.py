@@ -19,7 +19,7 @@ from mission_control_desktop.domain.base import Record
 from mission_control_desktop.domain.events import StreamEvent
 from mission_control_desktop.domain.kill import WATCH_SECONDS, KillAll
 from mission_control_desktop.domain.messages import AgentMessage
-from mission_control_desktop.domain.people import Me
+from mission_control_desktop.domain.people import Me, Member, NewToken, Role, TokenInfo
 from mission_control_desktop.domain.profiles import LaunchProfile, ProfileView, SpawnRequest
 from mission_control_desktop.domain.providers import ProviderView
 from mission_control_desktop.domain.receipts import Receipt
@@ -61,7 +61,35 @@ class AuditFilter(Record, frozen=True, kw_only=True):
     to: datetime | None = None
 
 
-class MissionControl(Protocol):
+class People(Protocol):
+    """Who may come in, as what (admins): tokens and members of the caller's workspace."""
+
+    async def tokens(self) -> tuple[TokenInfo, ...]:
+        """All of them, ended ones too; never the tokens themselves."""
+        ...
+
+    async def create_token(
+        self, *, user: str, role: Role, workspace: str | None = None, expires_in: str | int | None = None
+    ) -> NewToken:
+        """Its `token` is shown this once. `expires_in` like "30d" or "12h", or seconds. It makes the user a member of
+        the workspace, or raises them to its role."""
+        ...
+
+    async def revoke_token(self, token_id: str) -> None: ...
+
+    async def members(self) -> tuple[Member, ...]: ...
+
+    async def set_member(self, user: str, role: Role) -> Member:
+        """Add a member or change their role; tokens above it are lowered, none is raised. Conflict for the last
+        admin."""
+        ...
+
+    async def remove_member(self, user: str) -> None:
+        """Take a member out; their tokens end. NotFound, and Conflict for the last admin."""
+        ...
+
+
+class MissionControl(People, Protocol):
     """Every method raises the tree of `domain.errors`; session ids are control-plane ids (`PROVIDER:ID`)."""
 
     async def health(self) -> Health: ...

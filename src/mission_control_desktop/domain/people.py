@@ -54,6 +54,20 @@ class TokenInfo(Record, frozen=True, kw_only=True):
     expires_at: datetime | None = None
     revoked_at: datetime | None = None
     last_used_at: datetime | None = None
+    created_by: str | None = None
+    """Who made it; None for one that was made before this was kept."""
+
+
+class Member(Record, frozen=True, kw_only=True):
+    """Someone in a workspace. `role` is the highest that a token of theirs can have; `live_tokens` how many they can
+    come in with now."""
+
+    user_id: str
+    role: Role
+    workspace_id: str
+    created_at: datetime
+    updated_at: datetime
+    live_tokens: int = 0
 
 
 class NewToken(TokenInfo, frozen=True, kw_only=True):

@@ -73,7 +73,7 @@ class ProviderRegistry:
     def add(self, provider: AgentProvider, *, kind: str | None = None, workspace_id: str = DEFAULT_WORKSPACE) -> None:
         """Register a provider. BadInput for a name outside the pattern, Conflict for a name that is taken."""
         name = provider.name
-        if not _NAME.match(name):
+        if not _NAME.fullmatch(name):
             raise BadInput("name", f"A provider's name must match {NAME_PATTERN}: {name!r} does not.")
         if name in self._entries:
             raise Conflict(f"A provider named {name!r} is already registered.")

@@ -88,7 +88,7 @@ class Application:
         self._routes = tuple(routes)
         self.activity = Activity()
         self.streams = streams or Streams(plane.tokens.still_valid)
-        plane.tokens.on_revoke.append(self.streams.end_token)
+        plane.tokens.on_end.append(self.streams.end_token)
         table = by_path(self._routes)
         self._starlette = Starlette(
             routes=[StarletteRoute(path, endpoint=_Endpoint(self, methods)) for path, methods in table.items()]

@@ -182,6 +182,10 @@ class WorkspaceBody(Input, frozen=True, kw_only=True):
     """None: the default period."""
 
 
+class MemberBody(Input, frozen=True, kw_only=True):
+    role: Role
+
+
 class TokenBody(Input, frozen=True, kw_only=True):
     user: Name
     role: Role

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from mission_control_desktop.control.tokens import parse_duration
 from mission_control_desktop.domain.approvals import Approval
 from mission_control_desktop.domain.audit import AuditEntry, ChainReport
 from mission_control_desktop.domain.errors import NotFound
@@ -15,7 +14,7 @@ from mission_control_desktop.domain.events import EventType
 from mission_control_desktop.domain.kill import CONFIRM_WORDS, KillAll
 from mission_control_desktop.domain.messages import AgentMessage
 from mission_control_desktop.domain.mission_control import AuditFilter, Health, Page, TreeNode
-from mission_control_desktop.domain.people import Me, NewToken, TokenInfo
+from mission_control_desktop.domain.people import Me, Member, NewToken, TokenInfo
 from mission_control_desktop.domain.profiles import LaunchProfile, ProfileView, SpawnRequest
 from mission_control_desktop.domain.providers import ProviderView
 from mission_control_desktop.domain.receipts import Receipt
@@ -64,12 +63,24 @@ async def create_token(call: Call) -> NewToken:
         user=body.user,
         role=body.role,
         workspace=body.workspace,
-        expires_in=None if body.expires_in is None else parse_duration(body.expires_in),
+        expires_in=body.expires_in,
     )
 
 
 async def revoke_token(call: Call) -> None:
     await call.service.revoke_token(call.path["id"])
+
+
+async def members(call: Call) -> Page[Member]:
+    return Page(items=await call.service.members())
+
+
+async def set_member(call: Call) -> Member:
+    return await call.service.set_member(call.path["user"], call.body(bodies.MemberBody).role)
+
+
+async def remove_member(call: Call) -> None:
+    await call.service.remove_member(call.path["user"])
 
 
 async def providers(call: Call) -> Page[ProviderView]:

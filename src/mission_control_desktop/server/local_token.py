@@ -37,7 +37,7 @@ async def ensure_local_token(tokens: Tokens, data_dir: Path) -> None:
                 log.warning("the local token was revoked; local programs need another one", file=TOKEN_FILE)
             return
         log.warning("the local token is not known to this record; making a new one", file=TOKEN_FILE)
-    made = await tokens.create(user_id=local_user(), role=Role.ADMIN)
+    made = await tokens.create(user_id=local_user(), role=Role.ADMIN, created_by=local_user())
     await asyncio.to_thread(write_private, path, made.token.encode() + b"\n")
 
 

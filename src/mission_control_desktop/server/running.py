@@ -57,7 +57,7 @@ def routes_of(role: str) -> Sequence[Route]:
     """What a process of this role serves."""
     if role != "orchestrator":
         return ROUTES
-    shared = ("/api/health", "/api/me", "/api/openapi.json", "/api/tokens")
+    shared = ("/api/health", "/api/me", "/api/openapi.json", "/api/tokens", "/api/members")
     return [route for route in ROUTES if route.path.startswith(("/agents", *shared))]
 
 

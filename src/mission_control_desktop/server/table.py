@@ -17,7 +17,7 @@ from mission_control_desktop.domain.audit import AuditEntry, ChainReport
 from mission_control_desktop.domain.kill import KillAll
 from mission_control_desktop.domain.messages import AgentMessage
 from mission_control_desktop.domain.mission_control import Health, Page, TreeNode
-from mission_control_desktop.domain.people import Me, NewToken, TokenInfo
+from mission_control_desktop.domain.people import Me, Member, NewToken, TokenInfo
 from mission_control_desktop.domain.profiles import ProfileView
 from mission_control_desktop.domain.providers import ProviderView
 from mission_control_desktop.domain.receipts import Receipt
@@ -111,6 +111,26 @@ ROUTES: tuple[Route, ...] = (
         "Revoke a token; its streams end",
         status=204,
         errors=(404, 503),
+    ),
+    Route("GET", "/api/members", Operation.MEMBERS, handlers.members, "Who is in the workspace", Page[Member]),
+    Route(
+        "PUT",
+        "/api/members/{user}",
+        Operation.MEMBER_PUT,
+        handlers.set_member,
+        "Add a member or change their role; tokens above it are lowered, and their streams end",
+        Member,
+        body=bodies.MemberBody,
+        errors=(409, 503),
+    ),
+    Route(
+        "DELETE",
+        "/api/members/{user}",
+        Operation.MEMBER_REMOVE,
+        handlers.remove_member,
+        "Take a member out; all their tokens are revoked",
+        status=204,
+        errors=(404, 409, 503),
     ),
     Route(
         "GET",

@@ -23,6 +23,7 @@ from mission_control_desktop.storage.audit_end import Authenticator
 from mission_control_desktop.storage.configs import LaunchProfiles, ProviderConfigs
 from mission_control_desktop.storage.idempotency import IdempotencyKeys
 from mission_control_desktop.storage.kills import Kills
+from mission_control_desktop.storage.members import Members
 from mission_control_desktop.storage.messages import Messages
 from mission_control_desktop.storage.receipts import Receipts
 from mission_control_desktop.storage.retention import RetentionRows
@@ -51,6 +52,7 @@ class Database:
         self.receipts = Receipts(access)
         self.audit = AuditRows(access, sealer)
         self.tokens = Tokens(access)
+        self.members = Members(access)
         self.profiles = LaunchProfiles(access)
         self.provider_configs = ProviderConfigs(access)
         self.idempotency = IdempotencyKeys(access)

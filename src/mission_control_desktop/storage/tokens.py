@@ -5,11 +5,12 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, Select, insert, select, update
+from sqlalchemy import Connection, Row, Select, insert, select, update
 
 from mission_control_desktop.domain.people import Role, TokenInfo
 from mission_control_desktop.storage import tables as t
 from mission_control_desktop.storage.access import Access
+from mission_control_desktop.storage.members import join
 
 
 class Tokens:
@@ -18,7 +19,8 @@ class Tokens:
     def __init__(self, access: Access) -> None:
         self._access = access
 
-    async def add(self, token: TokenInfo, *, token_hash: str) -> None:
+    async def add(self, token: TokenInfo, *, token_hash: str) -> Role | None:
+        """Store it and make its user a member with at least its role; the role before, None for who was none."""
         values = {
             "id": token.id,
             "token_hash": token_hash,
@@ -29,8 +31,14 @@ class Tokens:
             "expires_at": token.expires_at,
             "revoked_at": token.revoked_at,
             "last_used_at": token.last_used_at,
+            "created_by": token.created_by,
         }
-        await self._access.write(lambda c: c.execute(insert(t.tokens), values))
+
+        def work(connection: Connection) -> Role | None:
+            connection.execute(insert(t.tokens), values)
+            return join(connection, token.workspace_id, token.user_id, token.role, token.created_at)
+
+        return await self._access.write(work)
 
     async def by_hash(self, token_hash: str) -> TokenInfo | None:
         return await self._one(select(t.tokens).where(t.tokens.c.token_hash == token_hash))
@@ -66,4 +74,5 @@ def _token_of(row: Row[Any]) -> TokenInfo:
         expires_at=row.expires_at,
         revoked_at=row.revoked_at,
         last_used_at=row.last_used_at,
+        created_by=row.created_by,
     )

@@ -3,6 +3,8 @@
 Revision: 0002, from 0001
 """
 
+from datetime import UTC, datetime
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -50,3 +52,32 @@ def upgrade() -> None:
         sa.Column("updated_at", TIME, nullable=False),
         sa.PrimaryKeyConstraint("workspace_id", "user_id", name="pk_workspace_members"),
     )
+    _people_of_now()
+
+
+def _people_of_now() -> None:
+    """Who has a token that was not revoked is a member, with the highest role of these."""
+    now = datetime.now(UTC)
+    connection = op.get_bind()
+    workspaces = sa.table("workspaces", sa.column("id"), sa.column("created_at", TIME))
+    members = sa.table(
+        "workspace_members",
+        *(sa.column(name) for name in ("workspace_id", "user_id", "role")),
+        sa.column("created_at", TIME),
+        sa.column("updated_at", TIME),
+    )
+    tokens = sa.table("tokens", *(sa.column(name) for name in ("workspace_id", "user_id", "role", "revoked_at")))
+    column = tokens.c
+    used = {"default", *connection.execute(sa.select(column.workspace_id).distinct()).scalars()}
+    op.bulk_insert(workspaces, [{"id": workspace_id, "created_at": now} for workspace_id in sorted(used)])
+    ranks = ("observer", "operator", "admin")
+    highest: dict[tuple[str, str], str] = {}
+    query = sa.select(column.workspace_id, column.user_id, column.role).where(column.revoked_at.is_(None))
+    for workspace_id, user_id, role in connection.execute(query):
+        known = highest.get((workspace_id, user_id), ranks[0])
+        highest[workspace_id, user_id] = max(known, role, key=ranks.index)
+    rows = [
+        {"workspace_id": workspace_id, "user_id": user_id, "role": role, "created_at": now, "updated_at": now}
+        for (workspace_id, user_id), role in highest.items()
+    ]
+    op.bulk_insert(members, rows)
