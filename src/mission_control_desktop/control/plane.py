@@ -7,6 +7,7 @@ import os
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 
+import msgspec
 import structlog
 
 from mission_control_desktop import __version__
@@ -18,6 +19,7 @@ from mission_control_desktop.control.ports import AgentAccess, AgentFiles, Profi
 from mission_control_desktop.control.recovery import SETTLE_SECONDS, Recovery
 from mission_control_desktop.control.retention import Retention
 from mission_control_desktop.control.service import MissionControlService
+from mission_control_desktop.control.stop_probe import StopProbes
 from mission_control_desktop.control.tokens import Tokens
 from mission_control_desktop.control.verification import Verifications
 from mission_control_desktop.domain.clock import Clock, IdSource
@@ -74,6 +76,7 @@ class ControlPlane:
         self.tokens = Tokens(database.tokens, database.members, agents, clock, ids)
         self.interventions = Interventions(recorder.audit, clock, ids)
         self.idempotency = Idempotency(database.idempotency, clock)
+        self.stop_probes = StopProbes(registry, clock)
         self.kill_alls = KillAlls(registry, self.interventions, recorder.kills, self._known_sessions, clock, ids)
         self.verifications = Verifications(database.audit.verify)
         self._tasks = Tasks(lambda name, error: log.error("control plane task failed", task=name, error=repr(error)))
@@ -97,6 +100,7 @@ class ControlPlane:
         await self.database.members.ensure_workspaces(workspaces, at=self.clock.now())
         intents = await self.database.audit.all_open_intents()
         await self.registry.start(self.record_for)
+        self._tasks.start(self.stop_probes.run(), name="stop probes")
         self._tasks.start(self._watch_providers(), name="provider health")
         await self.retention.start()
         self._tasks.start(self.retention.run(), name="retention")
@@ -121,7 +125,7 @@ class ControlPlane:
         """Show changes of the providers' health on the workspace's stream."""
         shown: dict[str, ProviderHealth] = {}
         while True:
-            for health in self.registry.health():
+            for health in self.provider_health():
                 if shown.get(health.provider) == health:
                     continue
                 try:
@@ -133,6 +137,13 @@ class ControlPlane:
                     shown[health.provider] = health
             await asyncio.sleep(HEALTH_SECONDS)
 
+    def provider_health(self, workspace_id: str | None = None) -> tuple[ProviderHealth, ...]:
+        """How a workspace's providers do, or all; with what was found when their way to stop was tested."""
+        return tuple(
+            msgspec.structs.replace(health, stop=self.stop_probes.channel(health.provider))
+            for health in self.registry.health(workspace_id)
+        )
+
     def bind(self, who: Principal) -> MissionControlService:
         """What this caller can see and do."""
         return MissionControlService(self, who)
@@ -143,7 +154,7 @@ class ControlPlane:
 
     async def health(self, *, detailed_for: str | None) -> Health:
         """As a workspace sees it; without one only what anyone may know."""
-        providers = self.registry.health(detailed_for)
+        providers = self.provider_health(detailed_for)
         pending = self.interventions.pending_rows
         recorder = self.recorder.health()
         limits = self.barge_in.trouble()
@@ -175,7 +186,7 @@ class ControlPlane:
         return any(one.provider == provider and one.state != "unreachable" for one in self.registry.health())
 
     def provider_views(self, workspace_id: str) -> tuple[ProviderView, ...]:
-        health = {one.provider: one for one in self.registry.health()}
+        health = {one.provider: one for one in self.provider_health()}
         return tuple(
             ProviderView(
                 id=name,

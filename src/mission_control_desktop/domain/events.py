@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from enum import StrEnum
 
 from mission_control_desktop.domain.approvals import Approval
@@ -33,12 +34,28 @@ class Delta(Record, frozen=True, kw_only=True):
     text: str
 
 
+class StopState(StrEnum):
+    ARMED = "armed"
+    """Lately tested: a stop would have reached everything."""
+    DEGRADED = "degraded"
+    UNTESTED = "untested"
+
+
+class StopChannel(Record, frozen=True, kw_only=True):
+    """What a harmless probe of a provider's way to stop its sessions found, and when."""
+
+    state: StopState = StopState.UNTESTED
+    tested_at: datetime | None = None
+    detail: str | None = None
+
+
 class ProviderHealth(Record, frozen=True, kw_only=True):
     """How a provider is doing: `ok`, `degraded` or `unreachable`, and why."""
 
     provider: str
     state: str
     detail: str | None = None
+    stop: StopChannel = StopChannel()
 
 
 class Reset(Record, frozen=True, kw_only=True):

@@ -72,6 +72,7 @@ KILL_SECONDS = 30.0
 ANSWER_SECONDS = 15.0
 RECORD_SECONDS = 10.0
 TELL_SECONDS = 2.0
+PROBES_AT_ONCE = 8
 
 
 StartGate = Callable[[], Awaitable[str | None]]
@@ -239,6 +240,28 @@ class Orchestrator:
             await self._recorded(native)
             return []
         return await driver.processes()
+
+    async def probe_stop(self) -> str:
+        """Have every agent's keeper look at its tree, as it does before it kills: `ProbesStop`."""
+        drivers = [driver for driver in self._drivers.values() if not driver.final]
+        lost: list[str] = []
+        asked = asyncio.Semaphore(PROBES_AT_ONCE)
+
+        async def one(driver: SessionDriver) -> None:
+            async with asked:
+                try:
+                    await driver.processes()
+                except Unreachable as error:
+                    lost.append(error.message)
+
+        async with asyncio.TaskGroup() as group:
+            for driver in drivers:
+                group.create_task(one(driver))
+        if lost:
+            raise Unreachable(
+                f"{len(lost)} of {len(drivers)} agents cannot be stopped through their keepers: {lost[0]}"
+            )
+        return f"the keepers of all {len(drivers)} agents answered" if drivers else "no agent lives"
 
     def in_subtree(self, root: str, session_id: str) -> bool:
         """Whether the session is `root` itself or below it (native ids)."""

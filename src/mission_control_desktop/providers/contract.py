@@ -8,7 +8,7 @@ own (native) ids; the record's view adds the provider's name.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from mission_control_desktop.domain.approvals import Approval
 from mission_control_desktop.domain.events import ProviderHealth
@@ -45,6 +45,16 @@ class ProviderRecord(Protocol):
     async def session(self, session_id: str) -> AgentSession | None: ...
 
     async def approval(self, approval_id: str) -> Approval | None: ...
+
+
+@runtime_checkable
+class ProbesStop(Protocol):
+    """What a provider implements besides, if it can test its way to stop sessions without stopping any."""
+
+    async def probe_stop(self) -> str:
+        """Go the whole way of a stop but for the stop itself, for every living session. Returns what was reached, in
+        words. Raises MissionControlError saying what could not be."""
+        ...
 
 
 class AgentProvider(Protocol):

@@ -10,11 +10,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 from sqlalchemy import Connection, Row, Table, func, select
 
 from mission_control_desktop.domain.approvals import ApprovalState
 from mission_control_desktop.domain.errors import NotFound
-from mission_control_desktop.domain.events import EventData, EventType, ProviderHealth
+from mission_control_desktop.domain.events import EventData, EventType, ProviderHealth, StopChannel
 from mission_control_desktop.domain.messages import AgentMessage
 from mission_control_desktop.storage import tables as t
 from mission_control_desktop.storage.approvals import approval_of, approvals_in
@@ -222,7 +223,8 @@ def _sessions_with_evidence(connection: Connection, rows: Iterable[Row[Any]]) ->
 
 
 def _health_of(row: Row[Any]) -> ProviderHealth:
-    return ProviderHealth(provider=row.provider, state=row.state, detail=row.detail)
+    stop = StopChannel() if row.stop is None else msgspec.convert(row.stop, StopChannel)
+    return ProviderHealth(provider=row.provider, state=row.state, detail=row.detail, stop=stop)
 
 
 def _kill(row: Row[Any]) -> EventData:

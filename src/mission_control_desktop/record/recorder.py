@@ -164,6 +164,7 @@ class Recorder:
                 "provider": health.provider,
                 "state": health.state,
                 "detail": health.detail,
+                "stop": health.stop,
                 "workspace_id": workspace_id,
                 "wseq": wseq,
             }

@@ -182,6 +182,7 @@ provider_health = Table(
     Column("provider", String, primary_key=True),
     Column("state", String, nullable=False),
     Column("detail", Text),
+    Column("stop", JSON),
     Column("workspace_id", String, nullable=False, server_default="default"),
     Column("wseq", BigInteger, nullable=False, index=True),
 )

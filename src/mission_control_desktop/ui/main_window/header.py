@@ -12,6 +12,7 @@ from mission_control_desktop.client.inbox import LinkState
 from mission_control_desktop.domain.sessions import SessionStatus
 from mission_control_desktop.ui import icons, theme
 from mission_control_desktop.ui.commands import CommandActions
+from mission_control_desktop.ui.main_window.lamp import StopLamp
 from mission_control_desktop.ui.sessions import SessionStore
 
 _ORDER = (
@@ -32,6 +33,7 @@ class ConnectionView:
     text: str
     level: str = "ok"
     detail: str = ""
+    connected: bool = False
 
 
 def connection_view(
@@ -49,8 +51,8 @@ def connection_view(
         case LinkState.REFUSED:
             return ConnectionView("refused", "error", error or where)
     if degraded:
-        return ConnectionView("connected, degraded", "warning", degraded)
-    return ConnectionView("connected", "ok", where)
+        return ConnectionView("connected, degraded", "warning", degraded, connected=True)
+    return ConnectionView("connected", "ok", where, connected=True)
 
 
 class StatusCounts(QWidget):
@@ -179,6 +181,8 @@ class Header(QFrame):
         self.kill_all = self._button("mission.kill_all", "Kill All…", "kill")
         self.kill_all.setProperty("kind", "danger-outline")
 
+        self.lamp = StopLamp(store.health, self)
+
         layout = QHBoxLayout(self)
         layout.setContentsMargins(12, 6, 12, 6)
         layout.setSpacing(8)
@@ -195,13 +199,15 @@ class Header(QFrame):
         layout.addWidget(self.audit)
         layout.addWidget(self.appearance)
         # Apart from everything that is used often.
-        layout.addSpacing(40)
+        layout.addSpacing(24)
+        layout.addWidget(self.lamp)
         layout.addWidget(self.kill_all)
         self.setFixedHeight(theme.metrics.header)
 
         store.sessions_changed.connect(self._on_sessions)
         store.sessions_removed.connect(self._on_sessions)
         store.attention_changed.connect(self.refresh)
+        store.provider_changed.connect(lambda _name: self.lamp.refresh())
         commands["view.audit"].toggled.connect(self.audit.setChecked)
         for command_id in ("mission.kill_all", "mission.new_agent"):
             commands[command_id].changed.connect(self._on_actions)
@@ -236,6 +242,7 @@ class Header(QFrame):
         self.connection.setText(view.text)
         self.connection.setToolTip(view.detail)
         self.connection.setAccessibleName(f"Connection: {view.text}. {view.detail}")
+        self.lamp.set_connected(view.connected)
         self._dot.level = view.level
         self._dot.update()
 

@@ -19,6 +19,7 @@ TIME = sa.DateTime(timezone=True)
 def upgrade() -> None:
     op.add_column("agent_session_tree", sa.Column("workspace_id", sa.String, nullable=False, server_default="default"))
     op.create_index("ix_agent_session_tree_workspace_id", "agent_session_tree", ["workspace_id"])
+    op.add_column("provider_health", sa.Column("stop", sa.JSON))
     for table in ("receipts", "approvals", "provider_health"):
         op.add_column(table, sa.Column("workspace_id", sa.String, nullable=False, server_default="default"))
     op.add_column("tokens", sa.Column("created_by", sa.String))

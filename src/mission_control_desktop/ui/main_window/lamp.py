@@ -1,0 +1,112 @@
+"""The stop lamp: whether a stop would reach everything, by a test of a short while ago."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from PySide6.QtCore import QRectF, QTimer
+from PySide6.QtGui import QFontMetrics, QPainter, QPaintEvent
+from PySide6.QtWidgets import QSizePolicy, QWidget
+
+from mission_control_desktop.domain.events import ProviderHealth, StopState
+from mission_control_desktop.domain.sessions import SessionStatus
+from mission_control_desktop.ui import theme, words
+
+LATELY = timedelta(seconds=90)
+"""A test that is older says nothing any more: the control plane repeats it every 20 seconds."""
+
+_WORST_FIRST = (StopState.DEGRADED, StopState.UNTESTED, StopState.ARMED)
+
+
+@dataclass(frozen=True)
+class LampView:
+    """What the lamp says: the worst of all providers, and each of them in words."""
+
+    state: StopState
+    text: str
+    detail: str
+
+
+def lamp_view(health: Mapping[str, ProviderHealth], now: datetime, *, connected: bool) -> LampView:
+    """Without a connection nothing is known of what a stop would reach."""
+    if not connected:
+        return LampView(
+            StopState.UNTESTED, "Stop untested", "Not connected: a stop from this window reaches nothing now."
+        )
+    if not health:
+        return LampView(StopState.UNTESTED, "Stop untested", "No provider was heard of yet.")
+    states: list[StopState] = []
+    lines: list[str] = []
+    for name, one in sorted(health.items()):
+        state, said = one.stop.state, one.stop.detail or ""
+        age = None if one.stop.tested_at is None else now - one.stop.tested_at
+        if age is not None and age > LATELY:
+            state = StopState.UNTESTED
+        states.append(state)
+        when = "" if age is None else f", tested {words.duration(age.total_seconds())} ago"
+        lines.append(f"{name}: {state.value}{when}" + (f". {said}" if said else ""))
+    worst = next(state for state in _WORST_FIRST if state in states)
+    return LampView(worst, f"Stop {worst.value}", "\n".join(lines))
+
+
+class StopLamp(QWidget):
+    """A shape and two words; each provider stands in the tool tip. Only what is not armed is coloured."""
+
+    def __init__(
+        self,
+        health: Mapping[str, ProviderHealth],
+        parent: QWidget | None = None,
+        *,
+        now: Callable[[], datetime] = words.utc_now,
+    ) -> None:
+        super().__init__(parent)
+        self._health = health
+        self._now = now
+        self._connected = False
+        self.view = lamp_view({}, now(), connected=False)
+        self.setObjectName("header.stop_lamp")
+        self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
+        self._ages = QTimer(self)
+        self._ages.setInterval(5_000)
+        self._ages.timeout.connect(self.refresh)
+        self._ages.start()
+        theme.signals.theme_changed.connect(self._on_theme)
+        self.refresh()
+
+    def set_connected(self, connected: bool) -> None:
+        """Whether the window is connected at all."""
+        self._connected = connected
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Look at what the providers say now."""
+        self.view = lamp_view(self._health, self._now(), connected=self._connected)
+        self.setToolTip(self.view.detail)
+        self.setAccessibleName(f"{self.view.text}. {self.view.detail}")
+        self._on_theme()
+
+    def _on_theme(self) -> None:
+        width = QFontMetrics(theme.ui_font(theme.metrics.text_small)).horizontalAdvance("Stop degraded")
+        self.setFixedSize(18 + width + 4, 24)
+        self.update()
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        look = theme.current()
+        painter = QPainter(self)
+        box = QRectF(0, self.height() / 2 - 6, 12, 12)
+        match self.view.state:
+            case StopState.ARMED:
+                ink = look.text_muted
+                theme.paint_status(painter, box, SessionStatus.COMPLETED, color=ink)
+            case StopState.DEGRADED:
+                ink = look.error
+                theme.paint_status(painter, box, SessionStatus.FAILED, color=ink)
+            case _:
+                ink = look.warning
+                theme.paint_status(painter, box, SessionStatus.WAITING, color=ink)
+        painter.setFont(theme.ui_font(theme.metrics.text_small))
+        painter.setPen(ink)
+        baseline = (self.height() + painter.fontMetrics().ascent() - painter.fontMetrics().descent()) // 2
+        painter.drawText(18, baseline, self.view.text)
