@@ -206,6 +206,22 @@ async def test_tokens_and_members(mc: MissionControl) -> None:
     assert next(one for one in await mc.tokens() if one.id == made.id).revoked_at is not None
 
 
+async def test_the_master_key(mc: MissionControl) -> None:
+    await mc.put_profile(LaunchProfile(name="mine", command=("true",), env={"KEY": "secret"}))
+    before = await mc.key_status()
+    assert (before.source, before.known, before.unopenable) == ("file", (before.key_id,), ())
+    done = await mc.rotate_keys()
+    assert done.previous_key_id == before.key_id != done.key_id
+    assert (done.resealed, done.left, done.forgotten) == (1, (), (before.key_id,))
+    after = await mc.key_status()
+    assert after.known == (done.key_id,)
+    assert after.rows[done.key_id]["launch_profiles.sealed_env"] == 1
+    rows = (await mc.audit(AuditFilter(action=AuditAction.KEYS_ROTATE))).items
+    assert [row.outcome for row in rows] == [AuditOutcome.DONE, AuditOutcome.INTENDED]
+    assert rows[0].metadata["keyId"] == done.key_id
+    assert (await mc.audit_verify()).valid
+
+
 async def test_in_process_holds_the_directory_and_lets_go_of_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,7 +14,7 @@ from mission_control_desktop.domain.approvals import ApprovalState
 from mission_control_desktop.domain.errors import BadInput, Conflict, NotFound, Unavailable
 from mission_control_desktop.domain.mission_control import TreeNode
 from mission_control_desktop.domain.people import Role, TokenInfo
-from mission_control_desktop.domain.profiles import LaunchProfile
+from mission_control_desktop.domain.profiles import LaunchProfile, view
 from mission_control_desktop.domain.receipts import ReceiptState
 from mission_control_desktop.domain.sessions import (
     Capabilities,
@@ -244,7 +244,7 @@ async def test_profiles_and_providers(database: Database) -> None:
     profile = LaunchProfile(name="a", command=("x", "--y"), env={"KEY": "secret"}, cwd="/tmp")
     await database.profiles.put(msgspec.structs.replace(profile, title="old"))
     await database.profiles.put(profile)
-    assert await database.profiles.all() == [profile]
+    assert await database.profiles.all() == [view(profile)]
     assert await database.profiles.get("a") == profile
     assert await database.profiles.delete("a")
     assert not await database.profiles.delete("a")

@@ -39,6 +39,8 @@ ADMINISTERS = {
     Operation.TOKENS,
     Operation.TOKEN_CREATE,
     Operation.TOKEN_REVOKE,
+    Operation.KEYS,
+    Operation.KEYS_ROTATE,
 }
 INTERVENES = set(Operation) - READS - ADMINISTERS
 
@@ -66,7 +68,7 @@ def test_a_role_may_do_exactly_what_the_product_says(role: Role, operation: Oper
 def test_every_intervention_has_an_action_of_its_own_and_reads_have_none() -> None:
     for operation, rule in RULES.items():
         assert rule.intervention == (
-            operation in INTERVENES or operation in ADMINISTERS - {Operation.TOKENS, Operation.MEMBERS}
+            operation in INTERVENES or operation in ADMINISTERS - {Operation.TOKENS, Operation.MEMBERS, Operation.KEYS}
         )
         assert (rule.action is AuditAction.READ) != rule.intervention
 

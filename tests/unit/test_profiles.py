@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from mission_control_desktop.domain.errors import BadInput, Conflict, NotFound
-from mission_control_desktop.domain.profiles import LaunchProfile
+from mission_control_desktop.domain.profiles import LaunchProfile, ProfileView, view
 from mission_control_desktop.orchestrator import known_agents
 from mission_control_desktop.orchestrator.agent_tokens import AgentTokens
 from mission_control_desktop.orchestrator.environment import agent_environment, find_command
@@ -22,8 +22,8 @@ class Repository:
     def __init__(self) -> None:
         self.kept: dict[str, LaunchProfile] = {}
 
-    async def all(self) -> Sequence[LaunchProfile]:
-        return list(self.kept.values())
+    async def all(self) -> Sequence[ProfileView]:
+        return [view(profile) for profile in self.kept.values()]
 
     async def get(self, name: str) -> LaunchProfile | None:
         return self.kept.get(name)

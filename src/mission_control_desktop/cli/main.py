@@ -10,22 +10,23 @@ import logging
 import os
 import sys
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import NamedTuple
 
 import structlog
 
-from mission_control_desktop.cli import audit_log, doctor, people
+from mission_control_desktop.cli import audit_log, doctor, keys, people
 from mission_control_desktop.cli.commands import COMMANDS
 from mission_control_desktop.cli.output import Output, safe
 from mission_control_desktop.cli.parser import build_parser
 from mission_control_desktop.client import paths
 from mission_control_desktop.client.discovery import Discovery
+from mission_control_desktop.client.paths import ENV_URL
 from mission_control_desktop.domain.audit import parse_head
 from mission_control_desktop.domain.errors import BadInput, MissionControlError, Unreachable
-from mission_control_desktop.domain.mission_control import People
+from mission_control_desktop.domain.mission_control import MissionControl, People
 
 
 class Program(NamedTuple):
@@ -37,6 +38,8 @@ class Program(NamedTuple):
 
 Offline = Callable[[Path], AbstractAsyncContextManager[People]]
 """Tokens and members of a data directory in which no control plane runs."""
+AtRest = Callable[[Path, str | None], Awaitable[MissionControl]]
+"""Opens the record of a data directory (or at a database's URL) in this process, while no control plane runs."""
 
 
 def main(
@@ -44,6 +47,7 @@ def main(
     *,
     programs: Mapping[str, Program] | None = None,
     offline: Offline | None = None,
+    at_rest: AtRest | None = None,
 ) -> int:
     """Run one command; never raises for what a person or a peer did wrong."""
     words = list(sys.argv[1:] if argv is None else argv)
@@ -61,7 +65,7 @@ def main(
         return end.code if isinstance(end.code, int) else 2
     output = Output(json=bool(getattr(args, "json", False)))
     try:
-        code = asyncio.run(_run(args, output, offline))
+        code = asyncio.run(_run(args, output, offline, at_rest))
         output.flush()
     except MissionControlError as error:
         where = f"{error.field}: " if isinstance(error, BadInput) and error.field not in error.message else ""
@@ -104,13 +108,15 @@ def _environment(given: Sequence[str], parser: ArgumentParser) -> dict[str, str]
     return found
 
 
-async def _run(args: Namespace, output: Output, offline: Offline | None) -> int:
+async def _run(args: Namespace, output: Output, offline: Offline | None, at_rest: AtRest | None) -> int:
     if args.verb == "audit" and args.what == "verify" and args.file is not None:
         head = None if args.head is None else parse_head(args.head)
         return await asyncio.to_thread(audit_log.verify_file, args.file, head, output)
     discovery = Discovery(data_dir=args.data_dir)
     if args.verb == "doctor":
         return doctor.report(await doctor.examine(discovery, os.environ, args.url), output)
+    if args.verb == "keys":
+        return await _keys(discovery, args, output, at_rest)
     try:
         endpoint = await discovery.find(args.url)
     except Unreachable:
@@ -125,6 +131,21 @@ async def _run(args: Namespace, output: Output, offline: Offline | None) -> int:
     mission_control = endpoint.open()
     try:
         return await COMMANDS[args.verb](mission_control, args, output)
+    finally:
+        await mission_control.close()
+
+
+async def _keys(discovery: Discovery, args: Namespace, output: Output, at_rest: AtRest | None) -> int:
+    """Of the control plane that runs; where none does, of the record itself."""
+    try:
+        mission_control: MissionControl = (await discovery.find(args.url)).open()
+    except Unreachable:
+        if at_rest is None or args.url or os.environ.get(ENV_URL):
+            raise
+        mission_control = await at_rest(discovery.data_dir, args.database_url)
+        output.note("No control plane runs here: working on its record directly.")
+    try:
+        return await keys.run(mission_control, args, output)
     finally:
         await mission_control.close()
 

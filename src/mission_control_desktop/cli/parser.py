@@ -160,6 +160,12 @@ def build_parser(programs: Mapping[str, str]) -> argparse.ArgumentParser:
     set_role.add_argument("role", choices=[role.value for role in Role])
     _within(members, "remove", "take someone out and revoke all their tokens").add_argument("user")
 
+    keys = read("keys", "show and change the master key that secrets are sealed with")
+    keys.add_argument("--database-url", help="where the record is if no control plane runs (default: --data-dir)")
+    within_keys = _nest(keys, "what", required=True)
+    _within(within_keys, "status", "say which keys there are and how much each seals; never a key")
+    _within(within_keys, "rotate", "make a new key, seal everything with it, and forget the old one")
+
     processes = read("processes", "list what a stop of a session would hit")
     processes.add_argument("id", help=_ID)
 

@@ -34,6 +34,7 @@ from mission_control_desktop.domain.base import Record, to_builtins, to_json
 from mission_control_desktop.domain.clock import IdSource
 from mission_control_desktop.domain.errors import BadInput, NotFound, Unreachable
 from mission_control_desktop.domain.events import DATA_TYPES, EventType, StreamEvent
+from mission_control_desktop.domain.keys import KeyRotation, KeyStatus
 from mission_control_desktop.domain.kill import WATCH_SECONDS, KillAll
 from mission_control_desktop.domain.messages import AgentMessage
 from mission_control_desktop.domain.mission_control import AuditFilter, Health, Page, TreeNode
@@ -225,6 +226,12 @@ class HttpMissionControl:
 
     async def workspace(self) -> Workspace:
         return self._decode(await self._get("/api/workspace"), Workspace)
+
+    async def key_status(self) -> KeyStatus:
+        return self._decode(await self._get("/api/keys"), KeyStatus)
+
+    async def rotate_keys(self) -> KeyRotation:
+        return self._decode(await self._post("/api/keys/rotate", {}), KeyRotation)
 
     async def tokens(self) -> tuple[TokenInfo, ...]:
         """Access tokens of the workspace, without the tokens themselves (admin)."""

@@ -12,6 +12,7 @@ import structlog
 
 from mission_control_desktop.control.limits import MovingWindow
 from mission_control_desktop.control.plane import ControlPlane
+from mission_control_desktop.domain.clock import Clock, IdSource
 from mission_control_desktop.domain.errors import Unsupported
 from mission_control_desktop.domain.limits import BARGE_IN_PER_MINUTE
 from mission_control_desktop.domain.profiles import LaunchProfile, ProfileView
@@ -19,7 +20,7 @@ from mission_control_desktop.orchestrator.orchestrator import Orchestrator
 from mission_control_desktop.orchestrator.profiles import ProfileStore
 from mission_control_desktop.providers.registry import ProviderRegistry
 from mission_control_desktop.record.recorder import Recorder
-from mission_control_desktop.storage import SystemClock, Uuid7, open_database
+from mission_control_desktop.storage import Database, SystemClock, Uuid7, open_database
 from mission_control_desktop.storage.master_keys import MasterKeys, open_sealer, take_from_environment
 
 log = structlog.get_logger(__name__)
@@ -67,13 +68,8 @@ async def open_plane(
     clock, ids = SystemClock(), Uuid7()
     barge_in = MovingWindow(limit=BARGE_IN_PER_MINUTE, seconds=60, shared=valkey_url)
     async with AsyncExitStack() as stack:
-        keys = MasterKeys(data_dir, from_environment)
-        sealer = await asyncio.to_thread(open_sealer, keys)
-        database = await asyncio.to_thread(open_database, database_url or data_dir / DATABASE_FILE, sealer)
-        stack.push_async_callback(database.close)
-        recorder = Recorder(database, clock, ids, _task_failed)
-        await recorder.start()
-        stack.push_async_callback(recorder.close)
+        master_keys = MasterKeys(data_dir, from_environment)
+        database, recorder = await _open_record(stack, data_dir, database_url, master_keys, clock, ids)
         registry = ProviderRegistry()
         profiles: ProfileStore | None = None
         agents: Orchestrator | None = None
@@ -92,6 +88,7 @@ async def open_plane(
             agents=agents,
             files=agents,
             barge_in=barge_in,
+            master_keys=master_keys,
         )
         stack.push_async_callback(plane.close)
         if agents is not None:
@@ -99,6 +96,18 @@ async def open_plane(
         if attend:
             await plane.start()
         yield plane
+
+
+async def _open_record(
+    stack: AsyncExitStack, data_dir: Path, url: str | None, master_keys: MasterKeys, clock: Clock, ids: IdSource
+) -> tuple[Database, Recorder]:
+    sealer = await asyncio.to_thread(open_sealer, master_keys)
+    database = await asyncio.to_thread(open_database, url or data_dir / DATABASE_FILE, sealer)
+    stack.push_async_callback(database.close)
+    recorder = Recorder(database, clock, ids, _task_failed)
+    await recorder.start()
+    stack.push_async_callback(recorder.close)
+    return database, recorder
 
 
 def _task_failed(name: str, error: BaseException) -> None:

@@ -13,6 +13,7 @@ import structlog
 from mission_control_desktop import __version__
 from mission_control_desktop.control.idempotency import Idempotency
 from mission_control_desktop.control.interventions import Interventions
+from mission_control_desktop.control.keys import Keys
 from mission_control_desktop.control.kill_all import KillAlls
 from mission_control_desktop.control.limits import MovingWindow, RateLimiter
 from mission_control_desktop.control.ports import AgentAccess, AgentFiles, Profiles
@@ -36,6 +37,7 @@ from mission_control_desktop.providers.contract import ProviderRecord
 from mission_control_desktop.providers.registry import ProviderRegistry
 from mission_control_desktop.record.recorder import Recorder
 from mission_control_desktop.storage.database import Database
+from mission_control_desktop.storage.master_keys import MasterKeys
 
 HEALTH_SECONDS = 2.0
 """How often the providers are asked how they do."""
@@ -62,6 +64,7 @@ class ControlPlane:
         files: AgentFiles | None = None,
         barge_in: RateLimiter | None = None,
         settle_seconds: float = SETTLE_SECONDS,
+        master_keys: MasterKeys | None = None,
     ) -> None:
         self.database = database
         self.recorder = recorder
@@ -75,6 +78,7 @@ class ControlPlane:
         self.retention = Retention(database.retention, recorder, clock, ids, files=files)
         self.tokens = Tokens(database.tokens, database.members, agents, clock, ids)
         self.interventions = Interventions(recorder.audit, clock, ids)
+        self.keys = Keys(database, master_keys)
         self.idempotency = Idempotency(database.idempotency, clock)
         self.stop_probes = StopProbes(registry, clock)
         self.kill_alls = KillAlls(registry, self.interventions, recorder.kills, self._known_sessions, clock, ids)
@@ -98,6 +102,7 @@ class ControlPlane:
         await self.idempotency.start()
         workspaces = {self.registry.entry(name).workspace_id for name in self.registry.names()}
         await self.database.members.ensure_workspaces(workspaces, at=self.clock.now())
+        self._tasks.start(self.keys.check(), name="secrets")
         intents = await self.database.audit.all_open_intents()
         await self.registry.start(self.record_for)
         self._tasks.start(self.stop_probes.run(), name="stop probes")
@@ -158,7 +163,14 @@ class ControlPlane:
         pending = self.interventions.pending_rows
         recorder = self.recorder.health()
         limits = self.barge_in.trouble()
-        good = not pending and limits is None and recorder.state == "ok" and all(one.state == "ok" for one in providers)
+        good = (
+            not pending
+            and not self.keys.closed
+            and self.database.sealer.key_id is not None
+            and limits is None
+            and recorder.state == "ok"
+            and all(one.state == "ok" for one in providers)
+        )
         status = "ok" if good else "degraded"
         if detailed_for is None:
             return Health(status=status, version=__version__)
@@ -168,6 +180,7 @@ class ControlPlane:
             "record": {"state": recorder.state, "detail": recorder.detail},
             "audit": {"waitingRows": pending},
             "retention": self.retention.health(detailed_for),
+            "secrets": {"keyId": self.database.sealer.key_id, "unopenable": self.keys.closed},
             "limits": {"state": "ok" if limits is None else "degraded", "detail": limits},
         }
         return Health(status=status, version=__version__, epoch=self.recorder.epoch, pid=os.getpid(), detail=detail)

@@ -55,6 +55,8 @@ class Operation(StrEnum):
     TOKENS = "tokens"
     TOKEN_CREATE = "token-create"  # noqa: S105 - a verb, not a secret
     TOKEN_REVOKE = "token-revoke"  # noqa: S105 - a verb, not a secret
+    KEYS = "keys"
+    KEYS_ROTATE = "keys-rotate"
 
 
 class Reach(Enum):
@@ -127,6 +129,8 @@ RULES: dict[Operation, Rule] = {
     Operation.TOKENS: Rule(Role.ADMIN),
     Operation.TOKEN_CREATE: Rule(Role.ADMIN, AuditAction.TOKEN_CREATE),
     Operation.TOKEN_REVOKE: Rule(Role.ADMIN, AuditAction.TOKEN_REVOKE),
+    Operation.KEYS: Rule(Role.ADMIN),
+    Operation.KEYS_ROTATE: Rule(Role.ADMIN, AuditAction.KEYS_ROTATE),
 }
 
 if missing := set(Operation) - set(RULES):

@@ -22,11 +22,13 @@ from mission_control_desktop.domain.audit import AuditAction
 from mission_control_desktop.domain.errors import (
     BadInput,
     Conflict,
+    Forbidden,
     MissionControlError,
     NotFound,
     StopUnderWay,
     by_code,
 )
+from mission_control_desktop.domain.keys import KeyRotation, KeyStatus
 from mission_control_desktop.domain.kill import (
     CONFIRM_WORDS,
     MAX_UNDO_SECONDS,
@@ -36,6 +38,7 @@ from mission_control_desktop.domain.kill import (
     KillAll,
 )
 from mission_control_desktop.domain.limits import MAX_INJECT_BYTES, MAX_INJECT_CHARS, RETENTION_DAYS_MAX
+from mission_control_desktop.domain.people import DEFAULT_WORKSPACE
 from mission_control_desktop.domain.profiles import LaunchProfile, ProfileView, SpawnRequest
 from mission_control_desktop.domain.receipts import Receipt
 from mission_control_desktop.domain.retention import Workspace
@@ -443,6 +446,29 @@ class MissionControlService(PeopleService):
             return await self._plane.workspace(workspace_id)
 
         return await self._plane.interventions.run(attempt, check=check_, act=act)
+
+    async def key_status(self) -> KeyStatus:
+        await self._decide(Operation.KEYS, None)
+        self._require_installation()
+        return await self._plane.keys.status()
+
+    async def rotate_keys(self) -> KeyRotation:
+        attempt = Attempt(who=self._who, action=AuditAction.KEYS_ROTATE)
+
+        async def check_() -> None:
+            await self._decide(Operation.KEYS_ROTATE, None)
+            self._require_installation()
+
+        async def act() -> KeyRotation:
+            done = await self._plane.keys.rotate()
+            attempt.result |= {"keyId": done.key_id, "resealed": done.resealed, "left": len(done.left)}
+            return done
+
+        return await self._plane.interventions.run(attempt, check=check_, act=act)
+
+    def _require_installation(self) -> None:
+        if self._workspace != DEFAULT_WORKSPACE:
+            raise Forbidden("Master keys are the whole installation's: this needs an admin of the default workspace.")
 
     async def close(self) -> None:
         """Nothing to release: the control plane belongs to who made it."""

@@ -52,6 +52,7 @@ class AuditAction(StrEnum):
     TOKEN_REVOKE = "token-revoke"  # noqa: S105 - a verb, not a secret
     CHAIN_SEAL = "chain-seal"
     """Written by the log itself where its end was not as it had been left; `metadata.found` says how."""
+    KEYS_ROTATE = "keys-rotate"
 
 
 class AuditOutcome(StrEnum):

@@ -17,6 +17,7 @@ from mission_control_desktop.domain.approvals import Approval, ApprovalState
 from mission_control_desktop.domain.audit import AuditEntry, ChainReport
 from mission_control_desktop.domain.base import Record
 from mission_control_desktop.domain.events import StreamEvent
+from mission_control_desktop.domain.keys import KeyRotation, KeyStatus
 from mission_control_desktop.domain.kill import WATCH_SECONDS, KillAll
 from mission_control_desktop.domain.messages import AgentMessage
 from mission_control_desktop.domain.people import Me, Member, NewToken, Role, TokenInfo
@@ -208,6 +209,14 @@ class MissionControl(People, Protocol):
     async def audit_verify(self, *, head: str | None = None) -> ChainReport:
         """Check every row of the workspace's log, and its end; with `head` (`SEQ:HASH`), also that it still holds the
         row that was its end once. Who asks while a check runs gets the result of that one."""
+        ...
+
+    async def key_status(self) -> KeyStatus:
+        """Which master keys secrets are sealed with (admins of the default workspace)."""
+        ...
+
+    async def rotate_keys(self) -> KeyRotation:
+        """A new master key for everything that is sealed (admins of the default workspace)."""
         ...
 
     def events(self, *, last_event_id: str | None = None) -> AbstractAsyncContextManager[AsyncIterator[StreamEvent]]:

@@ -40,6 +40,22 @@ class ProfileView(Record, frozen=True, kw_only=True):
     version: str | None
 
 
+def view(profile: LaunchProfile) -> ProfileView:
+    """The profile without the values of its environment."""
+    return ProfileView(
+        name=profile.name,
+        command=profile.command,
+        runtime=profile.runtime,
+        cwd=profile.cwd,
+        env_names=tuple(sorted(profile.env)),
+        mode=profile.mode,
+        title=profile.title,
+        detected=profile.detected,
+        demo=profile.demo,
+        version=profile.version,
+    )
+
+
 class SpawnRequest(Record, frozen=True, kw_only=True):
     """What is needed to start a session. `prompt` is the first user message; without it the agent waits for one."""
 

@@ -2,8 +2,9 @@
 
 DATA_DIR/agents/NATIVE_ID/: spec.json (`SessionSpec`), launch.json, journal.jsonl, keeper.sock, keeper.json, keeper.log,
 mcp-token; and `ended` once the session is final on record, its keeper is gone and nothing of it runs any more.
-Directories are 0700, files 0600. They are kept after the end, for as long as the
-session's messages are.
+Directories are 0700, files 0600. They are kept after the end, for as long as the session's messages are. Only
+launch.json is removed then: it holds the agent's environment, which is needed for as long as the agent may have to be
+started again.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import msgspec
 from mission_control_desktop.orchestrator.core.spec import SessionSpec
 from mission_control_desktop.orchestrator.files import make_private_dir, write_private
 from mission_control_desktop.orchestrator.keeper.client import read_journal
+from mission_control_desktop.orchestrator.keeper.keeper import LAUNCH
 
 NATIVE_ID = re.compile(r"[0-9a-f]{32}")
 SPEC, ENDED, JOURNAL = "spec.json", "ended", "journal.jsonl"
@@ -52,7 +54,12 @@ class SessionDirectory:
     def ended(self) -> bool:
         return (self.path / ENDED).exists()
 
+    def forget_launch(self) -> None:
+        """Remove the agent's environment: no new process will need it. OSError as it comes."""
+        (self.path / LAUNCH).unlink(missing_ok=True)
+
     def mark_ended(self, last: int) -> None:
+        self.forget_launch()
         write_private(self.path / ENDED, msgspec.json.encode({"lastEntry": last}))
 
     def ended_at(self) -> datetime | None:

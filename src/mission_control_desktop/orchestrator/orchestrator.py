@@ -164,6 +164,12 @@ class Orchestrator:
         found: list[tuple[SessionDirectory, SessionSpec]] = []
         for directory in session_directories(self._agents):
             if directory.ended:
+                try:
+                    directory.forget_launch()  # of a version that kept it
+                except OSError as error:
+                    log.warning(
+                        "an ended agent's environment is not removed", path=str(directory.path), error=str(error)
+                    )
                 continue
             try:
                 spec = directory.spec()

@@ -14,7 +14,7 @@ import msgspec
 import structlog
 
 from mission_control_desktop.domain.errors import BadInput, Conflict, NotFound
-from mission_control_desktop.domain.profiles import DEMO_PROFILE, NAME_PATTERN, LaunchProfile, ProfileView
+from mission_control_desktop.domain.profiles import DEMO_PROFILE, NAME_PATTERN, LaunchProfile, ProfileView, view
 from mission_control_desktop.domain.tasks import Tasks
 from mission_control_desktop.orchestrator.environment import OURS
 from mission_control_desktop.orchestrator.files import write_private
@@ -31,7 +31,7 @@ MAX_ARGUMENTS, MAX_ARGUMENT_CHARS, MAX_VARIABLES, MAX_VALUE_CHARS = 64, 4096, 12
 class ProfileRepository(Protocol):
     """Where the operators' own profiles are kept; names are unique."""
 
-    async def all(self) -> Sequence[LaunchProfile]: ...
+    async def all(self) -> Sequence[ProfileView]: ...
     async def get(self, name: str) -> LaunchProfile | None: ...
     async def put(self, profile: LaunchProfile) -> None: ...
     async def delete(self, name: str) -> bool:
@@ -44,22 +44,6 @@ def demo_profile() -> LaunchProfile:
     # Isolated and by its file: with -m, a json.py in the working directory would be taken for the standard library's.
     command = (sys.executable, "-I", str(Path(__file__).parent / "demo" / "agent.py"))
     return LaunchProfile(name=DEMO_PROFILE, title="Demo agent", command=command, demo=True)
-
-
-def view(profile: LaunchProfile) -> ProfileView:
-    """The profile without the values of its environment."""
-    return ProfileView(
-        name=profile.name,
-        command=profile.command,
-        runtime=profile.runtime,
-        cwd=profile.cwd,
-        env_names=tuple(sorted(profile.env)),
-        mode=profile.mode,
-        title=profile.title,
-        detected=profile.detected,
-        demo=profile.demo,
-        version=profile.version,
-    )
 
 
 class ProfileStore:
@@ -97,10 +81,10 @@ class ProfileStore:
     async def list(self) -> tuple[ProfileView, ...]:
         """The demo, then all others by title."""
         stored = {profile.name: profile for profile in await self._repository.all()}
-        found = {profile.name: profile for profile in await self.detected()} | stored
+        found = {profile.name: view(profile) for profile in await self.detected()} | stored
         found.pop(DEMO_PROFILE, None)
         ordered = sorted(found.values(), key=lambda profile: ((profile.title or profile.name).lower(), profile.name))
-        return tuple(view(profile) for profile in (self._demo, *ordered))
+        return (view(self._demo), *ordered)
 
     async def get(self, name: str) -> LaunchProfile:
         """NotFound if there is no such profile."""

@@ -11,6 +11,7 @@ from mission_control_desktop.domain.approvals import Approval
 from mission_control_desktop.domain.audit import AuditEntry, ChainReport
 from mission_control_desktop.domain.errors import NotFound
 from mission_control_desktop.domain.events import EventType
+from mission_control_desktop.domain.keys import KeyRotation, KeyStatus
 from mission_control_desktop.domain.kill import CONFIRM_WORDS, KillAll
 from mission_control_desktop.domain.messages import AgentMessage
 from mission_control_desktop.domain.mission_control import AuditFilter, Health, Page, TreeNode
@@ -51,6 +52,14 @@ async def workspace(call: Call) -> Workspace:
 
 async def change_workspace(call: Call) -> Workspace:
     return await call.service.set_message_retention(call.body(bodies.WorkspaceBody).message_retention_days)
+
+
+async def key_status(call: Call) -> KeyStatus:
+    return await call.service.key_status()
+
+
+async def rotate_keys(call: Call) -> KeyRotation:
+    return await call.service.rotate_keys()
 
 
 async def tokens(call: Call) -> Page[TokenInfo]:

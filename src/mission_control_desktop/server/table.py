@@ -14,6 +14,7 @@ from typing import Any
 from mission_control_desktop.control.policy import Operation
 from mission_control_desktop.domain.approvals import Approval
 from mission_control_desktop.domain.audit import AuditEntry, ChainReport
+from mission_control_desktop.domain.keys import KeyRotation, KeyStatus
 from mission_control_desktop.domain.kill import KillAll
 from mission_control_desktop.domain.messages import AgentMessage
 from mission_control_desktop.domain.mission_control import Health, Page, TreeNode
@@ -131,6 +132,26 @@ ROUTES: tuple[Route, ...] = (
         "Take a member out; all their tokens are revoked",
         status=204,
         errors=(404, 409, 503),
+    ),
+    Route(
+        "GET",
+        "/api/keys",
+        Operation.KEYS,
+        handlers.key_status,
+        "Which master keys secrets are sealed with",
+        KeyStatus,
+        errors=(503,),
+    ),
+    Route(
+        "POST",
+        "/api/keys/rotate",
+        Operation.KEYS_ROTATE,
+        handlers.rotate_keys,
+        "Seal every secret with a new master key",
+        KeyRotation,
+        body=bodies.NoBody,
+        errors=(409, 501, 503),
+        repeatable=never,
     ),
     Route(
         "GET",

@@ -7,6 +7,7 @@ lock. Work is a function of a connection; it runs in one transaction and sees on
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -153,6 +154,41 @@ class Access:
     def read_now(self, work: Work[T]) -> T:
         """Reads, and blocks the calling thread."""
         return self._read_threads.submit(self._read, work).result()
+
+    def scrub_now(self, table: str) -> None:
+        """Write the file (PostgreSQL: the table) anew, so that unused parts of it hold nothing of what was there.
+        Blocks; needs as much space again. Raises Unavailable if it cannot be done now."""
+        self._write_thread.submit(self._scrub, table).result()
+
+    def _scrub(self, table: str) -> None:
+        self._drop_writer()
+        try:
+            if not self._sqlite:
+                with self._writer_engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+                    connection.exec_driver_sql(f"VACUUM FULL {table}")
+                return
+            self._rewrite_file()
+        except Exception as error:
+            _raise_if_unavailable(error, "written anew")
+            raise
+
+    def _rewrite_file(self) -> None:
+        raw = self._writer_engine.raw_connection()
+        try:
+            cursor = raw.cursor()
+            try:
+                cursor.execute("PRAGMA temp_store=FILE")  # a whole database may be too much for memory
+                cursor.execute("VACUUM")
+                busy = cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+                cursor.execute("PRAGMA temp_store=MEMORY")
+            except sqlite3.Error as error:
+                raise Unavailable(f"The record's file cannot be written anew: {error}.") from error
+            finally:
+                cursor.close()
+        finally:
+            raw.close()
+        if busy:
+            raise Unavailable("The record's file cannot be written anew: another program reads it.")
 
     def close(self) -> None:
         """Finish what runs and release everything. Blocks."""

@@ -6,44 +6,74 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import Row, delete, insert, select, update
+from sqlalchemy import Connection, Row, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from mission_control_desktop.domain.errors import Conflict
-from mission_control_desktop.domain.profiles import LaunchProfile
+from mission_control_desktop.domain.base import to_builtins
+from mission_control_desktop.domain.errors import Conflict, Unavailable
+from mission_control_desktop.domain.profiles import LaunchProfile, ProfileView
 from mission_control_desktop.storage import tables as t
 from mission_control_desktop.storage.access import Access
+from mission_control_desktop.storage.sealed import open_env, seal_env, without_env
+from mission_control_desktop.storage.sealing import Sealer
 from mission_control_desktop.storage.sql import upsert
 
 
 class LaunchProfiles:
-    """Profiles with their environments, which may hold secrets: they stand in the database in clear (its file has
-    mode 0600), so never show a profile from here without dropping the values (`ProfileView`)."""
+    """Profiles; the values of their environments are sealed, so lists show the names alone and need no key."""
 
-    def __init__(self, access: Access) -> None:
+    def __init__(self, access: Access, sealer: Sealer) -> None:
         self._access = access
+        self._sealer = sealer
 
-    async def all(self) -> list[LaunchProfile]:
+    async def all(self) -> list[ProfileView]:
         query = select(t.launch_profiles.c.body).order_by(t.launch_profiles.c.name)
-        return await self._access.read(
-            lambda c: [msgspec.convert(body, LaunchProfile) for body in c.execute(query).scalars()]
-        )
+        return await self._access.read(lambda c: [_shown(body) for body in c.execute(query).scalars()])
 
     async def get(self, name: str) -> LaunchProfile | None:
-        query = select(t.launch_profiles.c.body).where(t.launch_profiles.c.name == name)
-        return await self._access.read(
-            lambda c: None if (body := c.execute(query).scalar()) is None else msgspec.convert(body, LaunchProfile)
-        )
+        """With its environment. Raises Unavailable if that cannot be opened."""
+        query = select(t.launch_profiles.c.body, t.launch_profiles.c.sealed_env)
+
+        def work(connection: Connection) -> LaunchProfile | None:
+            row = connection.execute(query.where(t.launch_profiles.c.name == name)).first()
+            if row is None:
+                return None
+            profile = msgspec.convert(row.body, LaunchProfile)
+            if row.sealed_env is None:
+                return profile
+            try:
+                return msgspec.structs.replace(profile, env=open_env(self._sealer, name, row.sealed_env))
+            except Unavailable as error:
+                raise Unavailable(
+                    f"The environment of the launch profile {name!r} cannot be used: {error.message} Storing the "
+                    "profile again replaces it.",
+                    **error.details,
+                ) from error
+
+        return await self._access.read(work)
 
     async def put(self, profile: LaunchProfile) -> None:
-        """Insert or replace by name."""
-        values = {"name": profile.name, "body": profile}
-        await self._access.write(lambda c: c.execute(upsert(c, t.launch_profiles, "name"), values))
+        """Insert or replace by name. Raises Unavailable if there is an environment and no key to seal it with."""
+        body = without_env(to_builtins(profile))
+
+        def work(connection: Connection) -> None:
+            values = {
+                "name": profile.name,
+                "body": body,
+                "sealed_env": seal_env(self._sealer, profile.name, profile.env),
+            }
+            connection.execute(upsert(connection, t.launch_profiles, "name"), values)
+
+        await self._access.write(work)
 
     async def delete(self, name: str) -> bool:
         """Whether there was one."""
         statement = delete(t.launch_profiles).where(t.launch_profiles.c.name == name)
         return await self._access.write(lambda c: c.execute(statement).rowcount > 0)
+
+
+def _shown(body: dict[str, Any]) -> ProfileView:
+    return msgspec.convert(body if "envNames" in body else without_env(body), ProfileView)
 
 
 class StoredProviderConfig(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,8 +9,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import structlog
 import uuid_utils
-from sqlalchemy import Connection, Engine, create_engine, event, insert, make_url, select
+from sqlalchemy import Connection, Engine, create_engine, delete, event, insert, make_url, select
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError
 
@@ -19,7 +20,6 @@ from mission_control_desktop.storage import tables as t
 from mission_control_desktop.storage.access import READERS, Access
 from mission_control_desktop.storage.approvals import Approvals
 from mission_control_desktop.storage.audit import AuditRows, take_over
-from mission_control_desktop.storage.audit_end import Authenticator
 from mission_control_desktop.storage.configs import LaunchProfiles, ProviderConfigs
 from mission_control_desktop.storage.idempotency import IdempotencyKeys
 from mission_control_desktop.storage.kills import Kills
@@ -27,12 +27,15 @@ from mission_control_desktop.storage.members import Members
 from mission_control_desktop.storage.messages import Messages
 from mission_control_desktop.storage.receipts import Receipts
 from mission_control_desktop.storage.retention import RetentionRows
-from mission_control_desktop.storage.schema import UNAUTHENTICATED_AUDIT, migrate
+from mission_control_desktop.storage.schema import LAST_IN_CLEAR, UNAUTHENTICATED_AUDIT, migrate
+from mission_control_desktop.storage.sealed import SCRUB, seal_clear_environments, want_scrub
 from mission_control_desktop.storage.sealing import Sealer
 from mission_control_desktop.storage.sessions import Sessions
 from mission_control_desktop.storage.system import SystemClock, Uuid7
 from mission_control_desktop.storage.tokens import Tokens
 from mission_control_desktop.storage.types import dump_json, load_json
+
+log = structlog.get_logger(__name__)
 
 BUSY_SECONDS = 5.0
 
@@ -53,7 +56,7 @@ class Database:
         self.audit = AuditRows(access, sealer)
         self.tokens = Tokens(access)
         self.members = Members(access)
-        self.profiles = LaunchProfiles(access)
+        self.profiles = LaunchProfiles(access, sealer)
         self.provider_configs = ProviderConfigs(access)
         self.idempotency = IdempotencyKeys(access)
         self.kills = Kills(access)
@@ -85,13 +88,14 @@ def open_database(path_or_url: str | Path, sealer: Sealer | None = None) -> Data
     access = Access(writer, reader)
     sealer = sealer or Sealer()
     try:
-        access.write_now(partial(_prepare, keys=sealer))
+        access.write_now(partial(_prepare, sealer=sealer))
     except BaseException as error:
         access.close()
         if isinstance(error, Unavailable) and "reason" in error.details:
             where = path or url.render_as_string(hide_password=True)
             raise Unavailable(f"The record cannot be opened: {error.details['reason']} ({where}).") from error
         raise
+    _scrub(access)
     return Database(access, path=path, sealer=sealer)
 
 
@@ -176,12 +180,28 @@ _MIGRATION_LOCK = 0x4D434431
 """PostgreSQL advisory lock: two processes that start at once migrate one after the other."""
 
 
-def _prepare(connection: Connection, keys: Authenticator) -> None:
+def _scrub(access: Access) -> None:
+    """Leave nothing in freed pages of what was stored in clear. What fails is tried again at the next start."""
+    if access.read_now(lambda c: c.execute(select(t.meta.c.value).where(t.meta.c.key == SCRUB)).scalar()) is None:
+        return
+    try:
+        access.scrub_now(t.launch_profiles.name)
+        access.write_now(lambda c: c.execute(delete(t.meta).where(t.meta.c.key == SCRUB)))
+    except Unavailable as error:
+        log.warning(
+            "secrets that were stored in clear may still stand in unused parts of the file", problem=error.message
+        )
+
+
+def _prepare(connection: Connection, sealer: Sealer) -> None:
     if connection.dialect.name == "postgresql":
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})")
     before = migrate(connection)
     if before in UNAUTHENTICATED_AUDIT:
-        take_over(connection, keys, SystemClock(), Uuid7())
+        take_over(connection, sealer, SystemClock(), Uuid7())
+    if before == LAST_IN_CLEAR:
+        want_scrub(connection)
+    seal_clear_environments(connection, sealer)
     if connection.execute(select(t.meta.c.value).where(t.meta.c.key == "epoch")).scalar() is None:
         connection.execute(
             insert(t.meta),

@@ -13,6 +13,8 @@ HEAD = "0002"
 
 UNAUTHENTICATED_AUDIT = frozenset({"0001"})
 """Revisions whose audit log has no authenticated end (`storage.audit.take_over`)."""
+LAST_IN_CLEAR = "0001"
+"""Databases of this revision kept environments of launch profiles as they were given."""
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 

@@ -30,6 +30,7 @@ import structlog
 from mission_control_desktop.domain.limits import MAX_LINE_BYTES
 from mission_control_desktop.domain.sessions import ProcessInfo
 from mission_control_desktop.orchestrator.core.entries import Entry
+from mission_control_desktop.orchestrator.environment import OURS
 from mission_control_desktop.orchestrator.keeper import processes
 from mission_control_desktop.orchestrator.keeper.keeper import IDENTITY, JOURNAL, LAUNCH, MARKER_VARIABLE, SOCKET
 from mission_control_desktop.orchestrator.keeper.processes import Process
@@ -131,6 +132,7 @@ async def launch(directory: Path, launch: Launch, *, python: str = sys.executabl
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,
             stderr=log,
+            env={name: value for name, value in os.environ.items() if not name.startswith(OURS)},
             start_new_session=True,
         )
     except OSError as error:
