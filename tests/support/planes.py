@@ -14,6 +14,7 @@ from mission_control_desktop.control.assembly import NoProfiles
 from mission_control_desktop.control.plane import ControlPlane
 from mission_control_desktop.domain.approvals import Approval, ApprovalState
 from mission_control_desktop.domain.audit import AuditEntry
+from mission_control_desktop.domain.clock import Clock
 from mission_control_desktop.domain.errors import Conflict, MissionControlError, NotFound, Unsupported
 from mission_control_desktop.domain.events import ProviderHealth
 from mission_control_desktop.domain.people import ActorKind, Principal, Role
@@ -241,7 +242,12 @@ class SlowStart(ProviderRegistry):
 
 @asynccontextmanager
 async def plane(
-    directory: Path, *providers: ScriptedProvider, agents: ScriptedTree | None = None, fresh: bool = True, **more: Any
+    directory: Path,
+    *providers: ScriptedProvider,
+    agents: ScriptedTree | None = None,
+    fresh: bool = True,
+    clock: Clock | None = None,
+    **more: Any,
 ) -> AsyncIterator[ControlPlane]:
     """A started control plane over these providers; `fresh=False` opens the directory's record again."""
     from mission_control_desktop.storage import open_database
@@ -253,7 +259,14 @@ async def plane(
             for provider in providers:
                 registry.add(provider)
             built = ControlPlane(
-                database, recorder, registry, SystemClock(), Uuid7(), profiles=NoProfiles(), agents=agents, **more
+                database,
+                recorder,
+                registry,
+                clock or SystemClock(),
+                Uuid7(),
+                profiles=NoProfiles(),
+                agents=agents,
+                **more,
             )
             await built.start()
             try:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -18,13 +19,16 @@ import structlog
 from mission_control_desktop.control.ports import IdempotencyStore
 from mission_control_desktop.domain.clock import Clock
 from mission_control_desktop.domain.errors import BadInput, Conflict, IdempotencyMismatch, Unavailable
+from mission_control_desktop.domain.limits import KEY_HOURS, KEY_PATTERN, MAX_KEY_CHARS
 from mission_control_desktop.domain.people import Principal
 from mission_control_desktop.domain.tasks import Tasks
 
 log = structlog.get_logger(__name__)
 
-KEPT_FOR = timedelta(days=2)
-MAX_KEY_CHARS = 200
+KEPT_FOR = timedelta(hours=KEY_HOURS)
+PURGE_SECONDS = 3600.0
+MAX_SECRETS = 256
+"""Answers with a secret that are remembered, in memory alone; of older ones nothing but that they were given."""
 INSIST_TIMEOUT = 2.0
 FREED_STATUSES = frozenset({401, 403, 429, 500, 502, 503})
 
@@ -76,6 +80,15 @@ class Idempotency:
 
     async def start(self) -> None:
         await self._store.purge(before=self._clock.now() - KEPT_FOR)
+        self._tasks.start(self._purge(), name="old keys")
+
+    async def _purge(self) -> None:
+        while True:
+            await asyncio.sleep(PURGE_SECONDS)
+            try:
+                await self._store.purge(before=self._clock.now() - KEPT_FOR)
+            except Unavailable as error:
+                log.warning("old keys stay for another while", error=error.message)
 
     async def run(
         self,
@@ -96,8 +109,8 @@ class Idempotency:
         """
         if key is None:
             return await act(None)
-        if not key or len(key) > MAX_KEY_CHARS or not key.isprintable():
-            raise BadInput("Idempotency-Key", f"An idempotency key has 1 to {MAX_KEY_CHARS} printable characters.")
+        if len(key) > MAX_KEY_CHARS or not re.fullmatch(KEY_PATTERN, key):
+            raise BadInput("Idempotency-Key", f"An idempotency key has 1 to {MAX_KEY_CHARS} visible ASCII characters.")
         owner = f"{who.workspace_id}/{who.actor_kind.value}/{who.user_id}"
         fingerprint = hashlib.sha256(request).hexdigest()
         place = (owner, key)
@@ -136,7 +149,9 @@ class Idempotency:
         at = self._clock.now()
         try:
             async with asyncio.timeout(INSIST_TIMEOUT if keyed.insist else None):
-                stored = await self._store.reserve(keyed.owner, keyed.key, keyed.fingerprint, at=at)
+                stored = await self._store.reserve(
+                    keyed.owner, keyed.key, keyed.fingerprint, at=at, forget=at - KEPT_FOR
+                )
         except (Unavailable, TimeoutError) as error:
             if not keyed.insist:
                 raise
@@ -173,6 +188,8 @@ class Idempotency:
     async def _complete(self, keyed: _Keyed, answer: KeyedAnswer) -> None:
         if answer.secret:
             self._secrets[keyed.owner, keyed.key] = answer
+            if len(self._secrets) > MAX_SECRETS:
+                del self._secrets[next(iter(self._secrets))]
         body = b"" if answer.secret else answer.body
         try:
             await self._store.complete(keyed.owner, keyed.key, status=answer.status, body=body)

@@ -47,6 +47,7 @@ class PeopleService(Reader):
                 raise Forbidden("You can make tokens for your own workspace only.")
             if expires_in is not None:
                 life.append(parse_duration(expires_in))
+            await self._plane.tokens.require_room(workspace or self._workspace)
 
         async def act() -> NewToken:
             made, before = await self._plane.tokens.issue(

@@ -38,8 +38,11 @@ class KeyedResult(Protocol):
 
 
 class IdempotencyStore(Protocol):
-    async def reserve(self, owner: str, key: str, fingerprint: str, *, at: datetime) -> KeyedResult | None:
-        """Store the key as running and answer None, or answer what is stored for it already."""
+    async def reserve(
+        self, owner: str, key: str, fingerprint: str, *, at: datetime, forget: datetime
+    ) -> KeyedResult | None:
+        """Store the key as running and answer None, or answer what is stored for it already, unless that is from
+        before `forget`."""
         ...
 
     async def complete(self, owner: str, key: str, *, status: int, body: bytes) -> None: ...

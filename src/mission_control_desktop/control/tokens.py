@@ -13,8 +13,9 @@ import msgspec
 import structlog
 
 from mission_control_desktop.control.ports import AgentAccess, MemberStore, TokenStore
+from mission_control_desktop.domain import limits
 from mission_control_desktop.domain.clock import Clock, IdSource
-from mission_control_desktop.domain.errors import BadInput, NotAuthenticated, NotFound
+from mission_control_desktop.domain.errors import BadInput, Conflict, NotAuthenticated, NotFound
 from mission_control_desktop.domain.people import (
     DEFAULT_WORKSPACE,
     ActorKind,
@@ -191,6 +192,19 @@ class Tokens:
         )
         before = await self._store.add(info, token_hash=token_hash(token))
         return NewToken(**msgspec.structs.asdict(info), token=token), before
+
+    async def require_room(self, workspace_id: str) -> None:
+        """Raises Conflict if the workspace has as many tokens that are good as it may have."""
+        now = self._clock.now()
+        good = [
+            one
+            for one in await self._store.page(workspace_id)
+            if one.revoked_at is None and (one.expires_at is None or one.expires_at > now)
+        ]
+        if len(good) >= limits.MAX_TOKENS:
+            raise Conflict(
+                f"A workspace has at most {limits.MAX_TOKENS} tokens; revoke some first.", limit=limits.MAX_TOKENS
+            )
 
     async def list(self, workspace_id: str) -> tuple[TokenInfo, ...]:
         return tuple(await self._store.page(workspace_id))

@@ -12,19 +12,21 @@ MAX_QUERY_FIELDS = 50
 MAX_BODY_BYTES = 1_048_576
 MAX_DRAINED_BYTES = 16 * MAX_BODY_BYTES
 """How much of a body that is too large is still read, so that its sender sees the answer and not a broken pipe."""
-BODY_SECONDS = 30.0
+BODY_SECONDS = 60.0
 """A request whose body has not come within this time is given up."""
 MAX_JSON_DEPTH = 32
 """Levels of nesting in a body."""
 MAX_KEY_CHARS = 200
 """Idempotency-Key: visible ASCII characters and spaces."""
+KEY_PATTERN = "^[ -~]+$"
+KEY_HOURS = 48
+"""How long a key is remembered."""
 MAX_EVENT_ID_CHARS = 200
 """Last-Event-ID."""
 
 # --- what a request says
 MAX_NAME_CHARS = 200
 MAX_PATH_CHARS = 4_096
-MAX_SESSION_ID_CHARS = 500
 MAX_SEARCH_CHARS = 500
 MAX_CURSOR_CHARS = 1_000
 MAX_SEQ = 2**53
@@ -34,8 +36,7 @@ MAX_INJECT_BYTES = 400_000
 MAX_REASON_CHARS = 2_000
 MAX_COMMAND_PARTS = 256
 MAX_ENVIRONMENT = 256
-"""Variables of a launch profile, of at most `MAX_PATH_CHARS` (name) and `MAX_ENVIRONMENT_CHARS` (value)."""
-MAX_ENVIRONMENT_CHARS = 32_768
+"""Variables of a launch profile."""
 PAGE_DEFAULT = 100
 PAGE_MAX = 500
 REPLAY_MAX = 500
@@ -48,8 +49,6 @@ MAX_TOKENS = 1_000
 """Tokens of one workspace that are neither revoked nor expired."""
 MAX_PROFILES = 200
 """Stored launch profiles."""
-MAX_PROVIDERS = 100
-"""Registered providers of one workspace."""
 
 # --- what is kept
 RETENTION_DAYS = 30

@@ -13,6 +13,7 @@ from typing import Protocol
 import msgspec
 import structlog
 
+from mission_control_desktop.domain import limits
 from mission_control_desktop.domain.errors import BadInput, Conflict, NotFound
 from mission_control_desktop.domain.profiles import DEMO_PROFILE, NAME_PATTERN, LaunchProfile, ProfileView, view
 from mission_control_desktop.domain.tasks import Tasks
@@ -102,6 +103,9 @@ class ProfileStore:
         if profile.name == DEMO_PROFILE:
             raise Conflict("The demo profile is part of the program and cannot be changed. Choose another name.")
         check_profile(profile)
+        stored = [one.name for one in await self._repository.all()]
+        if profile.name not in stored and len(stored) >= limits.MAX_PROFILES:
+            raise Conflict(f"At most {limits.MAX_PROFILES} launch profiles are stored; remove some first.")
         clean = msgspec.structs.replace(profile, detected=False, demo=False, version=None)
         await self._repository.put(clean)
         return view(clean)

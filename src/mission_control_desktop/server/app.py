@@ -7,6 +7,7 @@ are matched as they were sent, so that an id with a percent-encoded slash or col
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Awaitable, Iterable, Mapping
 from dataclasses import replace
@@ -23,8 +24,25 @@ from mission_control_desktop.control.idempotency import KeyedAnswer
 from mission_control_desktop.control.plane import ControlPlane
 from mission_control_desktop.control.policy import Operation
 from mission_control_desktop.control.service import MissionControlService
-from mission_control_desktop.domain.errors import Forbidden, MissionControlError, NotAuthenticated, NotFound, TooLarge
-from mission_control_desktop.domain.limits import MAX_BODY_BYTES, MAX_REASON_CHARS
+from mission_control_desktop.domain.errors import (
+    BadInput,
+    Forbidden,
+    MissionControlError,
+    NotAuthenticated,
+    NotFound,
+    TooLarge,
+)
+from mission_control_desktop.domain.limits import (
+    BODY_SECONDS,
+    MAX_BODY_BYTES,
+    MAX_DRAINED_BYTES,
+    MAX_EVENT_ID_CHARS,
+    MAX_HEADER_BYTES,
+    MAX_JSON_DEPTH,
+    MAX_QUERY_BYTES,
+    MAX_QUERY_FIELDS,
+    MAX_REASON_CHARS,
+)
 from mission_control_desktop.domain.people import Principal
 from mission_control_desktop.server.bodies import Input
 from mission_control_desktop.server.calls import Call
@@ -44,10 +62,6 @@ from mission_control_desktop.server.table import ROUTES, Route, by_path, paramet
 
 log = structlog.get_logger(__name__)
 
-MAX_QUERY_BYTES = 8_192
-MAX_DRAINED_BYTES = 16 * MAX_BODY_BYTES
-"""How much of a body that is too large is still read, so that its sender sees the answer and not a broken pipe."""
-BODY_SECONDS = 60.0
 JSON = (b"content-type", b"application/json")
 COMMON = [(b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff")]
 
@@ -167,6 +181,10 @@ class _Endpoint:
         route = self._route(scope["method"])
         plane = self._application.plane
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+        if sum(len(name) + len(value) + 4 for name, value in scope["headers"]) > MAX_HEADER_BYTES:
+            raise TooLarge(f"The headers of a request have at most {MAX_HEADER_BYTES} bytes.", limit=MAX_HEADER_BYTES)
+        if len(headers.get("last-event-id", "")) > MAX_EVENT_ID_CHARS:
+            raise BadInput("Last-Event-ID", f"`Last-Event-ID` has at most {MAX_EVENT_ID_CHARS} characters.")
         path = _path(scope["path_params"])
         who = await self._caller(route, headers)
         service = None if who is None else plane.bind(who)
@@ -359,9 +377,9 @@ def _path(parameters_: Mapping[str, str]) -> dict[str, str]:
 
 def _query(route: Route, raw: bytes) -> Input:
     if len(raw) > MAX_QUERY_BYTES:
-        raise TooLarge("The query is too long.")
+        raise TooLarge(f"A query has at most {MAX_QUERY_BYTES} bytes.", limit=MAX_QUERY_BYTES)
     try:
-        pairs = parse_qsl(raw.decode("ascii"), errors="strict", max_num_fields=50)
+        pairs = parse_qsl(raw.decode("ascii"), errors="strict", max_num_fields=MAX_QUERY_FIELDS)
         return msgspec.convert(dict(pairs), route.query, strict=False)
     except (msgspec.ValidationError, ValueError) as error:
         raise bad_input(error, where="query") from error
@@ -401,10 +419,30 @@ def _body(kind: type[Input], headers: Mapping[str, str], raw: bytes) -> Input:
         content_type = headers.get("content-type", "").partition(";")[0].strip().lower()
         if content_type and content_type != "application/json" and not content_type.endswith("+json"):
             raise WrongContentType("Send JSON (`Content-Type: application/json`).")
+    if too_deep(raw):
+        raise BadInput("body", f"A body is nested at most {MAX_JSON_DEPTH} levels deep.", limit=MAX_JSON_DEPTH)
     try:
         return msgspec.json.decode(raw or b"{}", type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise bad_input(error, where="body") from error
+
+
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+
+
+def too_deep(raw: bytes) -> bool:
+    """Whether JSON is nested deeper than `MAX_JSON_DEPTH`; of what is no JSON it does not matter."""
+    if raw.count(b"[") + raw.count(b"{") <= MAX_JSON_DEPTH:
+        return False
+    depth = 0
+    for one in _STRING.sub(b"", raw):
+        if one in b"[{":
+            depth += 1
+            if depth > MAX_JSON_DEPTH:
+                return True
+        elif one in b"]}":
+            depth -= 1
+    return False
 
 
 def _canonical(raw: bytes) -> bytes:

@@ -10,8 +10,16 @@ import msgspec
 from mission_control_desktop.domain.approvals import ApprovalState
 from mission_control_desktop.domain.kill import MAX_UNDO_SECONDS, MAX_WATCH_SECONDS, WATCH_SECONDS
 from mission_control_desktop.domain.limits import (
+    MAX_COMMAND_PARTS,
+    MAX_CURSOR_CHARS,
+    MAX_ENVIRONMENT,
+    MAX_EVENT_ID_CHARS,
     MAX_INJECT_CHARS,
+    MAX_NAME_CHARS,
+    MAX_PATH_CHARS,
     MAX_REASON_CHARS,
+    MAX_SEARCH_CHARS,
+    MAX_SEQ,
     PAGE_DEFAULT,
     PAGE_MAX,
     REPLAY_MAX,
@@ -20,10 +28,6 @@ from mission_control_desktop.domain.limits import (
 from mission_control_desktop.domain.people import Role
 from mission_control_desktop.domain.profiles import NAME_PATTERN
 from mission_control_desktop.domain.sessions import INTERNAL_PROVIDER, Delivery, SessionStatus, TaskSource
-
-MAX_NAME_CHARS = 200
-MAX_PATH_CHARS = 4_096
-MAX_SEQ = 2**53
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_NAME_CHARS)]
 Text = Annotated[str, msgspec.Meta(max_length=MAX_NAME_CHARS)]
@@ -35,7 +39,7 @@ ProviderName = Annotated[str, msgspec.Meta(pattern=NAME_PATTERN)]
 Limit = Annotated[int, msgspec.Meta(ge=1, le=PAGE_MAX)]
 Seq = Annotated[int, msgspec.Meta(ge=0, le=MAX_SEQ)]
 Time = Annotated[datetime, msgspec.Meta(tz=True)]
-Cursor = Annotated[str, msgspec.Meta(min_length=1, max_length=1_000)]
+Cursor = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_CURSOR_CHARS)]
 
 
 class Input(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
@@ -52,14 +56,14 @@ class NoQuery(Input, frozen=True, kw_only=True):
 class SessionsQuery(Input, frozen=True, kw_only=True):
     provider: ProviderName | None = None
     status: SessionStatus | None = None
-    q: Annotated[str, msgspec.Meta(max_length=500)] | None = None
+    q: Annotated[str, msgspec.Meta(max_length=MAX_SEARCH_CHARS)] | None = None
     limit: Limit = PAGE_DEFAULT
     cursor: Cursor | None = None
 
 
 class AgentsQuery(Input, frozen=True, kw_only=True):
     status: SessionStatus | None = None
-    q: Annotated[str, msgspec.Meta(max_length=500)] | None = None
+    q: Annotated[str, msgspec.Meta(max_length=MAX_SEARCH_CHARS)] | None = None
     limit: Limit = PAGE_DEFAULT
     cursor: Cursor | None = None
 
@@ -72,7 +76,7 @@ class MessagesQuery(Input, frozen=True, kw_only=True):
 
 class StreamQuery(Input, frozen=True, kw_only=True):
     replay: Annotated[int, msgspec.Meta(ge=0, le=REPLAY_MAX)] | None = None
-    last_event_id: Annotated[str, msgspec.Meta(max_length=200)] | None = None
+    last_event_id: Annotated[str, msgspec.Meta(max_length=MAX_EVENT_ID_CHARS)] | None = None
 
 
 class VerifyQuery(Input, frozen=True, kw_only=True):
@@ -81,7 +85,7 @@ class VerifyQuery(Input, frozen=True, kw_only=True):
 
 
 class EventsQuery(Input, frozen=True, kw_only=True):
-    last_event_id: Annotated[str, msgspec.Meta(max_length=200)] | None = None
+    last_event_id: Annotated[str, msgspec.Meta(max_length=MAX_EVENT_ID_CHARS)] | None = None
 
 
 class ApprovalsQuery(Input, frozen=True, kw_only=True):
@@ -90,7 +94,7 @@ class ApprovalsQuery(Input, frozen=True, kw_only=True):
 
 class AuditQuery(Input, frozen=True, kw_only=True):
     user: Text | None = None
-    session: Annotated[str, msgspec.Meta(max_length=500)] | None = None
+    session: Annotated[str, msgspec.Meta(max_length=MAX_SEARCH_CHARS)] | None = None
     provider: ProviderName | None = None
     action: Text | None = None
     outcome: Text | None = None
@@ -169,10 +173,13 @@ class AnswerBody(Input, frozen=True, kw_only=True):
 
 
 class ProfileBody(Input, frozen=True, kw_only=True):
-    command: Annotated[tuple[Annotated[str, msgspec.Meta(max_length=MAX_PATH_CHARS)], ...], msgspec.Meta(min_length=1)]
+    command: Annotated[
+        tuple[Annotated[str, msgspec.Meta(max_length=MAX_PATH_CHARS)], ...],
+        msgspec.Meta(min_length=1, max_length=MAX_COMMAND_PARTS),
+    ]
     runtime: Name = "acp"
     cwd: FilePath | None = None
-    env: dict[str, str] = msgspec.field(default_factory=dict)
+    env: Annotated[dict[str, str], msgspec.Meta(max_length=MAX_ENVIRONMENT)] = msgspec.field(default_factory=dict)
     mode: Text | None = None
     title: Text | None = None
 

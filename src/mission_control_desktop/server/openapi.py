@@ -10,6 +10,7 @@ import msgspec
 from mission_control_desktop import __version__
 from mission_control_desktop.control.policy import RULES
 from mission_control_desktop.domain.events import DATA_TYPES
+from mission_control_desktop.domain.limits import KEY_HOURS, KEY_PATTERN, MAX_EVENT_ID_CHARS, MAX_KEY_CHARS
 from mission_control_desktop.server.errors import ErrorBody
 from mission_control_desktop.server.table import Route, parameters
 
@@ -130,7 +131,22 @@ def _inlined(schema: Any, components: dict[str, Any]) -> Any:
 
 def _header_parameters(route: Route) -> list[dict[str, Any]]:
     if route.method == "POST":
-        return [{"name": "Idempotency-Key", "in": "header", "required": False, "schema": {"type": "string"}}]
+        return [
+            {
+                "name": "Idempotency-Key",
+                "in": "header",
+                "required": False,
+                "description": f"For {KEY_HOURS} hours the same request gets the first answer, another one 409.",
+                "schema": {"type": "string", "minLength": 1, "maxLength": MAX_KEY_CHARS, "pattern": KEY_PATTERN},
+            }
+        ]
     if route.stream:
-        return [{"name": "Last-Event-ID", "in": "header", "required": False, "schema": {"type": "string"}}]
+        return [
+            {
+                "name": "Last-Event-ID",
+                "in": "header",
+                "required": False,
+                "schema": {"type": "string", "maxLength": MAX_EVENT_ID_CHARS},
+            }
+        ]
     return []

@@ -19,6 +19,7 @@ from mission_control_desktop import __version__
 from mission_control_desktop.control.assembly import open_plane
 from mission_control_desktop.control.plane import ControlPlane
 from mission_control_desktop.domain.errors import BadInput, MissionControlError, Unavailable
+from mission_control_desktop.domain.limits import MAX_HEADER_BYTES
 from mission_control_desktop.domain.tasks import Tasks
 from mission_control_desktop.server import place
 from mission_control_desktop.server.app import Application
@@ -188,6 +189,7 @@ def _server(application: Application, door: Door) -> _Server:
         application,
         loop="none",
         http=Connection,
+        h11_max_incomplete_event_size=MAX_HEADER_BYTES,
         ws="none",
         lifespan="off",
         interface="asgi3",

@@ -18,6 +18,7 @@ import structlog
 from starlette.types import Receive, Send
 
 from mission_control_desktop.domain.errors import RateLimited
+from mission_control_desktop.domain.limits import MAX_STREAMS, MAX_STREAMS_PER_TOKEN
 from mission_control_desktop.domain.people import Principal
 from mission_control_desktop.record.encoded import Encoded
 from mission_control_desktop.record.streams import EventStream
@@ -29,7 +30,6 @@ HEARTBEAT_SECONDS = 10.0
 CHECK_SECONDS = 2.0
 """How often a stream's token is looked at; the contract promises an end within 5 seconds."""
 END_SECONDS = 1.0
-MAX_STREAMS_PER_TOKEN = 256
 HEARTBEAT = b": alive\n\n"
 HEADERS = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -68,11 +68,13 @@ class Streams:
         heartbeat: float = HEARTBEAT_SECONDS,
         check: float = CHECK_SECONDS,
         limit: int = MAX_STREAMS_PER_TOKEN,
+        total: int = MAX_STREAMS,
     ) -> None:
         self._still_valid = still_valid
         self._heartbeat = heartbeat
         self._check = check
         self._limit = limit
+        self._total = total
         self._open: set[_Open] = set()
         self._count: Counter[str] = Counter()
         self._closing = False
@@ -98,6 +100,8 @@ class Streams:
         owner = who.token_id or who.user_id
         if self._count[owner] >= self._limit:
             raise RateLimited(f"At most {self._limit} open streams per token; close one first.", retry_after=5)
+        if len(self._open) >= self._total:
+            raise RateLimited(f"This server keeps at most {self._total} streams open; try again later.", retry_after=30)
         mine = _Open(owner, who.token_id)
         self._open.add(mine)
         self._count[owner] += 1

@@ -25,8 +25,11 @@ class IdempotencyKeys:
     def __init__(self, access: Access) -> None:
         self._access = access
 
-    async def reserve(self, owner: str, key: str, fingerprint: str, *, at: datetime) -> KeyedResult | None:
-        """Store the key as running and answer None, or answer what is stored for it already. Durable."""
+    async def reserve(
+        self, owner: str, key: str, fingerprint: str, *, at: datetime, forget: datetime | None = None
+    ) -> KeyedResult | None:
+        """Store the key as running and answer None, or answer what is stored for it already, unless that is from
+        before `forget`. Durable."""
         row = {
             "principal": owner,
             "key": key,
@@ -38,6 +41,9 @@ class IdempotencyKeys:
 
         def work(connection: Connection) -> KeyedResult | None:
             column = t.idempotency_keys.c
+            if forget is not None:
+                old = (column.principal == owner, column.key == key, column.created_at < forget)
+                connection.execute(delete(t.idempotency_keys).where(*old))
             insert = insert_or_ignore(connection, t.idempotency_keys).values(row).returning(column.key)
             if connection.execute(insert).first() is not None:
                 return None
