@@ -49,6 +49,9 @@ class SamplePort:
     async def resume(self, session_id: str, *, expected_run_id: str | None) -> AgentSession:
         return sample_session()
 
+    async def cancel(self, session_id: str, *, expected_run_id: str | None) -> AgentSession:
+        return sample_session()
+
     async def terminate(self, session_id: str, *, expected_run_id: str | None) -> AgentSession:
         return sample_session()
 

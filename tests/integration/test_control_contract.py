@@ -82,6 +82,8 @@ async def test_a_sessions_life(mc: MissionControl) -> None:
     assert resumed.status is not SessionStatus.PAUSED
     with pytest.raises(Conflict):
         await mc.pause(session.session_id, expected_run_id="another run")
+    with pytest.raises(Conflict):
+        await mc.cancel(session.session_id, expected_run_id="another run")
     await mc.terminate(session.session_id)
     ended = await until(mc, session.session_id, lambda one: one.status.final)
     assert ended.status is SessionStatus.COMPLETED

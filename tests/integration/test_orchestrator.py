@@ -122,6 +122,43 @@ async def test_freezes_all_of_it_and_lets_it_go_on(home: House, tmp_path: Path) 
     assert await home.said(native) == home.journal_text(native)
 
 
+async def test_cancels_a_turn_and_goes_on_with_the_next_message(home: House) -> None:
+    native = await home.spawn("[words 500 20]")
+    await home.until_said(native, "word2")
+    with pytest.raises(Conflict):
+        await home.orchestrator.cancel_turn(native, expected_run_id="another run")
+    await home.orchestrator.cancel_turn(native)
+    await home.until_idle(native)
+    assert "word499" not in await home.said(native)
+    with pytest.raises(Conflict, match="No turn is running"):
+        await home.orchestrator.cancel_turn(native)
+    await home.orchestrator.inject(native, injection_id="n", content="next", operator_id="ann")
+    await home.until_said(native, "you said: next")
+
+
+async def test_a_frozen_turn_that_is_cancelled_does_not_go_on_when_thawed(home: House) -> None:
+    native = await home.spawn("[words 500 20]")
+    await home.until_said(native, "word2")
+    await home.orchestrator.pause(native)
+    said = home.journal_text(native)
+    still = await home.orchestrator.cancel_turn(native)
+    assert still.status is SessionStatus.PAUSED
+    assert home.journal_text(native) == said
+    await home.orchestrator.resume(native)
+    await home.until_idle(native)
+    assert len(home.journal_text(native)) - len(said) < 200
+
+
+async def test_a_cancelled_turn_takes_its_question_with_it(home: House) -> None:
+    native = await home.spawn("[permission][say and on]")
+    approval = await home.open_approval(native)
+    await home.orchestrator.cancel_turn(native)
+    await home.until_idle(native)
+    assert "and on" not in home.journal_text(native)
+    with pytest.raises(Conflict):
+        await home.orchestrator.answer(native, approval.approval_id, "allow", user_id="ann")
+
+
 async def test_holds_permission_replies_back(home: House) -> None:
     native = await home.spawn("[permission][say and on]")
     approval = await home.open_approval(native)

@@ -66,6 +66,10 @@ class HeldPort:
         result: AgentSession = await self._call("resume")
         return result
 
+    async def cancel(self, session_id: str, *, expected_run_id: str | None) -> AgentSession:
+        result: AgentSession = await self._call("cancel", run=expected_run_id)
+        return result
+
     async def terminate(self, session_id: str, *, expected_run_id: str | None) -> AgentSession:
         result: AgentSession = await self._call("terminate")
         return result

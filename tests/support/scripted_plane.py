@@ -205,6 +205,10 @@ class ScriptedPlane:
         self._called("resume", session_id)
         return self._become(session_id, SessionStatus.RUNNING)
 
+    async def cancel(self, session_id: str, **more: Any) -> AgentSession:
+        self._called("cancel", session_id)
+        return self.known[session_id]
+
     async def terminate(self, session_id: str, **more: Any) -> AgentSession:
         self._called("terminate", (session_id, more.get("reason")))
         return self._become(session_id, SessionStatus.COMPLETED)

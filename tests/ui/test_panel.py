@@ -534,6 +534,31 @@ def test_questions_come_one_after_the_other(stage: Stage, qt: Any) -> None:
     assert not bar.isVisible()
 
 
+# -- a long freeze ---------------------------------------------------------------------------------------------------
+
+
+def test_a_long_freeze_is_warned_of_and_can_be_ended_without_the_turn(stage: Stage, run: Run) -> None:
+    async def scenario() -> None:
+        old = Evidence(last_event_at=datetime.now(UTC) - timedelta(seconds=70), source="agent")
+        frozen = make_session(status=SessionStatus.PAUSED, metadata={"pauseLevel": "freeze"}, evidence=old)
+        stage.panel.set_session(
+            make_session(status=SessionStatus.PAUSED, metadata={"pauseLevel": "hold"}, evidence=old)
+        )
+        assert stage.panel.notice.text() == ""
+        stage.panel.set_session(frozen)
+        assert stage.panel.notice.text().startswith("Frozen for 1 min.")
+        assert stage.panel.notice.act.text() == "Thaw and cancel the turn"
+        stage.panel.notice.act.click()
+        call = await stage.call("cancel")
+        call.answer.set_result(frozen)
+        call = await stage.call("resume")
+        call.answer.set_result(make_session())
+        await stage.settled("resume")
+        assert stage.panel.notice.text() == ""
+
+    run(scenario())
+
+
 # -- controls --------------------------------------------------------------------------------------------------------
 
 

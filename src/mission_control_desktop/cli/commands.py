@@ -191,6 +191,10 @@ async def resume(mc: HttpMissionControl, args: Namespace, output: Output) -> int
     return acted(await mc.resume(await ids.session_id(mc, args.id), reason=args.reason), output)
 
 
+async def cancel(mc: HttpMissionControl, args: Namespace, output: Output) -> int:
+    return acted(await mc.cancel(await ids.session_id(mc, args.id), reason=args.reason), output)
+
+
 async def terminate(mc: HttpMissionControl, args: Namespace, output: Output) -> int:
     return acted(await mc.terminate(await ids.session_id(mc, args.id), reason=args.reason), output)
 
@@ -384,6 +388,7 @@ COMMANDS: Mapping[str, Command] = {
     "withdraw": withdraw,
     "pause": pause,
     "resume": resume,
+    "cancel": cancel,
     "terminate": terminate,
     "kill": kill,
     "kill-all": kill_all,

@@ -79,9 +79,13 @@ def build_parser(programs: Mapping[str, str]) -> argparse.ArgumentParser:
     pause = act("pause", "pause a session")
     pause.add_argument("id", help=_ID)
     pause.add_argument("--level", choices=["hold", "freeze"], help="default: the strongest that the session knows")
-    for verb, what in (("resume", "let a paused session go on"), ("terminate", "end a session gracefully")):
+    for verb, what in (
+        ("resume", "let a paused session go on"),
+        ("cancel", "cancel what a session does now; it takes the next message"),
+        ("terminate", "end a session gracefully"),
+    ):
         act(verb, what).add_argument("id", help=_ID)
-    for verb in ("pause", "resume", "terminate"):
+    for verb in ("pause", "resume", "cancel", "terminate"):
         verbs.choices[verb].add_argument("--reason")
     kill = act("kill", "end a session and its sub-agents now, and verify it")
     kill.add_argument("id", help=_ID)

@@ -296,6 +296,11 @@ class HttpMissionControl:
     ) -> AgentSession:
         return await self._act(session_id, "resume", reason, expected_run_id)
 
+    async def cancel(
+        self, session_id: str, *, reason: str | None = None, expected_run_id: str | None = None
+    ) -> AgentSession:
+        return await self._act(session_id, "cancel", reason, expected_run_id)
+
     async def terminate(
         self, session_id: str, *, reason: str | None = None, expected_run_id: str | None = None
     ) -> AgentSession:

@@ -41,6 +41,7 @@ class Operation(StrEnum):
     WITHDRAW = "withdraw"
     PAUSE = "pause"
     RESUME = "resume"
+    CANCEL = "cancel"
     TERMINATE = "terminate"
     KILL = "kill"
     KILL_ALL = "kill-all"
@@ -113,6 +114,7 @@ RULES: dict[Operation, Rule] = {
     Operation.WITHDRAW: Rule(Role.OPERATOR, AuditAction.WITHDRAW),
     Operation.PAUSE: Rule(Role.OPERATOR, AuditAction.PAUSE),
     Operation.RESUME: Rule(Role.OPERATOR, AuditAction.RESUME),
+    Operation.CANCEL: Rule(Role.OPERATOR, AuditAction.CANCEL),
     Operation.TERMINATE: Rule(Role.OPERATOR, AuditAction.TERMINATE, agents=_BELOW),
     Operation.KILL: Rule(Role.OPERATOR, AuditAction.KILL),
     Operation.KILL_ALL: Rule(Role.OPERATOR, AuditAction.KILL_ALL),

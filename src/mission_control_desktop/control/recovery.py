@@ -99,6 +99,12 @@ class Recovery:
         session = await self._session(intent)
         return f"the session is {session.status.value}" if session is not None and session.status.final else None
 
+    async def _cancelled(self, intent: AuditEntry) -> Finding:
+        session = await self._session(intent)
+        if session is None or session.status in (SessionStatus.RUNNING, SessionStatus.SPAWNING):
+            return None
+        return f"no turn runs: the session is {session.status.value}"
+
     async def _paused(self, intent: AuditEntry) -> Finding:
         session = await self._session(intent)
         return "the session is paused" if session is not None and session.status is SessionStatus.PAUSED else None
@@ -177,6 +183,7 @@ _LOOKS: dict[AuditAction, Callable[[Recovery, AuditEntry], Awaitable[Any]]] = {
     AuditAction.SPAWN: Recovery._started,
     AuditAction.KILL: Recovery._ended,
     AuditAction.TERMINATE: Recovery._ended,
+    AuditAction.CANCEL: Recovery._cancelled,
     AuditAction.PAUSE: Recovery._paused,
     AuditAction.RESUME: Recovery._resumed,
     AuditAction.INJECT: Recovery._injected,

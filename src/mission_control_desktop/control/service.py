@@ -26,6 +26,7 @@ from mission_control_desktop.domain.errors import (
     MissionControlError,
     NotFound,
     StopUnderWay,
+    Unsupported,
     by_code,
 )
 from mission_control_desktop.domain.keys import KeyRotation, KeyStatus
@@ -50,7 +51,7 @@ from mission_control_desktop.domain.sessions import (
     known_as,
     split_id,
 )
-from mission_control_desktop.providers.contract import AgentProvider
+from mission_control_desktop.providers.contract import AgentProvider, CancelsTurns
 
 T = TypeVar("T")
 
@@ -242,6 +243,16 @@ class MissionControlService(PeopleService):
         return await self._intervene(
             Operation.RESUME, session_id, act, reason=reason, expected_run_id=expected_run_id, against_stop=True
         )
+
+    async def cancel(
+        self, session_id: str, *, reason: str | None = None, expected_run_id: str | None = None
+    ) -> AgentSession:
+        async def act(provider: AgentProvider, native: str) -> AgentSession:
+            if not isinstance(provider, CancelsTurns):
+                raise Unsupported("This provider cannot cancel a turn without ending the session.")
+            return known_as(await provider.cancel_turn(native, expected_run_id=expected_run_id))
+
+        return await self._intervene(Operation.CANCEL, session_id, act, reason=reason)
 
     async def terminate(
         self, session_id: str, *, reason: str | None = None, expected_run_id: str | None = None

@@ -32,6 +32,7 @@ class AuditAction(StrEnum):
     WITHDRAW = "withdraw"
     PAUSE = "pause"
     RESUME = "resume"
+    CANCEL = "cancel"
     TERMINATE = "terminate"
     KILL = "kill"
     KILL_ALL = "kill-all"

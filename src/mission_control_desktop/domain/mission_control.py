@@ -155,6 +155,12 @@ class MissionControl(People, Protocol):
     async def resume(
         self, session_id: str, *, reason: str | None = None, expected_run_id: str | None = None
     ) -> AgentSession: ...
+    async def cancel(
+        self, session_id: str, *, reason: str | None = None, expected_run_id: str | None = None
+    ) -> AgentSession:
+        """Cancel the running turn, not the session. Conflict if none runs, Unsupported where the provider cannot."""
+        ...
+
     async def terminate(
         self, session_id: str, *, reason: str | None = None, expected_run_id: str | None = None
     ) -> AgentSession: ...

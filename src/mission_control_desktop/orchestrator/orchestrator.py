@@ -37,6 +37,7 @@ from mission_control_desktop.domain.tasks import Tasks
 from mission_control_desktop.orchestrator.agent_tokens import AgentTokens
 from mission_control_desktop.orchestrator.core.commands import (
     Answer,
+    Cancel,
     Children,
     Command,
     Inject,
@@ -408,6 +409,12 @@ class Orchestrator:
     async def resume(self, session_id: str, *, expected_run_id: str | None = None) -> AgentSession:
         native = self._native(session_id)
         command = Resume(id=self._ids.new(), session_id=native, expected_run_id=expected_run_id)
+        return await self._command(native, command, AgentSession, seconds=PAUSE_SECONDS)
+
+    async def cancel_turn(self, session_id: str, *, expected_run_id: str | None = None) -> AgentSession:
+        """Cancel what the agent does now; the session goes on and takes the next message."""
+        native = self._native(session_id)
+        command = Cancel(id=self._ids.new(), session_id=native, expected_run_id=expected_run_id)
         return await self._command(native, command, AgentSession, seconds=PAUSE_SECONDS)
 
     async def answer(self, session_id: str, approval_id: str, option_id: str, *, user_id: str) -> Approval:

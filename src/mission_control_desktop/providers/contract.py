@@ -57,6 +57,15 @@ class ProbesStop(Protocol):
         ...
 
 
+@runtime_checkable
+class CancelsTurns(Protocol):
+    """What a provider implements besides, if the running turn can be cancelled without ending the session."""
+
+    async def cancel_turn(self, session_id: str, *, expected_run_id: str | None = None) -> AgentSession:
+        """Conflict if no turn is running. A frozen session stays frozen, and its turn ends when it is resumed."""
+        ...
+
+
 class AgentProvider(Protocol):
     """Everything that has sessions. Methods raise the tree of `domain.errors`: NotFound for an unknown session,
     Conflict for an illegal state or another run, Unsupported with the capability's reason, Unreachable."""

@@ -152,6 +152,10 @@ async def resume(call: Call) -> AgentSession:
     return await _resume(call, call.path["id"])
 
 
+async def cancel(call: Call) -> AgentSession:
+    return await _cancel(call, call.path["id"])
+
+
 async def terminate(call: Call) -> AgentSession:
     return await _terminate(call, call.path["id"])
 
@@ -310,6 +314,10 @@ async def agent_resume(call: Call) -> AgentSession:
     return _native_session(await _resume(call, _agent_id(call)))
 
 
+async def agent_cancel(call: Call) -> AgentSession:
+    return _native_session(await _cancel(call, _agent_id(call)))
+
+
 async def agent_terminate(call: Call) -> AgentSession:
     return _native_session(await _terminate(call, _agent_id(call)))
 
@@ -378,6 +386,11 @@ async def _pause(call: Call, session_id: str) -> AgentSession:
 async def _resume(call: Call, session_id: str) -> AgentSession:
     body = call.body(bodies.ActBody)
     return await call.service.resume(session_id, reason=body.reason, expected_run_id=body.expected_run_id)
+
+
+async def _cancel(call: Call, session_id: str) -> AgentSession:
+    body = call.body(bodies.ActBody)
+    return await call.service.cancel(session_id, reason=body.reason, expected_run_id=body.expected_run_id)
 
 
 async def _terminate(call: Call, session_id: str) -> AgentSession:

@@ -54,6 +54,9 @@ class GatewayPort:
     async def resume(self, session_id: str, *, expected_run_id: str | None) -> AgentSession:
         return await self._gateway.call(lambda mc: mc.resume(session_id, expected_run_id=expected_run_id))
 
+    async def cancel(self, session_id: str, *, expected_run_id: str | None) -> AgentSession:
+        return await self._gateway.call(lambda mc: mc.cancel(session_id, expected_run_id=expected_run_id))
+
     async def terminate(
         self, session_id: str, *, expected_run_id: str | None, reason: str | None = None
     ) -> AgentSession:

@@ -37,6 +37,10 @@ class Resume(Command, frozen=True, kw_only=True):
     pass
 
 
+class Cancel(Command, frozen=True, kw_only=True):
+    """The running turn, not the session."""
+
+
 class Terminate(Command, frozen=True, kw_only=True):
     pass
 
@@ -61,4 +65,4 @@ class Children(Command, frozen=True, kw_only=True):
     alive: int
 
 
-AnyCommand = Inject | Withdraw | Pause | Resume | Terminate | Kill | Answer | Timer | Children
+AnyCommand = Inject | Withdraw | Pause | Resume | Cancel | Terminate | Kill | Answer | Timer | Children

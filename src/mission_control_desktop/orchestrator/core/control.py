@@ -83,6 +83,8 @@ class Control:
             return self._pause(step, command, cell)
         if isinstance(command, cmd.Resume):
             return self._resume(step, command, cell)
+        if isinstance(command, cmd.Cancel):
+            return self._cancel(step, command, cell)
         if isinstance(command, cmd.Terminate):
             return self._terminate(step, command, cell)
         if isinstance(command, cmd.Kill):
@@ -197,6 +199,16 @@ class Control:
             return None
         pausing.release()
         cell.transcript.notice(step, "info", "Resumed.")
+        return self._answer(step, command, self._session_of(cell))
+
+    def _cancel(self, step: Step, command: cmd.Cancel, cell: Cell) -> _Again:
+        """A frozen agent finds the cancel as soon as it is thawed, before it can go on with its turn."""
+        self._must_live(cell)
+        if cell is not self._parts.root:
+            raise Unsupported("What a sub-agent does is cancelled by ending it: terminate it.")
+        if self._parts.turns.turn is None:
+            raise Conflict("No turn is running, so there is nothing to cancel.")
+        self._parts.turns.cancel(step)
         return self._answer(step, command, self._session_of(cell))
 
     def did(self, step: Step, key: str, data: dict[str, Any]) -> bool:

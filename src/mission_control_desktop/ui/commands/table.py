@@ -58,6 +58,15 @@ COMMANDS: tuple[Command, ...] = (
     Command("session.spawn_below", "&Start an agent below it…", Menu.SESSION, (), When.LIVE_SESSION),
     Command("session.pause_resume", "&Pause or resume", Menu.SESSION, ("Ctrl+P",), When.LIVE_SESSION, group=1),
     Command(
+        "session.cancel_turn",
+        "Ca&ncel the turn",
+        Menu.SESSION,
+        ("Ctrl+.",),
+        When.LIVE_SESSION,
+        group=1,
+        hint="What the agent does now ends; the session goes on.",
+    ),
+    Command(
         "session.terminate",
         "&Terminate…",
         Menu.SESSION,

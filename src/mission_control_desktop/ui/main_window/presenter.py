@@ -217,6 +217,10 @@ class WindowPresenter(QObject):
                     panel.focus_input()
             case "pause_resume":
                 self._tasks.start(self._pause_resume(session), name="pause or resume")
+            case "cancel_turn":
+                cancel = partial(self._port.cancel, session_id, expected_run_id=session.run_id)
+                what = f"The turn of {words.name(session)} was not cancelled"
+                self._tasks.start(self._act_on(what, cancel), name="cancel turn")
             case "terminate" | "kill":
                 self._ask_end(session, kill=action == "kill")
             case "spawn_below":

@@ -37,7 +37,7 @@ class MainWindow(QMainWindow):
     close_requested = Signal()
     """The window may go now; it ends no agent."""
     session_action = Signal(str, str)
-    """Session id and what to do: pause_resume, terminate, kill, message, spawn_below."""
+    """Session id and what to do: pause_resume, cancel_turn, terminate, kill, message, spawn_below."""
     kill_all_requested = Signal()
     settings_requested = Signal(str)
     keys_requested = Signal()
@@ -120,7 +120,7 @@ class MainWindow(QMainWindow):
         handle("mission.kill_all", self.kill_all_requested.emit)
         handle("mission.close", self.close_requested.emit)
         handle("session.open", lambda: self._with_session(self.open_session))
-        for name in ("message", "spawn_below", "pause_resume", "terminate", "kill"):
+        for name in ("message", "spawn_below", "pause_resume", "cancel_turn", "terminate", "kill"):
             handle(f"session.{name}", lambda n=name: self._with_session(lambda i: self.session_action.emit(i, n)))  # type: ignore[misc]
         handle("session.copy_id", lambda: self._with_session(QApplication.clipboard().setText))
         handle("panel.close", lambda: self.panels.close_panel(self.panels.current_id))
@@ -285,7 +285,12 @@ class MainWindow(QMainWindow):
     def _on_roster_menu(self, session_id: str, spot: QPoint) -> None:
         menu = QMenu(self)
         menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        for group in (("open", "message", "spawn_below"), ("pause_resume",), ("copy_id",), ("terminate", "kill")):
+        for group in (
+            ("open", "message", "spawn_below"),
+            ("pause_resume", "cancel_turn"),
+            ("copy_id",),
+            ("terminate", "kill"),
+        ):
             for name in group:
                 menu.addAction(self.commands[f"session.{name}"])
             menu.addSeparator()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 
 from PySide6.QtCore import QRectF, Qt, Signal
 from PySide6.QtGui import (
@@ -35,7 +36,7 @@ from mission_control_desktop.ui.panel.port import Draft, DraftStore, PanelPort
 from mission_control_desktop.ui.panel.presenter import PanelPresenter
 from mission_control_desktop.ui.panel.strip import ReceiptStrip
 from mission_control_desktop.ui.panel.ticker import shared_ticker
-from mission_control_desktop.ui.panel.wording import State, state_of
+from mission_control_desktop.ui.panel.wording import State, long_freeze, state_of
 from mission_control_desktop.ui.transcript.highlight import Highlighter
 from mission_control_desktop.ui.transcript.model import TranscriptModel
 from mission_control_desktop.ui.transcript.pane import TranscriptPane
@@ -69,6 +70,7 @@ class OrchestratorPanel(QFrame):
     ) -> None:
         self._session = session
         self._state = State("", "", stale=False)
+        self._freeze_text = ""
         self._connected = True
         self._last_sign = session.evidence.last_event_at
         self._sub_agents = 0
@@ -191,6 +193,7 @@ class OrchestratorPanel(QFrame):
 
     def set_may_act(self, may_act: bool) -> None:
         """Observers watch: controls are disabled and say so."""
+        self._may_act = may_act
         self.header.set_may_act(may_act)
         self.composer.set_may_act(may_act)
         self.approvals.set_may_act(may_act)
@@ -380,8 +383,20 @@ class OrchestratorPanel(QFrame):
         changed = (state.words, state.stale) != (self._state.words, self._state.stale)
         self._state = state
         self.header.set_state(state, now)
+        self._warn_of_freeze(now)
         if changed:
             self.update()
+
+    def _warn_of_freeze(self, now: datetime) -> None:
+        text = long_freeze(self._session, now)
+        if text == self._freeze_text:
+            return
+        self._freeze_text = text
+        if text:
+            offer = ("Thaw and cancel the turn", self.presenter.thaw_and_cancel) if self._may_act else None
+            self.notice.show_text("frozen", text, offer=offer)
+        else:
+            self.notice.clear("frozen")
 
     def _update_attention(self) -> None:
         session = self._session

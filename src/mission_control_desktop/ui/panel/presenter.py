@@ -12,7 +12,7 @@ import structlog
 from PySide6.QtCore import QObject, Signal
 
 from mission_control_desktop.domain.approvals import Approval
-from mission_control_desktop.domain.errors import MissionControlError
+from mission_control_desktop.domain.errors import Conflict, MissionControlError
 from mission_control_desktop.domain.limits import PAGE_DEFAULT
 from mission_control_desktop.domain.receipts import Receipt
 from mission_control_desktop.domain.sessions import AgentSession
@@ -104,6 +104,19 @@ class PanelPresenter(QObject):
 
     def resume(self) -> None:
         self._act("resume", partial(self._port.resume, self._session_id, expected_run_id=self._run_id))
+
+    def thaw_and_cancel(self) -> None:
+        """Let a frozen session go on, but not with the turn that it was frozen in."""
+        self._act("resume", self._thaw_and_cancel)
+
+    async def _thaw_and_cancel(self) -> AgentSession:
+        run = self._run_id
+        try:
+            # First: a frozen agent meets the cancel before it can go on.
+            await self._port.cancel(self._session_id, expected_run_id=run)
+        except Conflict:
+            log.debug("no turn to cancel", session=self._session_id)
+        return await self._port.resume(self._session_id, expected_run_id=run)
 
     def terminate(self) -> None:
         self._act("terminate", partial(self._port.terminate, self._session_id, expected_run_id=self._run_id))

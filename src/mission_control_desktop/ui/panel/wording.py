@@ -62,6 +62,22 @@ def state_of(session: AgentSession, last_sign: datetime, now: datetime, *, conne
     return State(words, "", stale=False)
 
 
+FROZEN_LONG = timedelta(seconds=60)
+"""From then on the model's side may give up a stream that nobody reads."""
+
+
+def long_freeze(session: AgentSession, now: datetime) -> str:
+    """What a freeze that has lasted long can do; empty if there is none. A frozen session gives no sign of life, so the
+    newest one tells since when."""
+    age = now - session.evidence.last_event_at
+    if session.status is not SessionStatus.PAUSED or session.metadata.get("pauseLevel") != FREEZE or age < FROZEN_LONG:
+        return ""
+    return (
+        f"Frozen for {age // FROZEN_LONG} min. Its model's stream may break off meanwhile, and the turn may end "
+        "with an error when it is thawed."
+    )
+
+
 def status_words(session: AgentSession) -> str:
     """The status for people: "Running", "Paused - frozen", "Waiting for you"."""
     if session.status is SessionStatus.PAUSED:
