@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from mission_control_desktop.control.policy import Operation
+from mission_control_desktop.control.policy import RULES, Operation
 from mission_control_desktop.domain.approvals import Approval
 from mission_control_desktop.domain.audit import AuditEntry, ChainReport
 from mission_control_desktop.domain.keys import KeyRotation, KeyStatus
@@ -439,7 +439,7 @@ ROUTES: tuple[Route, ...] = (
         "Store a launch profile",
         ProfileView,
         body=bodies.ProfileBody,
-        errors=(409, 503),
+        errors=(404, 409, 503),
     ),
     Route(
         "DELETE",
@@ -534,6 +534,9 @@ ROUTES: tuple[Route, ...] = (
     ),
 )
 
+OPEN = frozenset({"/api/health"})
+"""What anyone may ask without a token. Everything else has a rule, or it is not served."""
+
 _PARAMETER = re.compile(r"\{(\w+)\}")
 
 
@@ -550,6 +553,8 @@ def by_path(routes: Iterable[Route]) -> dict[str, dict[str, Route]]:
         methods = found.setdefault(route.path, {})
         if route.method in methods:
             raise ValueError(f"{route.method} {route.path} stands twice in the table")
+        if route.operation not in RULES and (route.operation is not None or route.path not in OPEN):
+            raise ValueError(f"{route.method} {route.path} has no rule that says who may")
         if route.method in ("POST", "PUT", "PATCH") and route.body is None:
             raise ValueError(f"{route.method} {route.path} names no body")
         if route.stream and route.method != "GET":
