@@ -67,30 +67,32 @@ def append_audit(
     content = None if draft.content is None else clean_text(draft.content)
     entry = msgspec.structs.replace(draft, seq=before.seq + 1, metadata=body, content=content)
     entry = chained(entry, before.hash)
-    intent = body.get("intentId")
-    connection.execute(
-        insert(t.audit_log),
-        {
-            "id": entry.id,
-            "workspace_id": workspace_id,
-            "seq": entry.seq,
-            "wseq": wseq,
-            "created_at": entry.created_at,
-            "user_id": entry.user_id,
-            "actor_kind": entry.actor_kind.value,
-            "session_id": entry.session_id,
-            "provider": entry.provider,
-            "action": entry.action.value,
-            "outcome": entry.outcome.value,
-            "content": entry.content,
-            "metadata": entry.metadata,
-            "intent_id": intent if isinstance(intent, str) else None,
-            "prev_hash": entry.prev_hash,
-            "hash": entry.hash,
-        },
-    )
+    connection.execute(insert(t.audit_log), columns_of(entry, workspace_id, wseq))
     write_end(connection, keys, workspace_id, ChainHead(seq=entry.seq, hash=entry.hash))
     return entry
+
+
+def columns_of(entry: AuditEntry, workspace_id: str, wseq: int) -> dict[str, Any]:
+    """A chained entry as its row in the table."""
+    intent = entry.metadata.get("intentId")
+    return {
+        "id": entry.id,
+        "workspace_id": workspace_id,
+        "seq": entry.seq,
+        "wseq": wseq,
+        "created_at": entry.created_at,
+        "user_id": entry.user_id,
+        "actor_kind": entry.actor_kind.value,
+        "session_id": entry.session_id,
+        "provider": entry.provider,
+        "action": entry.action.value,
+        "outcome": entry.outcome.value,
+        "content": entry.content,
+        "metadata": entry.metadata,
+        "intent_id": intent if isinstance(intent, str) else None,
+        "prev_hash": entry.prev_hash,
+        "hash": entry.hash,
+    }
 
 
 def seal_draft(end: End, clock: Clock, ids: IdSource) -> AuditEntry:
