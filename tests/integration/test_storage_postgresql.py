@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import json
 import os
 import pwd
 import shutil
@@ -11,13 +12,14 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
+from typing import Any, TypeVar
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import text
+from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.exc import DBAPIError
 
 from mission_control_desktop.domain.chain import ChainCheck, row_of
@@ -26,6 +28,8 @@ from mission_control_desktop.record import draft
 from mission_control_desktop.record.ops import PutApproval, PutMessage, PutReceipt, PutSession, RecordOp
 from mission_control_desktop.record.recorder import Recorder
 from mission_control_desktop.storage import Database, SystemClock, Uuid7, open_database
+from mission_control_desktop.storage.audit import append_audit
+from mission_control_desktop.storage.audit_check import verify
 from mission_control_desktop.storage.tables import metadata
 from support.records import (
     PATIENCE,
@@ -43,6 +47,9 @@ from support.records import (
     session,
     until,
 )
+from support.tampering import CASES
+
+T = TypeVar("T")
 
 
 def _program(name: str) -> str | None:
@@ -51,7 +58,10 @@ def _program(name: str) -> str | None:
 
 
 pytestmark = [
-    pytest.mark.skipif(_program("initdb") is None, reason="PostgreSQL's server programs are not installed"),
+    pytest.mark.skipif(
+        _program("initdb") is None,
+        reason="PostgreSQL's server programs are missing: install the package postgresql (Debian, Ubuntu)",
+    ),
     pytest.mark.skipif(importlib.util.find_spec("psycopg") is None, reason="the optional driver psycopg is missing"),
 ]
 
@@ -196,6 +206,96 @@ async def test_the_audit_log_is_closed_to_sql(database: Database) -> None:
         assert ChainCheck().feed(map(row_of, rows)) is None
         assert len(rows) == 5
         assert (await recorder.audit.verify("default")).valid
+
+
+class OnPostgresql:
+    """An attacker whose every step is undone, and a reader that sees it before."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def run(self, statement: str, *values: Any) -> list[Any]:
+        given = tuple(
+            json.dumps(value, separators=(",", ":")) if isinstance(value, dict) else value for value in values
+        )
+        result = self._connection.exec_driver_sql(statement.replace("?", "%s"), given)
+        return [tuple(found) for found in result] if result.returns_rows else []
+
+    async def read(self, work: Callable[[Connection], T]) -> T:
+        return work(self._connection)
+
+
+async def test_tampering_behind_the_triggers_is_named_here_too(database: Database, server: Server) -> None:
+    async with recording(database) as recorder:
+        for n in range(1, 9):
+            metadata: dict[str, Any] = {"n": 1} if n == 4 else {"reason": "because", "intentId": f"i{n}", "f": 0.5 * n}
+            draft_ = audit_draft(n, metadata=metadata, content="" if n == 3 else f"say {n} é", session_id="internal:s")
+            await recorder.audit.append("default", draft_)
+        assert (await recorder.audit.verify("default")).valid
+    engine = create_engine(server.url.replace("postgresql:", "postgresql+psycopg:"))
+    with engine.connect() as connection:
+        for name, tamper, fault, seq in CASES:
+            attacker = OnPostgresql(connection)
+            attacker.run("ALTER TABLE operator_audit_log DISABLE TRIGGER ALL")
+            tamper(attacker)
+            report = await verify(attacker, database.audit.keys, "default")
+            connection.rollback()
+            assert report.first_bad is not None, name
+            assert (report.first_bad.fault.value, report.first_bad.seq) == (fault, seq), (name, report.first_bad)
+    engine.dispose()
+
+
+async def test_two_processes_write_one_chain(database: Database, server: Server) -> None:
+    """Without a recorder: what each transaction does is enough."""
+    other = open_database(server.url, SEALER)
+
+    async def write(opened: Database) -> None:
+        for _ in range(20):
+
+            def work(connection: Connection) -> None:
+                append_audit(connection, SEALER, "default", audit_draft(id=Uuid7().new()), 0)
+
+            await opened.access.write(work)
+
+    await asyncio.gather(write(database), write(other))
+    rows = [row async for row in database.audit.rows("default")]
+    assert ChainCheck().feed(map(row_of, rows)) is None
+    assert len(rows) == 40
+    await other.close()
+
+
+async def test_the_role_of_the_application_need_not_own_the_log(database: Database, server: Server) -> None:
+    """As the documentation tells a database's administrator: the owner migrates, the application appends."""
+    await database.access.write(
+        lambda c: [
+            c.execute(text(statement))
+            for statement in (
+                "DROP ROLE IF EXISTS mission_app",
+                "CREATE ROLE mission_app LOGIN",
+                "GRANT USAGE ON SCHEMA public TO mission_app",
+                "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO mission_app",
+                "GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO mission_app",
+                "REVOKE UPDATE, DELETE, TRUNCATE ON operator_audit_log FROM mission_app",
+                "REVOKE DELETE, TRUNCATE ON operator_audit_heads FROM mission_app",
+            )
+        ]
+    )
+    application = open_database(server.url.replace("mission@", "mission_app@"), SEALER)
+    async with recording(application) as recorder:
+        await recorder.audit.append("default", audit_draft())
+        assert (await recorder.audit.verify("default")).valid
+        for statement in (
+            "UPDATE operator_audit_log SET content = 'x'",
+            "DELETE FROM operator_audit_log",
+            "TRUNCATE operator_audit_log",
+            "ALTER TABLE operator_audit_log DISABLE TRIGGER ALL",
+            "DROP TABLE operator_audit_log",
+            "DELETE FROM operator_audit_heads",
+        ):
+            with pytest.raises(DBAPIError, match=r"permission denied|must be owner"):
+                await application.access.write(lambda c, statement=statement: c.execute(text(statement)))  # type: ignore[misc]
+    await application.close()
+    await database.access.write(lambda c: c.execute(text("DROP OWNED BY mission_app")))
 
 
 async def test_an_idempotency_key_is_taken_once(database: Database) -> None:

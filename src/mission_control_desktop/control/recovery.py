@@ -131,8 +131,11 @@ class Recovery:
         return "the question has this answer" if same else None
 
     async def _profile_there(self, intent: AuditEntry) -> Finding:
-        name = intent.metadata.get("name")
-        there = any(profile.name == name for profile in await self._plane.profiles.list())
+        name, command = intent.metadata.get("name"), intent.metadata.get("command")
+        there = any(
+            profile.name == name and (command is None or list(profile.command) == command)
+            for profile in await self._plane.profiles.list()
+        )
         return "the profile is there" if there else None
 
     async def _profile_gone(self, intent: AuditEntry) -> Finding:
