@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -80,11 +81,11 @@ class Stage:
     def fault(self, method: str) -> None:
         self.provider.faults[method] = Unreachable("It does not answer.")
 
-    def no_tokens(self, method: str) -> None:
+    def breaks(self, owner: object, method: str) -> None:
         async def fail(*args: Any, **more: Any) -> None:
             raise Conflict("It cannot be stored.")
 
-        self.monkeypatch.setattr(self.built.database.tokens, method, fail)
+        self.monkeypatch.setattr(owner, method, fail)
 
     async def kill_all(self, undo_seconds: float) -> None:
         started = await self.built.bind(ROOT).kill_all(
@@ -117,6 +118,15 @@ class Try:
 
 async def _token(stage: Stage) -> None:
     stage.token_id = (await stage.built.tokens.create(user_id="x", role=Role.OBSERVER)).id
+
+
+async def _keys(stage: Stage) -> None:
+    """Rotation itself has tests of its own; here it is done, or not."""
+
+    async def rotate() -> object:
+        return SimpleNamespace(key_id="k", resealed=0, left=())
+
+    stage.monkeypatch.setattr(stage.built.keys, "rotate", rotate)
 
 
 async def _profile(stage: Stage) -> None:
@@ -166,10 +176,25 @@ TRIES: dict[Operation, Try] = {
         lambda s, _: s.delete_profile("p"), lambda st: setattr(st.profiles, "broken", True), before=_profile
     ),
     Operation.TOKEN_CREATE: Try(
-        lambda s, _: s.create_token(user="new", role=Role.OBSERVER), lambda st: st.no_tokens("add")
+        lambda s, _: s.create_token(user="new", role=Role.OBSERVER),
+        lambda st: st.breaks(st.built.database.tokens, "add"),
     ),
     Operation.TOKEN_REVOKE: Try(
-        lambda s, st: s.revoke_token(st.token_id), lambda st: st.no_tokens("revoke"), before=_token
+        lambda s, st: s.revoke_token(st.token_id),
+        lambda st: st.breaks(st.built.database.tokens, "revoke"),
+        before=_token,
+    ),
+    Operation.MEMBER_PUT: Try(
+        lambda s, _: s.set_member("new", Role.OBSERVER), lambda st: st.breaks(st.built.tokens, "set_member")
+    ),
+    Operation.MEMBER_REMOVE: Try(
+        lambda s, _: s.remove_member("x"), lambda st: st.breaks(st.built.tokens, "remove_member"), before=_token
+    ),
+    Operation.WORKSPACE_CHANGE: Try(
+        lambda s, _: s.set_message_retention(7), lambda st: st.breaks(st.built.database.retention, "set_days")
+    ),
+    Operation.KEYS_ROTATE: Try(
+        lambda s, _: s.rotate_keys(), lambda st: st.breaks(st.built.keys, "rotate"), before=_keys
     ),
 }
 """A new operation that intervenes needs an entry here."""
