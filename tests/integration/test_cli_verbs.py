@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import signal
 import subprocess
@@ -414,3 +415,40 @@ def test_tokens_are_made_in_the_directory_where_no_control_plane_runs(
         assert rows[0]["metadata"]["member"] == {"before": None, "now": "observer"}
     finally:
         process.stop()
+
+
+def test_providers_from_the_command_line(
+    shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, plane: ControlPlaneProcess
+) -> None:
+    assert "orchestrator" in shell.good("providers", "kinds")
+    monkeypatch.setenv("FAR_TOKEN", "canary-from-the-environment")
+    add = ("providers", "add", "far", "--kind", "orchestrator", "--gateway", "http://127.0.0.1:9", "--disabled")
+    assert "switched off" in shell.good(*add, "--credentials-env", "FAR_TOKEN")
+    (far,) = [one for one in shell.json("providers")["items"] if one["name"] == "far"]
+    assert (far["hasCredentials"], far["isActive"]) == (True, False)
+    code, out, _ = shell("providers", "check", "far")
+    assert code == 1
+    assert "FAILED" in out
+    assert "127.0.0.1:9" in out
+    assert not shell.json("providers", "update", "far", "--no-credentials")["hasCredentials"]
+    secret = tmp_path / "secret.json"
+    secret.write_text(json.dumps({"token": "canary-from-a-file"}))
+    assert shell.json("providers", "update", "far", "--credentials-file", str(secret), "--enable")["hasCredentials"]
+    monkeypatch.setattr(sys, "stdin", io.StringIO("canary-from-standard-input\n"))
+    assert shell.json("providers", "update", "far", "--credentials", "--disable")["isActive"] is False
+    for bad in (
+        ("providers", "add", "x", "--kind", "nothing", "--gateway", "https://far.example"),
+        ("providers", "add", "x", "--kind", "orchestrator", "--gateway", "http://far.example"),
+        ("providers", "update", "far", "--credentials-env", "NO_SUCH_VARIABLE"),
+        ("providers", "update", "far", "--credentials-file", str(tmp_path / "none")),
+        ("providers", "remove", "nobody"),
+        ("providers", "remove", "internal"),
+    ):
+        code, _, err = shell(*bad)
+        assert code == 1, bad
+        assert err.startswith("mission-control: ")
+    assert shell("providers", "add", "x")[0] == 2
+    assert shell(*add, "--credentials", "--credentials-env", "FAR_TOKEN")[0] == 2
+    assert "stay on record" in shell("providers", "remove", "far")[2]
+    everything = b"".join(path.read_bytes() for path in plane.data_dir.rglob("*") if path.is_file())
+    assert b"canary-from" not in everything + plane.log.read_bytes()

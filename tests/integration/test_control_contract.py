@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
@@ -13,6 +14,7 @@ import pytest
 from mission_control_desktop.client.http import HttpMissionControl
 from mission_control_desktop.domain.approvals import ApprovalState
 from mission_control_desktop.domain.audit import AuditAction, AuditOutcome
+from mission_control_desktop.domain.credentials import Credentials
 from mission_control_desktop.domain.errors import BadInput, Conflict, IdempotencyMismatch, NotFound
 from mission_control_desktop.domain.events import EventType, StreamEvent
 from mission_control_desktop.domain.kill import KillState, TargetState
@@ -20,6 +22,7 @@ from mission_control_desktop.domain.messages import AgentMessage
 from mission_control_desktop.domain.mission_control import AuditFilter, MissionControl
 from mission_control_desktop.domain.people import Principal, Role
 from mission_control_desktop.domain.profiles import LaunchProfile, SpawnRequest
+from mission_control_desktop.domain.providers import ProviderChange, ProviderDraft
 from mission_control_desktop.domain.receipts import ReceiptState
 from mission_control_desktop.domain.retention import Workspace
 from mission_control_desktop.domain.sessions import AgentSession, SessionStatus, WaitingFor
@@ -167,6 +170,33 @@ async def test_keys_kills_and_the_log_of_it(mc: MissionControl) -> None:
 async def test_profiles_and_providers(mc: MissionControl) -> None:
     (provider,) = await mc.providers()
     assert (provider.name, provider.health.state, provider.has_credentials) == ("internal", "ok", False)
+    assert "orchestrator" in [kind.kind for kind in await mc.provider_kinds()], "run `make setup`: adapters are missing"
+    draft = ProviderDraft(
+        name="far",
+        provider="orchestrator",
+        gateway_url="http://127.0.0.1:9",
+        credentials=Credentials.of("secret-token"),
+        is_active=False,
+    )
+    made = await mc.create_provider(draft, idempotency_key="p")
+    assert (await mc.create_provider(draft, idempotency_key="p")).id == made.id
+    assert (made.has_credentials, made.is_active, made.health.state) == (True, False, "disabled")
+    with pytest.raises(Conflict):
+        await mc.create_provider(draft)
+    with pytest.raises(BadInput) as wrong:
+        await mc.create_provider(dataclasses.replace(draft, name="other", gateway_url="http://far.example"))
+    assert wrong.value.field == "gatewayUrl"
+    report = await mc.check_provider(made.id)
+    assert [stage.state.value for stage in report.stages] == ["failed", *["skipped"] * 4]
+    changed = await mc.update_provider(made.id, ProviderChange(name="farther", credentials=Credentials()))
+    assert (changed.name, changed.has_credentials) == ("farther", False)
+    assert [one.name for one in await mc.providers()] == ["internal", "farther"]
+    with pytest.raises(Conflict):
+        await mc.delete_provider("internal")
+    await mc.delete_provider(made.id)
+    with pytest.raises(NotFound):
+        await mc.check_provider(made.id)
+    assert "secret-token" not in str(await mc.audit(limit=500))
     names = {profile.name: profile for profile in await mc.profiles()}
     assert names["demo"].demo
     shown = await mc.put_profile(LaunchProfile(name="mine", command=("true",), env={"KEY": "secret"}, title="Mine"))

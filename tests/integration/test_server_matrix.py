@@ -17,10 +17,18 @@ from mission_control_desktop.server.table import ROUTES, Route
 from support.served import Served, served, wait_for
 
 BODIES: dict[type[bodies.Input], dict[str, Any]] = {
+    bodies.ProviderBody: {
+        "name": "internal",
+        "provider": "orchestrator",
+        "gatewayUrl": "https://matrix.invalid",
+        "credentials": "matrix-token",
+    },
+    bodies.ProviderChangeBody: {"isActive": False},
     bodies.TokenBody: {"user": "someone", "role": "observer", "expiresIn": "1h"},
     bodies.MemberBody: {"role": "observer"},
     bodies.SpawnBody: {"profile": "no-such-profile"},
     bodies.AgentSpawnBody: {"profile": "no-such-profile"},
+    bodies.AgentInjectBody: {"content": "hello from the matrix"},
     bodies.InjectBody: {"content": "hello from the matrix"},
     bodies.NoBody: {},
     bodies.WithdrawBody: {"expectedRunId": "matrix"},

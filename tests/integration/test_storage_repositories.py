@@ -266,9 +266,9 @@ async def test_profiles_and_providers(database: Database) -> None:
     with pytest.raises(Conflict):
         await database.provider_configs.add(msgspec.structs.replace(config, id="3"))
     with pytest.raises(Conflict):
-        await database.provider_configs.update(msgspec.structs.replace(other, name="claw"))
+        await database.provider_configs.update(msgspec.structs.replace(other, name="claw"), credentials=True)
     changed = msgspec.structs.replace(config, is_active=False)
-    assert await database.provider_configs.update(changed)
+    assert await database.provider_configs.update(changed, credentials=False)
     assert await database.provider_configs.all("w") == [changed, other]
     assert await database.provider_configs.get("else", "1") is None
     assert await database.provider_configs.delete("w", "1")

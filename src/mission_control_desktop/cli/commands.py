@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 
 from mission_control_desktop.cli import audit_log, ids, people
 from mission_control_desktop.cli.output import Output, elapsed, one_line, when
+from mission_control_desktop.cli.providers import providers
 from mission_control_desktop.cli.tail import tail
 from mission_control_desktop.client.http import HttpMissionControl
 from mission_control_desktop.domain.approvals import Approval, ApprovalState
@@ -335,19 +336,6 @@ async def profiles(mc: HttpMissionControl, args: Namespace, output: Output) -> i
         output.document(view)
     else:
         output.line(f"{view.name}: {one_line(' '.join(view.command))}")
-    return 0
-
-
-async def providers(mc: HttpMissionControl, args: Namespace, output: Output) -> int:
-    found = await mc.providers()
-    if output.json:
-        output.document({"items": found})
-        return 0
-    rows = [
-        (p.name, p.provider, "yes" if p.is_active else "no", p.health.state, p.health.detail or p.gateway_url or "-")
-        for p in found
-    ]
-    output.table(("NAME", "KIND", "ACTIVE", "HEALTH", "DETAIL"), rows, empty="There are no providers.")
     return 0
 
 

@@ -138,7 +138,7 @@ def build_parser(programs: Mapping[str, str]) -> argparse.ArgumentParser:
         help="a variable for the agent; without a value it is taken from this environment (and from no command line)",
     )
 
-    _within(_nest(read("providers", "list providers and how they do"), "what"), "list", "list them")
+    _providers(read("providers", "list, register, change, check or remove providers"))
 
     workspace = read("workspace", "show the workspace's settings, or set how long messages are kept")
     settings = _nest(workspace, "what")
@@ -197,6 +197,35 @@ def _nest(parser: argparse.ArgumentParser, dest: str, *, required: bool = False)
 def _within(nested: _Verbs, name: str, what: str) -> argparse.ArgumentParser:
     shared = _shared("print JSON", suppress=True)
     return nested.add_parser(name, help=what, description=what, parents=[shared])
+
+
+def _providers(parser: argparse.ArgumentParser) -> None:
+    within = _nest(parser, "what")
+    _within(within, "list", "list them and how they do")
+    _within(within, "kinds", "list the kinds that can be registered")
+    add = _within(within, "add", "register one")
+    add.add_argument("name", help="small letters, digits and dashes; part of the ids of its sessions")
+    add.add_argument("--kind", required=True, help="of adapter, as 'providers kinds' lists them")
+    add.add_argument("--gateway", required=True, metavar="URL")
+    add.add_argument("--disabled", action="store_true", help="store it, switched off")
+    add.add_argument("--allow-insecure", action="store_true", help="accept an address that is not encrypted")
+    update = _within(within, "update", "change one, or switch it on or off")
+    update.add_argument("name")
+    update.add_argument("--rename", metavar="NAME", help="possible as long as no sessions are on record")
+    update.add_argument("--gateway", metavar="URL", help="another computer needs the credentials again")
+    switch = update.add_mutually_exclusive_group()
+    switch.add_argument("--enable", dest="active", action="store_true", default=None)
+    switch.add_argument("--disable", dest="active", action="store_false")
+    update.add_argument("--allow-insecure", action=argparse.BooleanOptionalAction, default=None)
+    for verb in (add, update):
+        where = verb.add_mutually_exclusive_group()
+        where.add_argument("--credentials-env", metavar="NAME", help="take them from this environment variable")
+        where.add_argument("--credentials-file", type=Path, metavar="FILE", help="take them from this file")
+        where.add_argument("--credentials", action="store_true", help="ask for a token, or read it from standard input")
+        if verb is update:
+            where.add_argument("--no-credentials", action="store_true", help="remove them")
+    _within(within, "check", "try one's connection, stage by stage").add_argument("name")
+    _within(within, "remove", "remove one; its sessions stay on record").add_argument("name")
 
 
 def _audit_filters(parser: argparse.ArgumentParser, *, suppress: bool = False) -> None:

@@ -24,8 +24,9 @@ import structlog
 
 from mission_control_desktop import __version__
 from mission_control_desktop.client import paths, processes
-from mission_control_desktop.client.http import HttpMissionControl, checked_url
+from mission_control_desktop.client.http import HttpMissionControl
 from mission_control_desktop.client.tokens import Keyring, TokenStore, in_thread
+from mission_control_desktop.client.transport import checked_url
 from mission_control_desktop.client.versions import is_older
 from mission_control_desktop.domain.errors import MissionControlError, NotAuthenticated, Unavailable, Unreachable
 from mission_control_desktop.domain.mission_control import Health

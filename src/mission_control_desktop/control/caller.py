@@ -8,7 +8,7 @@ import msgspec
 
 from mission_control_desktop.control.interventions import Attempt
 from mission_control_desktop.control.policy import RULES, Operation, Reach, check, check_role
-from mission_control_desktop.domain.errors import Forbidden, MissionControlError, NotFound
+from mission_control_desktop.domain.errors import Conflict, Forbidden, MissionControlError, NotFound
 from mission_control_desktop.domain.people import DEFAULT_WORKSPACE, ActorKind, Principal
 from mission_control_desktop.domain.sessions import (
     INTERNAL_PROVIDER,
@@ -98,6 +98,18 @@ class Caller:
         if not self._has(split_id(session_id)[0]):
             raise no_session()
         return self._plane.registry.of(session_id)
+
+    def _running(self, session_id: str) -> tuple[AgentProvider, str]:
+        """The same for a session that is on record, whose provider may have been removed. Conflict then."""
+        try:
+            return self._provider(session_id)
+        except NotFound:
+            name = split_id(session_id)[0]
+            if name in self._plane.registry.names():
+                raise
+            raise Conflict(
+                f"The provider {name} was removed; its sessions stay on record and can only be read.", provider=name
+            ) from None
 
     def may(self, operation: Operation) -> bool:
         """Whether the caller's role allows it at all."""

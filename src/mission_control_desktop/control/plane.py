@@ -17,6 +17,7 @@ from mission_control_desktop.control.keys import Keys
 from mission_control_desktop.control.kill_all import KillAlls
 from mission_control_desktop.control.limits import MovingWindow, RateLimiter
 from mission_control_desktop.control.ports import AgentAccess, AgentFiles, Profiles
+from mission_control_desktop.control.provider_configs import Kinds, ProviderManager
 from mission_control_desktop.control.recovery import SETTLE_SECONDS, Recovery
 from mission_control_desktop.control.retention import Retention
 from mission_control_desktop.control.service import MissionControlService
@@ -29,13 +30,15 @@ from mission_control_desktop.domain.events import ProviderHealth
 from mission_control_desktop.domain.limits import BARGE_IN_PER_MINUTE
 from mission_control_desktop.domain.mission_control import Health
 from mission_control_desktop.domain.people import Principal
-from mission_control_desktop.domain.providers import ProviderView
+from mission_control_desktop.domain.providers import DISABLED, ProviderView
 from mission_control_desktop.domain.retention import Workspace
 from mission_control_desktop.domain.sessions import AgentSession
 from mission_control_desktop.domain.tasks import Tasks
 from mission_control_desktop.providers.contract import ProviderRecord
+from mission_control_desktop.providers.kinds import installed_adapters
 from mission_control_desktop.providers.registry import ProviderRegistry
 from mission_control_desktop.record.recorder import Recorder
+from mission_control_desktop.storage.configs import StoredProviderConfig
 from mission_control_desktop.storage.database import Database
 from mission_control_desktop.storage.master_keys import MasterKeys
 
@@ -65,6 +68,7 @@ class ControlPlane:
         barge_in: RateLimiter | None = None,
         settle_seconds: float = SETTLE_SECONDS,
         master_keys: MasterKeys | None = None,
+        kinds: Kinds = installed_adapters,
     ) -> None:
         self.database = database
         self.recorder = recorder
@@ -76,6 +80,7 @@ class ControlPlane:
         self._settle_seconds = settle_seconds
         self.barge_in = barge_in or MovingWindow(limit=BARGE_IN_PER_MINUTE, seconds=60)
         self.retention = Retention(database.retention, recorder, clock, ids, files=files)
+        self.providers = ProviderManager(database, registry, recorder, clock, kinds)
         self.tokens = Tokens(database.tokens, database.members, agents, clock, ids)
         self.interventions = Interventions(recorder.audit, clock, ids)
         self.keys = Keys(database, master_keys)
@@ -105,6 +110,7 @@ class ControlPlane:
         self._tasks.start(self.keys.check(), name="secrets")
         intents = await self.database.audit.all_open_intents()
         await self.registry.start(self.record_for)
+        await self.providers.start()
         self._tasks.start(self.stop_probes.run(), name="stop probes")
         self._tasks.start(self._watch_providers(), name="provider health")
         await self.retention.start()
@@ -130,7 +136,10 @@ class ControlPlane:
         """Show changes of the providers' health on the workspace's stream."""
         shown: dict[str, ProviderHealth] = {}
         while True:
-            for health in self.provider_health():
+            known = self.provider_health()
+            for gone in shown.keys() - {one.provider for one in known}:
+                del shown[gone]
+            for health in known:
                 if shown.get(health.provider) == health:
                     continue
                 try:
@@ -169,7 +178,7 @@ class ControlPlane:
             and self.database.sealer.key_id is not None
             and limits is None
             and recorder.state == "ok"
-            and all(one.state == "ok" for one in providers)
+            and all(one.state in ("ok", DISABLED) for one in providers)
         )
         status = "ok" if good else "degraded"
         if detailed_for is None:
@@ -196,24 +205,47 @@ class ControlPlane:
 
     def reachable(self, provider: str) -> bool:
         """Whether a provider's sessions can be believed to be as they are on record."""
-        return any(one.provider == provider and one.state != "unreachable" for one in self.registry.health())
+        away = ("unreachable", DISABLED)
+        return any(one.provider == provider and one.state not in away for one in self.registry.health())
 
-    def provider_views(self, workspace_id: str) -> tuple[ProviderView, ...]:
-        health = {one.provider: one for one in self.provider_health()}
-        return tuple(
+    async def provider_views(self, workspace_id: str) -> tuple[ProviderView, ...]:
+        """The built-in providers of a workspace, then those that people registered."""
+        configs = await self.providers.all(workspace_id)
+        registered = {config.name for config in configs}
+        built_in = tuple(
             ProviderView(
-                id=name,
+                id=one.provider,
                 workspace_id=workspace_id,
-                name=name,
-                provider=self.registry.entry(name).kind,
+                name=one.provider,
+                provider=self.registry.entry(one.provider).kind,
                 gateway_url="",
                 is_active=True,
                 has_credentials=False,
                 created_at=self._started_at,
                 updated_at=self._started_at,
-                health=health[name],
+                health=one,
+                built_in=True,
             )
-            for name in self.registry.names(workspace_id)
+            for one in self.provider_health(workspace_id)
+            if one.provider not in registered
+        )
+        return built_in + tuple(map(self.provider_view, configs))
+
+    def provider_view(self, config: StoredProviderConfig) -> ProviderView:
+        """A registered provider as it is shown."""
+        health = next((one for one in self.provider_health() if one.provider == config.name), None)
+        return ProviderView(
+            id=config.id,
+            workspace_id=config.workspace_id,
+            name=config.name,
+            provider=config.provider,
+            gateway_url=config.gateway_url,
+            is_active=config.is_active,
+            has_credentials=config.credentials is not None,
+            created_at=config.created_at,
+            updated_at=config.updated_at,
+            health=health or ProviderHealth(provider=config.name, state="unreachable", detail="not started"),
+            allow_insecure=config.allow_insecure,
         )
 
     def in_subtree(self, root: str, session_id: str) -> bool:

@@ -35,6 +35,10 @@ class Operation(StrEnum):
     AUDIT_VERIFY = "audit-verify"
     PROFILES = "profiles"
     PROVIDERS = "providers"
+    PROVIDER_ADD = "provider-add"
+    PROVIDER_UPDATE = "provider-update"
+    PROVIDER_REMOVE = "provider-remove"
+    PROVIDER_CHECK = "provider-check"
     KILL_STATE = "kill-state"
     SPAWN = "spawn"
     INJECT = "inject"
@@ -107,6 +111,10 @@ RULES: dict[Operation, Rule] = {
     Operation.AUDIT_VERIFY: Rule(Role.OBSERVER),
     Operation.PROFILES: Rule(Role.OBSERVER, agents=_ANY_OWN),
     Operation.PROVIDERS: Rule(Role.OBSERVER),
+    Operation.PROVIDER_ADD: Rule(Role.ADMIN, AuditAction.PROVIDER_CHANGE),
+    Operation.PROVIDER_UPDATE: Rule(Role.ADMIN, AuditAction.PROVIDER_CHANGE),
+    Operation.PROVIDER_REMOVE: Rule(Role.ADMIN, AuditAction.PROVIDER_REMOVE),
+    Operation.PROVIDER_CHECK: Rule(Role.ADMIN, AuditAction.PROVIDER_CHECK),
     Operation.KILL_STATE: Rule(Role.OBSERVER),
     # An agent's sub-agent starts below the agent itself or below one of its own.
     Operation.SPAWN: Rule(Role.OPERATOR, AuditAction.SPAWN, agents=_READS_OWN),

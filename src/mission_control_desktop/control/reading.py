@@ -18,7 +18,7 @@ from mission_control_desktop.domain.messages import AgentMessage
 from mission_control_desktop.domain.mission_control import AuditFilter, Health, Page, TreeNode
 from mission_control_desktop.domain.people import Me
 from mission_control_desktop.domain.profiles import ProfileView
-from mission_control_desktop.domain.providers import ProviderView
+from mission_control_desktop.domain.providers import KindView, ProviderView
 from mission_control_desktop.domain.receipts import Receipt
 from mission_control_desktop.domain.retention import Workspace
 from mission_control_desktop.domain.sessions import (
@@ -128,7 +128,12 @@ class Reader(Caller):
     async def providers(self) -> tuple[ProviderView, ...]:
         """The providers that exist, and how they do."""
         await self._permit(Operation.PROVIDERS)
-        return self._plane.provider_views(self._workspace)
+        return await self._plane.provider_views(self._workspace)
+
+    async def provider_kinds(self) -> tuple[KindView, ...]:
+        """The kinds of providers that can be registered here."""
+        await self._permit(Operation.PROVIDERS)
+        return self._plane.providers.kinds()
 
     async def workspace(self) -> Workspace:
         await self._permit(Operation.WORKSPACE)

@@ -19,6 +19,7 @@ from mission_control_desktop.domain.kill import KillAll, KillState
 from mission_control_desktop.domain.people import Member
 from mission_control_desktop.domain.receipts import ReceiptState
 from mission_control_desktop.domain.sessions import AgentSession, SessionStatus
+from mission_control_desktop.storage.configs import StoredProviderConfig
 
 if TYPE_CHECKING:
     from mission_control_desktop.control.plane import ControlPlane
@@ -149,6 +150,20 @@ class Recovery:
         info = await self._plane.database.tokens.get(str(intent.metadata.get("tokenId")))
         return None if info is None else "the token was made; if nobody was shown it, revoke it"
 
+    async def _provider_there(self, intent: AuditEntry) -> Finding:
+        """A change is one write; it is done if the row was written after the intent was."""
+        config = await self._config(intent)
+        done = config is not None and config.updated_at >= intent.created_at
+        return "the provider is as it was to be" if done else None
+
+    async def _provider_gone(self, intent: AuditEntry) -> Finding:
+        return "the provider is gone" if await self._config(intent) is None else None
+
+    async def _config(self, intent: AuditEntry) -> StoredProviderConfig | None:
+        wanted = intent.metadata.get("providerId")
+        everywhere = await self._plane.database.provider_configs.everywhere()
+        return next((one for one in everywhere if one.id == wanted), None)
+
     async def _revoked(self, intent: AuditEntry) -> Finding:
         info = await self._plane.database.tokens.get(str(intent.metadata.get("tokenId")))
         return "the token is revoked" if info is not None and info.revoked_at is not None else None
@@ -196,5 +211,7 @@ _LOOKS: dict[AuditAction, Callable[[Recovery, AuditEntry], Awaitable[Any]]] = {
     AuditAction.PROFILE_CHANGE: Recovery._profile_there,
     AuditAction.PROFILE_REMOVE: Recovery._profile_gone,
     AuditAction.TOKEN_CREATE: Recovery._made,
+    AuditAction.PROVIDER_CHANGE: Recovery._provider_there,
+    AuditAction.PROVIDER_REMOVE: Recovery._provider_gone,
     AuditAction.TOKEN_REVOKE: Recovery._revoked,
 }

@@ -12,22 +12,20 @@ from typing import Any, TypeVar
 import msgspec
 
 from mission_control_desktop.control.caller import whole_id
-from mission_control_desktop.control.idempotency import KeyedAnswer
 from mission_control_desktop.control.interventions import Attempt, optional_reason, required_reason
 from mission_control_desktop.control.limits import barge_in_allowed
 from mission_control_desktop.control.people import PeopleService
 from mission_control_desktop.control.policy import RULES, Operation
+from mission_control_desktop.control.provider_admin import ProviderAdmin
 from mission_control_desktop.domain.approvals import Approval, ApprovalState
 from mission_control_desktop.domain.audit import AuditAction
 from mission_control_desktop.domain.errors import (
     BadInput,
     Conflict,
     Forbidden,
-    MissionControlError,
     NotFound,
     StopUnderWay,
     Unsupported,
-    by_code,
 )
 from mission_control_desktop.domain.keys import KeyRotation, KeyStatus
 from mission_control_desktop.domain.kill import (
@@ -62,7 +60,7 @@ NOT_RECORDED = "auditPending"
 """In the metadata of a killed session: its audit rows could not be written yet."""
 
 
-class MissionControlService(PeopleService):
+class MissionControlService(PeopleService, ProviderAdmin):
     """Implements `domain.mission_control.MissionControl` for one principal."""
 
     async def spawn(
@@ -82,7 +80,8 @@ class MissionControlService(PeopleService):
                 lambda seed: self.spawn(request, provider=provider, seed=seed),
                 repeatable=provider == INTERNAL_PROVIDER,
             )
-        native_id = seed or self._plane.ids.new()
+        chosen = request.session_id is not None
+        native_id = request.session_id or seed or self._plane.ids.new()
         parent = request.parent_agent_id
         owner = provider
         if parent is not None:
@@ -109,6 +108,8 @@ class MissionControlService(PeopleService):
                 raise BadInput("parentAgentId", f"The parent belongs to {owner!r}, not to {provider!r}.")
             below = request.parent_agent_id
             await self._decide(Operation.SPAWN, None if below is None else global_id(provider, below))
+            if chosen and self._agent is not None:
+                raise BadInput("sessionId", "An agent cannot choose the id of what it starts.")
             if not self._has(provider):
                 raise NotFound(f"There is no provider named {provider!r}.")
             self._require_no_stop(provider)
@@ -133,14 +134,16 @@ class MissionControlService(PeopleService):
         pause_before_send: bool = False,
         expected_run_id: str | None = None,
         idempotency_key: str | None = None,
+        injection_id: str | None = None,
         seed: str | None = None,
     ) -> Receipt:
-        """`seed` is an idempotency key's (`Idempotency.run`): with the same one it is the same message."""
+        """`injection_id`: the id (32 hex digits) that its receipt shall have. `seed` is an idempotency key's
+        (`Idempotency.run`). With the same one it is the same message."""
         session_id = whole_id(session_id)
         if idempotency_key is not None:
             return await self._keyed(
                 idempotency_key,
-                ("inject", session_id, content, delivery, pause_before_send, expected_run_id),
+                ("inject", session_id, content, delivery, pause_before_send, expected_run_id, injection_id),
                 Receipt,
                 lambda seed: self.inject(
                     session_id,
@@ -148,24 +151,28 @@ class MissionControlService(PeopleService):
                     delivery=delivery,
                     pause_before_send=pause_before_send,
                     expected_run_id=expected_run_id,
+                    injection_id=injection_id,
                     seed=seed,
                 ),
                 repeatable=True,
             )
-        injection_id = seed or self._plane.ids.new()
+        chosen, receipt_id = injection_id is not None, injection_id or seed or self._plane.ids.new()
         attempt = Attempt(
             who=self._who,
             action=AuditAction.INJECT,
             session_id=session_id,
             provider=split_id(session_id)[0],
             content=content,
-            metadata={"injectionId": injection_id, "delivery": delivery, "pauseBeforeSend": pause_before_send},
+            metadata={"injectionId": receipt_id, "delivery": delivery, "pauseBeforeSend": pause_before_send},
         )
 
         async def check_() -> None:
             await self._decide(Operation.INJECT, session_id)
             self._same_run(await self._on_record(session_id), expected_run_id, attempt)
             self._require_no_stop(split_id(session_id)[0])
+            there = await self._plane.database.receipts.get(receipt_id) if chosen else None
+            if there is not None and there.session_id != session_id:
+                raise Conflict("This id belongs to a message that was sent to another session.")
             if not content.strip():
                 raise BadInput("content", "There is nothing to send.")
             if len(content) > MAX_INJECT_CHARS:
@@ -177,12 +184,12 @@ class MissionControlService(PeopleService):
             )
 
         async def act() -> Receipt:
-            provider, native = self._provider(session_id)
+            provider, native = self._running(session_id)
             receipt = await self._plane.registry.call(
                 provider.name,
                 provider.inject(
                     native,
-                    injection_id=injection_id,
+                    injection_id=receipt_id,
                     content=content,
                     operator_id=self._who.user_id,
                     delivery=delivery,
@@ -273,7 +280,11 @@ class MissionControlService(PeopleService):
         async def check_() -> None:
             await self._decide(Operation.KILL, session_id)
             required_reason(reason)
-            self._provider(session_id)
+            try:
+                self._provider(session_id)
+            except NotFound:
+                await self._on_record(session_id)
+                self._running(session_id)
             # The run is left to the provider: a kill does not wait for the record.
             if expected_run_id is not None:
                 attempt.metadata["expectedRunId"] = expected_run_id
@@ -398,7 +409,7 @@ class MissionControlService(PeopleService):
 
         async def act() -> Approval:
             session_id = attempt.session_id or ""
-            provider, native = self._provider(session_id)
+            provider, native = self._running(session_id)
             answered = await self._plane.registry.call(
                 provider.name,
                 provider.answer(native, approval_id, option_id, user_id=self._who.user_id),
@@ -525,7 +536,7 @@ class MissionControlService(PeopleService):
                 self._require_no_stop(split_id(session_id)[0])
 
         async def carry_out() -> T:
-            provider, native = self._provider(session_id)
+            provider, native = self._running(session_id)
             return await self._plane.registry.call(provider.name, act(provider, native), timeout=ACT_TIMEOUT)
 
         return await self._plane.interventions.run(attempt, check=check_, act=carry_out)
@@ -539,40 +550,3 @@ class MissionControlService(PeopleService):
         attempt.metadata["expectedRunId"] = expected
         if session.run_id is not None and session.run_id != expected:
             raise Conflict("This is another run of the session by now.", runId=session.run_id)
-
-    async def _keyed(
-        self,
-        key: str | None,
-        request: tuple[Any, ...],
-        kind: type[T],
-        act: Callable[[str | None], Awaitable[T]],
-        *,
-        repeatable: bool,
-        insist: bool = False,
-    ) -> T:
-        """In process, the same rules for keys as over HTTP."""
-        if key is None:
-            return await act(None)
-
-        async def answered(seed: str | None) -> KeyedAnswer:
-            try:
-                return KeyedAnswer(200, msgspec.json.encode(await act(seed)))
-            except MissionControlError as error:
-                body = {"code": error.code, "message": error.message, "details": error.details}
-                return KeyedAnswer(error.status, msgspec.json.encode(body))
-
-        answer = await self._plane.idempotency.run(
-            self._who, key, msgspec.json.encode(request), answered, repeatable=repeatable, insist=insist
-        )
-        if answer.status < 400:
-            return msgspec.json.decode(answer.body, type=kind)
-        raise _error_again(answer.body)
-
-
-def _error_again(body: bytes) -> MissionControlError:
-    told = msgspec.json.decode(body)
-    error = MissionControlError.__new__(by_code().get(told["code"], MissionControlError))
-    MissionControlError.__init__(error, told["message"], **told["details"])
-    if isinstance(error, BadInput):
-        error.field = str(told["details"].get("field", ""))
-    return error

@@ -44,6 +44,7 @@ class AuditAction(StrEnum):
     PROFILE_REMOVE = "profile-remove"
     PROVIDER_CHANGE = "provider-change"
     PROVIDER_REMOVE = "provider-remove"
+    PROVIDER_CHECK = "provider-check"
     WORKSPACE_CHANGE = "workspace-change"
     RETENTION = "retention"
     """Old messages were removed; done by the policy, counted, and without their words."""

@@ -94,6 +94,7 @@ def by_code() -> dict[str, type[MissionControlError]]:
     todo: list[type[MissionControlError]] = [MissionControlError]
     while todo:
         cls = todo.pop()
-        found[cls.code] = cls
+        # A class of an adapter that has no code of its own is on the wire what it is derived from.
+        found.setdefault(cls.code, cls)
         todo.extend(cls.__subclasses__())
     return found

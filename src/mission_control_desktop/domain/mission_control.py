@@ -22,10 +22,16 @@ from mission_control_desktop.domain.kill import WATCH_SECONDS, KillAll
 from mission_control_desktop.domain.messages import AgentMessage
 from mission_control_desktop.domain.people import Me, Member, NewToken, Role, TokenInfo
 from mission_control_desktop.domain.profiles import LaunchProfile, ProfileView, SpawnRequest
-from mission_control_desktop.domain.providers import ProviderView
+from mission_control_desktop.domain.providers import CheckReport, KindView, ProviderChange, ProviderDraft, ProviderView
 from mission_control_desktop.domain.receipts import Receipt
 from mission_control_desktop.domain.retention import Workspace
-from mission_control_desktop.domain.sessions import AgentSession, Delivery, ProcessInfo, SessionStatus
+from mission_control_desktop.domain.sessions import (
+    INTERNAL_PROVIDER,
+    AgentSession,
+    Delivery,
+    ProcessInfo,
+    SessionStatus,
+)
 
 T = TypeVar("T")
 
@@ -120,7 +126,9 @@ class MissionControl(People, Protocol):
     async def profiles(self) -> tuple[ProfileView, ...]: ...
     async def put_profile(self, profile: LaunchProfile) -> ProfileView: ...
     async def delete_profile(self, name: str) -> None: ...
-    async def spawn(self, request: SpawnRequest, *, idempotency_key: str | None = None) -> AgentSession: ...
+    async def spawn(
+        self, request: SpawnRequest, *, provider: str = INTERNAL_PROVIDER, idempotency_key: str | None = None
+    ) -> AgentSession: ...
 
     async def inject(
         self,
@@ -197,6 +205,25 @@ class MissionControl(People, Protocol):
         ...
 
     async def providers(self) -> tuple[ProviderView, ...]: ...
+    async def provider_kinds(self) -> tuple[KindView, ...]:
+        """The kinds of providers that can be registered there."""
+        ...
+
+    async def create_provider(self, draft: ProviderDraft, *, idempotency_key: str | None = None) -> ProviderView:
+        """BadInput names the field that is wrong; Conflict for a name that is taken or reserved."""
+        ...
+
+    async def update_provider(self, provider_id: str, change: ProviderChange) -> ProviderView:
+        """Conflict for the built-in provider, and for a new name once sessions are on record under the old one."""
+        ...
+
+    async def delete_provider(self, provider_id: str) -> None:
+        """Its sessions stay on record and can only be read."""
+        ...
+
+    async def check_provider(self, provider_id: str) -> CheckReport:
+        """Try the connection now; some 15 s at most. What fails is told in the report, not raised."""
+        ...
 
     async def approvals(self, *, state: ApprovalState | None = None) -> Page[Approval]: ...
     async def answer(self, approval_id: str, option_id: str, *, expected_run_id: str | None = None) -> Approval: ...

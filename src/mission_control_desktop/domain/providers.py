@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
 from mission_control_desktop.domain.base import Record
+from mission_control_desktop.domain.credentials import Credentials
 from mission_control_desktop.domain.events import ProviderHealth
 from mission_control_desktop.domain.kill import SCOPE_ALL
 from mission_control_desktop.domain.sessions import INTERNAL_PROVIDER
@@ -52,6 +54,14 @@ class KindView(Record, frozen=True, kw_only=True):
     credentials: tuple[CredentialField, ...]
 
 
+class ProviderPage(Record, frozen=True, kw_only=True):
+    """The list of providers, and the kinds that more can be registered of."""
+
+    items: tuple[ProviderView, ...]
+    kinds: tuple[KindView, ...] = ()
+    next_cursor: str | None = None
+
+
 class StageName(StrEnum):
     """The stages of a check, in their order."""
 
@@ -88,3 +98,27 @@ def check_report(stages: Sequence[CheckStage], at: datetime) -> CheckReport:
     return CheckReport(
         ok=all(one.state is not StageState.FAILED for one in stages), stages=tuple(stages), checked_at=at
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProviderDraft:
+    """A provider to be registered. `provider` is the kind of its adapter."""
+
+    name: str
+    provider: str
+    gateway_url: str
+    credentials: Credentials = field(default_factory=Credentials)
+    is_active: bool = True
+    allow_insecure: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProviderChange:
+    """What shall be different; None leaves it as it is. Empty credentials remove those that there are."""
+
+    name: str | None = None
+    provider: str | None = None
+    gateway_url: str | None = None
+    credentials: Credentials | None = None
+    is_active: bool | None = None
+    allow_insecure: bool | None = None

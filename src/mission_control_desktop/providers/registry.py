@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import traceback
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -31,6 +32,8 @@ from mission_control_desktop.providers.contract import AgentProvider, ProviderRe
 
 LIST_TIMEOUT = 5.0
 START_TIMEOUT = 10.0
+LAUNCH_TIMEOUT = 30.0
+STILL_STARTING = "still starting"
 CLOSE_TIMEOUT = 5.0
 
 log = structlog.get_logger(__name__)
@@ -45,9 +48,12 @@ class Registered:
     provider: AgentProvider
     kind: str
     workspace_id: str
+    scrub: Callable[[str], str] = str
+    """Takes the provider's credentials out of a text, before anyone sees it."""
     problem: str | None = None
     """Why it could not be started, or that it still starts; None when it did."""
     closing: bool = False
+    starting: asyncio.Task[None] | None = None
 
 
 @dataclass(slots=True, frozen=True)
@@ -70,19 +76,28 @@ class ProviderRegistry:
         self._entries: dict[str, Registered] = {}
         self._tasks = Tasks(lambda name, error: log.error("provider task failed", task=name, error=repr(error)))
 
-    def add(self, provider: AgentProvider, *, kind: str | None = None, workspace_id: str = DEFAULT_WORKSPACE) -> None:
+    def add(
+        self,
+        provider: AgentProvider,
+        *,
+        kind: str | None = None,
+        workspace_id: str = DEFAULT_WORKSPACE,
+        scrub: Callable[[str], str] = str,
+    ) -> None:
         """Register a provider. BadInput for a name outside the pattern, Conflict for a name that is taken."""
         name = provider.name
         if not _NAME.fullmatch(name):
             raise BadInput("name", f"A provider's name must match {NAME_PATTERN}: {name!r} does not.")
         if name in self._entries:
             raise Conflict(f"A provider named {name!r} is already registered.")
-        self._entries[name] = Registered(provider=provider, kind=kind or name, workspace_id=workspace_id)
+        self._entries[name] = Registered(provider=provider, kind=kind or name, workspace_id=workspace_id, scrub=scrub)
 
     async def remove(self, name: str) -> None:
         """Close the provider and forget it; its sessions stay on record."""
         entry = self._entries.pop(name, None)
         if entry is not None:
+            if entry.starting is not None:
+                entry.starting.cancel()
             await self._close_one(name, entry)
 
     def names(self, workspace_id: str | None = None) -> tuple[str, ...]:
@@ -108,22 +123,34 @@ class ProviderRegistry:
 
     async def start(self, record_for: Callable[[str], ProviderRecord]) -> None:
         """Start every provider. One that fails or does not start in time stays registered and says so in `health`."""
-
-        async def start(name: str, entry: Registered) -> None:
-            entry.problem = "still starting"
-            try:
-                await entry.provider.start(record_for(name))
-            except MissionControlError as error:
-                entry.problem = error.message
-            except Exception as error:
-                entry.problem = f"could not be started ({type(error).__name__})"
-                log.exception("provider did not start", provider=name)
-            else:
-                entry.problem = None
-
-        starting = [self._tasks.start(start(n, e), name=f"start {n}") for n, e in self._entries.items()]
+        starting = [
+            self._tasks.start(self._start_one(n, e, record_for(n), None), name=f"start {n}")
+            for n, e in self._entries.items()
+        ]
         if starting:
             await asyncio.wait(starting, timeout=self._start_timeout)
+
+    def launch(self, name: str, record: ProviderRecord) -> None:
+        """Start one provider that was added later, without waiting for it. NotFound if there is none."""
+        entry = self.entry(name)
+        entry.problem = STILL_STARTING
+        entry.starting = self._tasks.start(self._start_one(name, entry, record, LAUNCH_TIMEOUT), name=f"start {name}")
+
+    async def _start_one(self, name: str, entry: Registered, record: ProviderRecord, timeout: float | None) -> None:
+        entry.problem = STILL_STARTING
+        try:
+            async with asyncio.timeout(timeout):
+                await entry.provider.start(record)
+        except TimeoutError:
+            entry.problem = "could not be started in time"
+            log.error("provider did not start in time", provider=name)
+        except MissionControlError as error:
+            entry.problem = entry.scrub(error.message)
+        except Exception as error:  # noqa: BLE001 - logged
+            entry.problem = f"could not be started ({type(error).__name__})"
+            _log_scrubbed("provider did not start", name, entry, error)
+        else:
+            entry.problem = None
 
     async def close(self) -> None:
         """Detach from all providers. Ends no session."""
@@ -141,8 +168,8 @@ class ProviderRegistry:
                 await entry.provider.close()
         except TimeoutError:
             log.warning("provider did not detach in time", provider=name)
-        except Exception:
-            log.exception("provider failed to detach", provider=name)
+        except Exception as error:  # noqa: BLE001 - logged
+            _log_scrubbed("provider failed to detach", name, entry, error)
 
     def health(self, workspace_id: str | None = None) -> tuple[ProviderHealth, ...]:
         """How each provider does. A provider that cannot even say is `unreachable`."""
@@ -153,9 +180,12 @@ class ProviderRegistry:
         if entry.problem is not None:
             return ProviderHealth(provider=name, state="unreachable", detail=entry.problem)
         try:
-            return entry.provider.health()
-        except Exception as error:
-            log.exception("provider failed to tell its health", provider=name)
+            told = entry.provider.health()
+            return ProviderHealth(
+                provider=name, state=told.state, detail=None if told.detail is None else entry.scrub(told.detail)
+            )
+        except Exception as error:  # noqa: BLE001 - logged
+            _log_scrubbed("provider failed to tell its health", name, entry, error)
             return ProviderHealth(
                 provider=name, state="unreachable", detail=f"does not answer ({type(error).__name__})"
             )
@@ -180,10 +210,12 @@ class ProviderRegistry:
         if not isinstance(outcome, _Raised):
             return outcome
         error = outcome.error
+        entry = self._entries.get(name)
         if isinstance(error, MissionControlError):
-            raise error
-        log.error("provider failed", provider=name, error=repr(error), exc_info=error)
-        raise Unreachable(f"The provider {name!r} failed ({type(error).__name__}).", provider=name) from error
+            raise error if entry is None else _scrubbed(error, entry)
+        _log_scrubbed("provider failed", name, entry, error)
+        # Without its cause: what a foreign library puts into an exception may be a credential.
+        raise Unreachable(f"The provider {name!r} failed ({type(error).__name__}).", provider=name) from None
 
     async def list_sessions(self, names: Iterable[str] | None = None) -> Aggregate:
         """The sessions of all (or the named) providers, asked at the same time, each with its time limit."""
@@ -204,6 +236,21 @@ class ProviderRegistry:
             for name in wanted:
                 group.create_task(ask(name))
         return Aggregate(sessions=tuple(sessions), problems=problems)
+
+
+def _scrubbed(error: MissionControlError, entry: Registered) -> MissionControlError:
+    """The error without credentials in what it tells."""
+    error.message = entry.scrub(error.message)
+    error.args = (error.message,)
+    error.details = {key: entry.scrub(one) if isinstance(one, str) else one for key, one in error.details.items()}
+    return error
+
+
+def _log_scrubbed(event: str, name: str, entry: Registered | None, error: Exception) -> None:
+    """Log an adapter's failure with its trace, without credentials in it."""
+    scrub = str if entry is None else entry.scrub
+    trace = "".join(traceback.format_exception(error))
+    log.error(event, provider=name, error=scrub(repr(error)), exception=scrub(trace))
 
 
 @dataclass(slots=True, frozen=True)

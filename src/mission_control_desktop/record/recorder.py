@@ -156,6 +156,16 @@ class Recorder:
         """The same as `kills.put`."""
         await self.kills.put(workspace_id, kill, state=state)
 
+    async def forget_cursors(self, provider: str) -> None:
+        """Forget how far the record of a provider's own logs is written: it was removed, and what comes back under its
+        name may be another. Raises Unavailable if it cannot be written."""
+
+        def work(connection: Connection) -> None:
+            connection.execute(delete(t.stream_cursors).where(t.stream_cursors.c.provider == provider))
+            self._ledger.forget()
+
+        await self._access.write(work)
+
     async def publish_provider(self, health: ProviderHealth, *, workspace_id: str = DEFAULT_WORKSPACE) -> None:
         """Show how a provider is doing. Kept until the next start. Raises Unavailable if it cannot be written."""
 

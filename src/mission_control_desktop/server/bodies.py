@@ -6,8 +6,11 @@ from datetime import datetime
 from typing import Annotated
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
+from mission_control_desktop.domain.addresses import MAX_URL_CHARS
 from mission_control_desktop.domain.approvals import ApprovalState
+from mission_control_desktop.domain.credentials import MAX_FIELD_NAME_CHARS, MAX_FIELDS, MAX_VALUE_CHARS
 from mission_control_desktop.domain.kill import MAX_UNDO_SECONDS, MAX_WATCH_SECONDS, WATCH_SECONDS
 from mission_control_desktop.domain.limits import (
     MAX_COMMAND_PARTS,
@@ -39,6 +42,7 @@ ProviderName = Annotated[str, msgspec.Meta(pattern=NAME_PATTERN)]
 Limit = Annotated[int, msgspec.Meta(ge=1, le=PAGE_MAX)]
 Seq = Annotated[int, msgspec.Meta(ge=0, le=MAX_SEQ)]
 Time = Annotated[datetime, msgspec.Meta(tz=True)]
+NewId = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{32}$")]
 Cursor = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_CURSOR_CHARS)]
 
 
@@ -124,6 +128,8 @@ class AgentSpawnBody(Input, frozen=True, kw_only=True):
     agent_type: Text | None = None
     title: Text | None = None
     end_when_idle: bool = False
+    session_id: NewId | None = None
+    """The id that the session shall have, so that the same request again is the same session."""
 
 
 class SpawnBody(AgentSpawnBody, frozen=True, kw_only=True):
@@ -135,6 +141,11 @@ class InjectBody(Input, frozen=True, kw_only=True):
     delivery: Delivery | None = None
     pause_before_send: bool = False
     expected_run_id: Name | None = None
+
+
+class AgentInjectBody(InjectBody, frozen=True, kw_only=True):
+    injection_id: NewId | None = None
+    """The id that the message's receipt shall have, so that the same request again is the same message."""
 
 
 class ActBody(Input, frozen=True, kw_only=True):
@@ -191,6 +202,44 @@ class WorkspaceBody(Input, frozen=True, kw_only=True):
 
 class MemberBody(Input, frozen=True, kw_only=True):
     role: Role
+
+
+CredentialValues = Annotated[
+    dict[
+        Annotated[str, msgspec.Meta(pattern="^[A-Za-z][A-Za-z0-9_-]*$", max_length=MAX_FIELD_NAME_CHARS)],
+        Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_VALUE_CHARS)],
+    ],
+    msgspec.Meta(min_length=1, max_length=MAX_FIELDS),
+]
+Token = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_VALUE_CHARS)]
+GatewayUrl = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_URL_CHARS)]
+
+
+class ProviderBody(Input, frozen=True, kw_only=True):
+    name: ProviderName
+    provider: Name
+    gateway_url: GatewayUrl
+    credentials: Token | CredentialValues | None = None
+    """Write-only: one token, or the strings that the kind of provider takes by their names."""
+    is_active: bool = True
+    allow_insecure: bool = False
+    """Accept that what is said to another computer is not encrypted."""
+
+    def __repr__(self) -> str:
+        return f"ProviderBody(name={self.name!r})"
+
+
+class ProviderChangeBody(Input, frozen=True, kw_only=True):
+    name: ProviderName | UnsetType = UNSET
+    provider: Name | UnsetType = UNSET
+    gateway_url: GatewayUrl | UnsetType = UNSET
+    credentials: Token | CredentialValues | UnsetType | None = UNSET
+    """Write-only; null removes them."""
+    is_active: bool | UnsetType = UNSET
+    allow_insecure: bool | UnsetType = UNSET
+
+    def __repr__(self) -> str:
+        return "ProviderChangeBody()"
 
 
 class TokenBody(Input, frozen=True, kw_only=True):

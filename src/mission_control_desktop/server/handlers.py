@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from contextlib import AbstractAsyncContextManager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
+from msgspec import UnsetType
 
 from mission_control_desktop.domain.approvals import Approval
 from mission_control_desktop.domain.audit import AuditEntry, ChainReport
+from mission_control_desktop.domain.credentials import Credentials
 from mission_control_desktop.domain.errors import NotFound
 from mission_control_desktop.domain.events import EventType
 from mission_control_desktop.domain.keys import KeyRotation, KeyStatus
@@ -17,7 +19,13 @@ from mission_control_desktop.domain.messages import AgentMessage
 from mission_control_desktop.domain.mission_control import AuditFilter, Health, Page, TreeNode
 from mission_control_desktop.domain.people import Me, Member, NewToken, TokenInfo
 from mission_control_desktop.domain.profiles import LaunchProfile, ProfileView, SpawnRequest
-from mission_control_desktop.domain.providers import ProviderView
+from mission_control_desktop.domain.providers import (
+    CheckReport,
+    ProviderChange,
+    ProviderDraft,
+    ProviderPage,
+    ProviderView,
+)
 from mission_control_desktop.domain.receipts import Receipt
 from mission_control_desktop.domain.retention import Workspace
 from mission_control_desktop.domain.sessions import INTERNAL_PROVIDER, AgentSession, ProcessInfo, global_id, split_id
@@ -28,6 +36,8 @@ from mission_control_desktop.server.sse import Frames
 
 if TYPE_CHECKING:
     from mission_control_desktop.record.streams import EventStream
+
+T = TypeVar("T")
 
 # --- the control plane itself
 
@@ -92,8 +102,47 @@ async def remove_member(call: Call) -> None:
     await call.service.remove_member(call.path["user"])
 
 
-async def providers(call: Call) -> Page[ProviderView]:
-    return Page(items=await call.service.providers())
+async def providers(call: Call) -> ProviderPage:
+    return ProviderPage(items=await call.service.providers(), kinds=await call.service.provider_kinds())
+
+
+async def create_provider(call: Call) -> ProviderView:
+    body = call.body(bodies.ProviderBody)
+    draft = ProviderDraft(
+        name=body.name,
+        provider=body.provider,
+        gateway_url=body.gateway_url,
+        credentials=Credentials() if body.credentials is None else Credentials.of(body.credentials),
+        is_active=body.is_active,
+        allow_insecure=body.allow_insecure,
+    )
+    return await call.service.create_provider(draft, seed=call.seed)
+
+
+async def update_provider(call: Call) -> ProviderView:
+    body = call.body(bodies.ProviderChangeBody)
+    credentials: Credentials | None = None
+    if body.credentials is None:
+        credentials = Credentials()
+    elif not isinstance(body.credentials, UnsetType):
+        credentials = Credentials.of(body.credentials)
+    change = ProviderChange(
+        name=_given(body.name),
+        provider=_given(body.provider),
+        gateway_url=_given(body.gateway_url),
+        credentials=credentials,
+        is_active=_given(body.is_active),
+        allow_insecure=_given(body.allow_insecure),
+    )
+    return await call.service.update_provider(call.path["id"], change)
+
+
+async def delete_provider(call: Call) -> None:
+    await call.service.delete_provider(call.path["id"])
+
+
+async def check_provider(call: Call) -> CheckReport:
+    return await call.service.check_provider(call.path["id"])
 
 
 # --- sessions of all providers
@@ -303,7 +352,8 @@ async def agent_stream(call: Call) -> Frames:
 
 
 async def agent_inject(call: Call) -> Receipt:
-    return msgspec.structs.replace(await _inject(call, _agent_id(call)), session_id=call.path["id"])
+    chosen = call.body(bodies.AgentInjectBody).injection_id
+    return msgspec.structs.replace(await _inject(call, _agent_id(call), chosen), session_id=call.path["id"])
 
 
 async def agent_pause(call: Call) -> AgentSession:
@@ -329,6 +379,10 @@ async def agent_kill(call: Call) -> AgentSession:
 # --- shared
 
 
+def _given(value: T | UnsetType) -> T | None:
+    return None if isinstance(value, UnsetType) else value
+
+
 def _spawn_request(body: bodies.AgentSpawnBody) -> SpawnRequest:
     return SpawnRequest(
         profile=body.profile,
@@ -341,6 +395,7 @@ def _spawn_request(body: bodies.AgentSpawnBody) -> SpawnRequest:
         agent_type=body.agent_type,
         title=body.title,
         end_when_idle=body.end_when_idle,
+        session_id=body.session_id,
     )
 
 
@@ -364,7 +419,7 @@ async def _events(call: Call) -> AbstractAsyncContextManager[EventStream]:
     )
 
 
-async def _inject(call: Call, session_id: str) -> Receipt:
+async def _inject(call: Call, session_id: str, chosen: str | None = None) -> Receipt:
     body = call.body(bodies.InjectBody)
     return await call.service.inject(
         session_id,
@@ -372,6 +427,7 @@ async def _inject(call: Call, session_id: str) -> Receipt:
         delivery=body.delivery,
         pause_before_send=body.pause_before_send,
         expected_run_id=body.expected_run_id,
+        injection_id=chosen,
         seed=call.seed,
     )
 

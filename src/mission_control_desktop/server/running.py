@@ -18,6 +18,7 @@ import uvicorn
 from mission_control_desktop import __version__
 from mission_control_desktop.control.assembly import open_plane
 from mission_control_desktop.control.plane import ControlPlane
+from mission_control_desktop.control.policy import Operation
 from mission_control_desktop.domain.errors import BadInput, MissionControlError, Unavailable
 from mission_control_desktop.domain.limits import MAX_HEADER_BYTES
 from mission_control_desktop.domain.tasks import Tasks
@@ -59,7 +60,9 @@ def routes_of(role: str) -> Sequence[Route]:
     if role != "orchestrator":
         return ROUTES
     shared = ("/api/health", "/api/me", "/api/openapi.json", "/api/tokens", "/api/members")
-    return [route for route in ROUTES if route.path.startswith(("/agents", *shared))]
+    # What a control plane that has this orchestrator as a provider needs, and `/agents` does not have.
+    acts = (Operation.ANSWER, Operation.APPROVALS, Operation.RECEIPTS, Operation.WITHDRAW, Operation.PROCESSES)
+    return [route for route in ROUTES if route.path.startswith(("/agents", *shared)) or route.operation in acts]
 
 
 class _Server(uvicorn.Server):

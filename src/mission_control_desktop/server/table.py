@@ -20,7 +20,7 @@ from mission_control_desktop.domain.messages import AgentMessage
 from mission_control_desktop.domain.mission_control import Health, Page, TreeNode
 from mission_control_desktop.domain.people import Me, Member, NewToken, TokenInfo
 from mission_control_desktop.domain.profiles import ProfileView
-from mission_control_desktop.domain.providers import ProviderView
+from mission_control_desktop.domain.providers import CheckReport, ProviderPage, ProviderView
 from mission_control_desktop.domain.receipts import Receipt
 from mission_control_desktop.domain.retention import Workspace
 from mission_control_desktop.domain.sessions import INTERNAL_PROVIDER, AgentSession, ProcessInfo
@@ -159,7 +159,47 @@ ROUTES: tuple[Route, ...] = (
         Operation.PROVIDERS,
         handlers.providers,
         "Providers and how they do",
-        Page[ProviderView],
+        ProviderPage,
+    ),
+    Route(
+        "POST",
+        "/api/agent-providers",
+        Operation.PROVIDER_ADD,
+        handlers.create_provider,
+        "Register a provider",
+        ProviderView,
+        status=201,
+        body=bodies.ProviderBody,
+        errors=(409, 503),
+    ),
+    Route(
+        "PATCH",
+        "/api/agent-providers/{id}",
+        Operation.PROVIDER_UPDATE,
+        handlers.update_provider,
+        "Change, switch on or switch off a provider",
+        ProviderView,
+        body=bodies.ProviderChangeBody,
+        errors=(404, 409, 503),
+    ),
+    Route(
+        "DELETE",
+        "/api/agent-providers/{id}",
+        Operation.PROVIDER_REMOVE,
+        handlers.delete_provider,
+        "Remove a provider; its sessions stay on record",
+        status=204,
+        errors=(404, 409, 503),
+    ),
+    Route(
+        "POST",
+        "/api/agent-providers/{id}/check",
+        Operation.PROVIDER_CHECK,
+        handlers.check_provider,
+        "Try a provider's connection, stage by stage",
+        CheckReport,
+        body=bodies.NoBody,
+        errors=(404, 409, 503),
     ),
     # --- sessions of all providers
     Route(
@@ -479,7 +519,7 @@ ROUTES: tuple[Route, ...] = (
         "Send a message to an agent",
         Receipt,
         status=202,
-        body=bodies.InjectBody,
+        body=bodies.AgentInjectBody,
         errors=(*_ACT, 429),
     ),
     Route(

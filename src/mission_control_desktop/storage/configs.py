@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Row, delete, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, delete, insert, select, true, update
 from sqlalchemy.exc import IntegrityError
 
 from mission_control_desktop.domain.base import to_builtins
@@ -87,6 +87,7 @@ class StoredProviderConfig(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime
     updated_at: datetime
     is_active: bool = True
+    allow_insecure: bool = False
     credentials: bytes | None = None
 
 
@@ -95,8 +96,14 @@ class ProviderConfigs:
         self._access = access
 
     async def all(self, workspace_id: str) -> list[StoredProviderConfig]:
-        column = t.provider_configs.c
-        query = select(t.provider_configs).where(column.workspace_id == workspace_id).order_by(column.name)
+        return await self._some(t.provider_configs.c.workspace_id == workspace_id)
+
+    async def everywhere(self) -> list[StoredProviderConfig]:
+        """Those of all workspaces."""
+        return await self._some(true())
+
+    async def _some(self, condition: ColumnElement[bool]) -> list[StoredProviderConfig]:
+        query = select(t.provider_configs).where(condition).order_by(t.provider_configs.c.name)
         return await self._access.read(lambda c: [_config_of(row) for row in c.execute(query)])
 
     async def get(self, workspace_id: str, config_id: str) -> StoredProviderConfig | None:
@@ -105,26 +112,49 @@ class ProviderConfigs:
         return await self._access.read(lambda c: None if (row := c.execute(query).first()) is None else _config_of(row))
 
     async def add(self, config: StoredProviderConfig) -> None:
-        """Raises Conflict if the workspace has a provider of this name."""
+        """Raises Conflict if there is a provider of this name, in whatever workspace."""
         try:
             await self._access.write(lambda c: c.execute(insert(t.provider_configs), msgspec.structs.asdict(config)))
         except IntegrityError as error:
-            raise Conflict(f"There is a provider named {config.name} already.") from error
+            raise _taken(config.name) from error
 
-    async def update(self, config: StoredProviderConfig) -> bool:
-        """Replace by id; whether there was one. Raises Conflict as `add`."""
+    async def update(self, config: StoredProviderConfig, *, credentials: bool) -> bool:
+        """Replace by id, but for the adapter's secrets, and the credentials only if told so: they may be sealed anew at
+        the same time. Whether there was one. Raises Conflict as `add`."""
         column = t.provider_configs.c
         values = msgspec.structs.asdict(config)
+        if not credentials:
+            del values["credentials"]
         statement = update(t.provider_configs).where(column.workspace_id == config.workspace_id, column.id == config.id)
         try:
             return await self._access.write(lambda c: c.execute(statement.values(values)).rowcount > 0)
         except IntegrityError as error:
-            raise Conflict(f"There is a provider named {config.name} already.") from error
+            raise _taken(config.name) from error
 
     async def delete(self, workspace_id: str, config_id: str) -> bool:
+        """The whole row, credentials and secrets included; whether there was one."""
         column = t.provider_configs.c
         statement = delete(t.provider_configs).where(column.workspace_id == workspace_id, column.id == config_id)
         return await self._access.write(lambda c: c.execute(statement).rowcount > 0)
+
+    async def adapter_secrets(self, config_id: str) -> bytes | None:
+        """Sealed, as `keep_adapter_secrets` was given them."""
+        query = select(t.provider_configs.c.adapter_secrets).where(t.provider_configs.c.id == config_id)
+        return await self._access.read(lambda c: c.execute(query).scalar())
+
+    async def keep_adapter_secrets(self, config_id: str, sealed: bytes | None) -> bool:
+        """Whether there is such a provider (still)."""
+        statement = update(t.provider_configs).where(t.provider_configs.c.id == config_id)
+        return await self._access.write(lambda c: c.execute(statement.values(adapter_secrets=sealed)).rowcount > 0)
+
+    async def workspaces_with_sessions_of(self, name: str) -> set[str]:
+        """The workspaces that have sessions of a provider of this name on record, registered now or earlier."""
+        query = select(t.sessions.c.workspace_id).where(t.sessions.c.provider == name).distinct()
+        return await self._access.read(lambda c: set(c.execute(query).scalars()))
+
+
+def _taken(name: str) -> Conflict:
+    return Conflict(f"There is a provider named {name} already; names are unique over all workspaces.")
 
 
 def _config_of(row: Row[Any]) -> StoredProviderConfig:
@@ -136,6 +166,7 @@ def _config_of(row: Row[Any]) -> StoredProviderConfig:
         gateway_url=row.gateway_url,
         credentials=row.credentials,
         is_active=row.is_active,
+        allow_insecure=row.allow_insecure,
         created_at=row.created_at,
         updated_at=row.updated_at,
     )

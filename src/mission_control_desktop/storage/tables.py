@@ -281,11 +281,15 @@ provider_configs = Table(
     Column("credentials", LargeBinary),
     Column("adapter_secrets", LargeBinary),
     Column("is_active", Boolean, nullable=False, server_default=text("true")),
+    Column("allow_insecure", Boolean, nullable=False, server_default=text("false")),
     Column("created_at", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
     UniqueConstraint("workspace_id", "name"),
+    Index("ix_agent_provider_configs_name", "name", unique=True),
 )
-"""`credentials` are sealed bytes, and so are `adapter_secrets`: what an adapter made itself and must keep (a device's
+"""A name is unique over all workspaces, because it is part of session ids.
+
+`credentials` are sealed bytes, and so are `adapter_secrets`: what an adapter made itself and must keep (a device's
 identity, a token that the gateway gave it). Whoever stores them encrypts them first."""
 
 idempotency_keys = Table(

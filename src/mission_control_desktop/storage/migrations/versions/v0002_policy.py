@@ -28,6 +28,11 @@ def upgrade() -> None:
     )
     op.add_column("launch_profiles", sa.Column("sealed_env", sa.LargeBinary))
     op.add_column("agent_provider_configs", sa.Column("adapter_secrets", sa.LargeBinary))
+    op.add_column(
+        "agent_provider_configs",
+        sa.Column("allow_insecure", sa.Boolean, nullable=False, server_default=sa.text("false")),
+    )
+    op.create_index("ix_agent_provider_configs_name", "agent_provider_configs", ["name"], unique=True)
     op.create_table(
         "operator_audit_heads",
         sa.Column("workspace_id", sa.String, nullable=False),

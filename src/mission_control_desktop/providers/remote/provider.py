@@ -1,0 +1,311 @@
+"""`RemoteOrchestrator`: the agents of another Mission Control as a provider of ours.
+
+One connection tells of all its agents' lifecycles; each that lives is followed by a stream of its own. Nothing of it is
+kept here but what is on record, so a restart of either side goes on where it stood.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import structlog
+
+from mission_control_desktop.domain.approvals import Approval
+from mission_control_desktop.domain.clock import Clock
+from mission_control_desktop.domain.errors import MissionControlError, NotFound, Unreachable
+from mission_control_desktop.domain.events import EventType, ProviderHealth, StreamEvent, parse_event_id
+from mission_control_desktop.domain.people import DEFAULT_WORKSPACE, Role
+from mission_control_desktop.domain.profiles import SpawnRequest
+from mission_control_desktop.domain.receipts import Receipt
+from mission_control_desktop.domain.sessions import AgentSession, Delivery, ProcessInfo, SessionStatus, split_id
+from mission_control_desktop.domain.tasks import Tasks
+from mission_control_desktop.providers.contract import ProviderRecord
+from mission_control_desktop.providers.remote.api import AgentsApi, theirs
+from mission_control_desktop.providers.remote.following import Follower, put
+from mission_control_desktop.providers.remote.naming import Naming
+
+log = structlog.get_logger(__name__)
+
+MAX_FOLLOWED = 200
+"""Sessions whose streams are open at a time; the server allows 256 per token. More of them wait for their turn."""
+MAX_ENDED = 10_000
+MAX_HISTORIES = 4
+"""Sessions that have ended whose transcripts are fetched at a time."""
+RETRY_FIRST, RETRY_MAX = 0.5, 5.0
+SETTLE_SECONDS = 3.0
+"""How long an act waits for what it did to be on our record."""
+_NO_RUN = ""
+GONE = "The other Mission Control does not know this session any more."
+
+
+class RemoteOrchestrator:
+    """Implements `AgentProvider`. `connect` makes the connection when it starts."""
+
+    def __init__(self, name: str, connect: Callable[[], AgentsApi], clock: Clock) -> None:
+        self._name = name
+        self._connect = connect
+        self._clock = clock
+        self._naming = Naming(name)
+        self._connection: AgentsApi | None = None
+        self._record: ProviderRecord | None = None
+        self._tasks = Tasks(lambda task, error: log.error("provider task failed", task=task, error=repr(error)))
+        self._followers: dict[str, asyncio.Task[Any]] = {}
+        self._following: Tasks | None = None
+        self._epoch = ""
+        self._ended: dict[str, str | None] = {}
+        """Runs that ended during this connection, by session."""
+        self._slots = asyncio.Semaphore(MAX_FOLLOWED)
+        self._histories = asyncio.Semaphore(MAX_HISTORIES)
+        self._problem: str | None = "not connected yet"
+        self._waiting: dict[tuple[str, str], list[asyncio.Future[None]]] = {}
+
+    # --- the provider's own life
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    async def start(self, record: ProviderRecord) -> None:
+        self._record = record
+        self._connection = self._connect()
+        self._tasks.start(self._attend(), name=f"attend {self._name}")
+
+    async def close(self) -> None:
+        await self._tasks.close()
+        if self._following is not None:
+            await self._following.close()
+        if self._connection is not None:
+            await self._connection.close()
+
+    def health(self) -> ProviderHealth:
+        if self._problem is not None:
+            return ProviderHealth(provider=self._name, state="unreachable", detail=self._problem)
+        if self._naming.role is Role.OBSERVER:
+            return ProviderHealth(provider=self._name, state="ok", detail="may only watch")
+        if self._slots.locked():
+            return ProviderHealth(
+                provider=self._name, state="degraded", detail=f"more than {MAX_FOLLOWED} sessions live at a time"
+            )
+        return ProviderHealth(provider=self._name, state="ok")
+
+    async def _attend(self) -> None:
+        """Connect, stay connected, connect again."""
+        pause = RETRY_FIRST
+        while True:
+            began = asyncio.get_running_loop().time()
+            try:
+                await self._attached()
+            except MissionControlError as error:
+                self._problem = error.message
+            except Exception as error:  # noqa: BLE001 - shown, and tried again
+                log.error("connection to another orchestrator failed", provider=self._name, error=type(error).__name__)
+                self._problem = f"the connection failed ({type(error).__name__})"
+            if asyncio.get_running_loop().time() - began > 2 * RETRY_MAX:
+                pause = RETRY_FIRST
+            await asyncio.sleep(pause * random.uniform(0.7, 1.3))  # noqa: S311 - to spread attempts, not to hide them
+            pause = min(pause * 2, RETRY_MAX)
+
+    async def _attached(self) -> None:
+        """One connection, as long as it lasts."""
+        record = self._on_record
+        with theirs():
+            me = await self._api.me()
+        if me.workspace_id != DEFAULT_WORKSPACE:
+            raise Unreachable(f"the token belongs to the workspace {me.workspace_id}, which has no agents there")
+        self._naming.role = me.role
+        self._epoch = (await self._api.health()).epoch
+        if not self._epoch:
+            raise Unreachable("it does not tell which record it keeps; is it of another version?")
+        position = await record.cursor(self._events_name)
+        self._following = Tasks(self._follower_failed)
+        try:
+            with theirs():
+                async with self._api.events(f"{self._epoch}-{position}" if position else None) as events:
+                    self._problem = None
+                    for known in await record.sessions():
+                        self._follow(known)
+                    async for event in events:
+                        await self._take(event)
+        finally:
+            following, self._following = self._following, None
+            self._followers.clear()
+            self._ended.clear()
+            await following.close()
+
+    @property
+    def _events_name(self) -> str:
+        return f"events@{self._epoch}"
+
+    async def _take(self, event: StreamEvent) -> None:
+        if event.type is EventType.RESET:
+            raise Unreachable("the other side's record is another one now")
+        place = None if event.event_id is None else parse_event_id(event.event_id)
+        if not isinstance(event.data, AgentSession) or place is None:
+            return
+        session = self._naming.session(event.data)
+        native = split_id(session.session_id)[1]
+        # A follower tells of its session itself, in the order of its stream: two sources could overtake each other.
+        followed = native in self._followers
+        # Nor is what it told at its end taken back by what was said before.
+        late = not session.status.final and self._ended.get(native, _NO_RUN) == session.run_id
+        news = not followed and not late
+        await self._on_record.apply(self._events_name, [put(session)] if news else [], cursor=place[1])
+        if news:
+            self._notify(native, session)
+            self._follow(session)
+
+    def _follow(self, session: AgentSession) -> None:
+        native = split_id(session.session_id)[1]
+        if native in self._followers or self._following is None:
+            return
+        follower = Follower(session, self._epoch, self._api, self._on_record, self._naming, self._notify)
+        task = self._following.start(self._run(native, session, follower), name=f"follow {native}")
+        self._followers[native] = task
+        task.add_done_callback(lambda done: self._forget(native, done))
+
+    def _forget(self, native: str, task: asyncio.Task[Any]) -> None:
+        if self._followers.get(native) is task:
+            del self._followers[native]
+
+    async def _run(self, native: str, session: AgentSession, follower: Follower) -> None:
+        if await follower.is_done():
+            return
+        try:
+            await follower.run(self._histories if session.status.final else self._slots)
+        except NotFound:
+            if session.status.final:
+                return
+            now = self._clock.now()
+            lost = msgspec.structs.replace(session, status=SessionStatus.FAILED, error=GONE, completed_at=now)
+            await self._on_record.apply(native, [put(lost)])
+
+    def _follower_failed(self, task: str, error: BaseException) -> None:
+        log.error("a session cannot be followed", provider=self._name, task=task, error=type(error).__name__)
+
+    # --- what was done is waited for until it is on record
+
+    def _notify(self, native: str, seen: AgentSession | Receipt) -> None:
+        what = seen.injection_id if isinstance(seen, Receipt) else seen.status.value
+        if isinstance(seen, AgentSession) and seen.status.final:
+            self._ended[native] = seen.run_id
+            if len(self._ended) > MAX_ENDED:
+                del self._ended[next(iter(self._ended))]
+        for future in self._waiting.pop((native, what), []):
+            if not future.done():
+                future.set_result(None)
+
+    async def _recorded(self, native: str, what: str) -> bool:
+        """Wait until the session's stream told of a status or a receipt; False if it does not for a while."""
+        if native not in self._followers:
+            return False
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        place = (native, what)
+        self._waiting.setdefault(place, []).append(future)
+        try:
+            async with asyncio.timeout(SETTLE_SECONDS):
+                await future
+        except TimeoutError:
+            return False
+        finally:
+            left = [one for one in self._waiting.get(place, []) if one is not future]
+            if left:
+                self._waiting[place] = left
+            else:
+                self._waiting.pop(place, None)
+        await self._on_record.apply(native, [], durable=True)
+        return True
+
+    # --- the contract
+
+    async def list_sessions(self) -> list[AgentSession]:
+        return [self._naming.session(one) for one in await self._api.living()]
+
+    async def get_session(self, session_id: str) -> AgentSession | None:
+        try:
+            return self._naming.session(await self._api.agent(session_id))
+        except NotFound:
+            return None
+
+    async def spawn(self, request: SpawnRequest, *, actor: str) -> AgentSession:
+        session = self._naming.session(await self._api.spawn(request))
+        native = split_id(session.session_id)[1]
+        if native not in self._followers:
+            await self._on_record.apply(native, [put(session)])
+            self._follow(session)
+        await self._on_record.apply(native, [], durable=True)
+        return session
+
+    async def inject(
+        self,
+        session_id: str,
+        *,
+        injection_id: str,
+        content: str,
+        operator_id: str,
+        delivery: Delivery | None = None,
+        pause_before_send: bool = False,
+        expected_run_id: str | None = None,
+    ) -> Receipt:
+        body = {
+            "content": content,
+            "delivery": delivery,
+            "pauseBeforeSend": pause_before_send,
+            "expectedRunId": expected_run_id,
+            "injectionId": injection_id,
+        }
+        waiting = self._tasks.start(self._recorded(session_id, injection_id), name="receipt")
+        try:
+            receipt = self._naming.receipt(await self._api.inject(session_id, body))
+        except BaseException:
+            waiting.cancel()
+            raise
+        await waiting
+        return receipt
+
+    async def withdraw(self, session_id: str, injection_id: str) -> Receipt:
+        receipt = self._naming.receipt(await self._api.withdraw(session_id, injection_id))
+        return receipt
+
+    async def pause(
+        self, session_id: str, *, level: str | None = None, expected_run_id: str | None = None
+    ) -> AgentSession:
+        return await self._act(session_id, "pause", level=level, expectedRunId=expected_run_id)
+
+    async def resume(self, session_id: str, *, expected_run_id: str | None = None) -> AgentSession:
+        return await self._act(session_id, "resume", expectedRunId=expected_run_id)
+
+    async def terminate(self, session_id: str, *, expected_run_id: str | None = None) -> AgentSession:
+        return await self._act(session_id, "terminate", expectedRunId=expected_run_id)
+
+    async def kill(self, session_id: str, *, expected_run_id: str | None = None) -> AgentSession:
+        reason = f"asked for through the provider {self._name} of another Mission Control"
+        return await self._act(session_id, "kill", reason=reason, expectedRunId=expected_run_id)
+
+    async def _act(self, native: str, verb: str, **body: str | None) -> AgentSession:
+        session = self._naming.session(await self._api.act(native, verb, body))
+        known = await self._on_record.session(native)
+        if known is None or known.status is not session.status:
+            await self._recorded(native, session.status.value)
+        return session
+
+    async def answer(self, session_id: str, approval_id: str, option_id: str, *, user_id: str) -> Approval:
+        return self._naming.approval(await self._api.answer(self._naming.their_question(approval_id), option_id))
+
+    async def processes(self, session_id: str) -> list[ProcessInfo]:
+        return await self._api.processes(session_id)
+
+    @property
+    def _api(self) -> AgentsApi:
+        if self._connection is None:
+            raise Unreachable(f"The provider {self._name} is not started.")
+        return self._connection
+
+    @property
+    def _on_record(self) -> ProviderRecord:
+        if self._record is None:
+            raise Unreachable(f"The provider {self._name} is not started.")
+        return self._record
