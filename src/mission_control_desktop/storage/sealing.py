@@ -45,7 +45,7 @@ _WAY_OUT = (
 class MasterKey:
     """One master key. Nothing of it is shown, copied or stored by accident; `reveal()` is the one way to its bytes."""
 
-    __slots__ = ("_cipher", "_raw", "id")
+    __slots__ = ("_cipher", "_mac_keys", "_raw", "id")
 
     def __init__(self, raw: bytes) -> None:
         """`raw`: 32 random bytes. Raises ValueError for another length."""
@@ -53,6 +53,7 @@ class MasterKey:
             raise ValueError(f"a master key has {KEY_BYTES} bytes")
         self._raw = bytes(raw)
         self._cipher = AESGCM(self._derived("seal"))
+        self._mac_keys: dict[str, bytes] = {}
         self.id = self._derived("id")[:ID_BYTES].hex()
         """16 hex digits that name the key and tell nothing of it."""
 
@@ -65,8 +66,12 @@ class MasterKey:
         return self._raw
 
     def mac(self, purpose: str, data: bytes) -> bytes:
-        """HMAC-SHA256 with a key for this purpose alone."""
-        return hmac.digest(self._derived(f"mac/{purpose}"), data, "sha256")
+        """HMAC-SHA256 with a key for this purpose alone. Purposes are names in the code, so they are few: their keys
+        are kept, because deriving one costs more than the code itself."""
+        key = self._mac_keys.get(purpose)
+        if key is None:
+            key = self._mac_keys[purpose] = self._derived(f"mac/{purpose}")
+        return hmac.digest(key, data, "sha256")
 
     def seal(self, plain: bytes, place: str) -> bytes:
         header = bytes([VERSION]) + bytes.fromhex(self.id) + os.urandom(NONCE_BYTES)
