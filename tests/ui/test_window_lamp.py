@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from mission_control_desktop.domain.events import ProviderHealth, StopChannel, StopState
-from mission_control_desktop.ui.main_window.lamp import lamp_view
+from mission_control_desktop.ui.stop_words import lamp_view
 from support.rig import Rig, until
 from support.scripted_plane import ScriptedPlane, session
 

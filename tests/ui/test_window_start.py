@@ -13,8 +13,9 @@ from PySide6.QtWidgets import QApplication, QMessageBox
 from mission_control_desktop.domain.errors import Unavailable
 from mission_control_desktop.domain.mission_control import MissionControl
 from mission_control_desktop.domain.people import Role
-from mission_control_desktop.ui.application import headless_seconds, is_headless, parse
+from mission_control_desktop.ui.application import headless_seconds, parse
 from mission_control_desktop.ui.panel.panel import OrchestratorPanel
+from mission_control_desktop.ui.process import is_headless
 from support.rig import Rig, dialog, until
 from support.scripted_plane import ScriptedPlane, session
 

@@ -6,7 +6,6 @@ import argparse
 import asyncio
 import contextlib
 import importlib
-import logging
 import os
 import signal
 import sys
@@ -17,7 +16,7 @@ from typing import Any
 import qasync
 import structlog
 from PySide6.QtCore import QObject, Qt
-from PySide6.QtWidgets import QApplication, QMessageBox
+from PySide6.QtWidgets import QMessageBox
 
 from mission_control_desktop import __version__
 from mission_control_desktop.client.engine import EngineHost
@@ -35,6 +34,7 @@ from mission_control_desktop.ui.local_state import LocalState
 from mission_control_desktop.ui.main_window.presenter import WindowPresenter
 from mission_control_desktop.ui.main_window.window import MainWindow
 from mission_control_desktop.ui.panels import Panels
+from mission_control_desktop.ui.process import configure_logs, is_headless, make_app
 from mission_control_desktop.ui.sessions import SessionStore
 
 log = structlog.get_logger(__name__)
@@ -66,13 +66,6 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     return arguments
 
 
-def is_headless(environ: Mapping[str, str], platform: str = sys.platform) -> bool:
-    """Whether no display can be reached and none was asked for by name."""
-    return platform.startswith("linux") and not any(
-        environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM")
-    )
-
-
 def headless_seconds(environ: Mapping[str, str]) -> float:
     """How long the demo runs without a display; MISSION_CONTROL_HEADLESS_SECONDS says otherwise."""
     text = environ.get("MISSION_CONTROL_HEADLESS_SECONDS", "")
@@ -80,23 +73,6 @@ def headless_seconds(environ: Mapping[str, str]) -> float:
         return max(1.0, float(text)) if text else HEADLESS_SECONDS
     except ValueError:
         return HEADLESS_SECONDS
-
-
-def configure_logs() -> None:
-    """Logs go to standard error; MISSION_CONTROL_LOG_LEVEL (debug, info, warning, error) says how many."""
-    if structlog.is_configured():
-        return
-    level = getattr(logging, os.environ.get("MISSION_CONTROL_LOG_LEVEL", "info").upper(), logging.INFO)
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-        cache_logger_on_first_use=True,
-    )
 
 
 def run(argv: Sequence[str], *, in_process: Opener | None = None) -> int:
@@ -113,12 +89,7 @@ def run(argv: Sequence[str], *, in_process: Opener | None = None) -> int:
     if headless:
         os.environ["QT_QPA_PLATFORM"] = "offscreen"
         os.environ.setdefault("QT_LOGGING_RULES", "qt.qpa.*=false")
-    existing = QApplication.instance()
-    app = existing if isinstance(existing, QApplication) else QApplication([sys.argv[0]])
-    app.setApplicationName("mission-control-desktop")
-    app.setApplicationDisplayName("Mission Control")
-    app.setDesktopFileName("mission-control-desktop")
-    app.setQuitOnLastWindowClosed(False)
+    app = make_app()
     app.setWindowIcon(icons.app_icon())
     loop = qasync.QEventLoop(app)
     asyncio.set_event_loop(loop)

@@ -17,7 +17,6 @@ from mission_control_desktop.domain.approvals import ApprovalState
 from mission_control_desktop.domain.demo import DEMO_MISSION
 from mission_control_desktop.domain.errors import BadInput, MissionControlError, NotFound
 from mission_control_desktop.domain.events import EventType, StreamEvent
-from mission_control_desktop.domain.kill import CONFIRM_WORDS
 from mission_control_desktop.domain.mission_control import MissionControl, Page
 from mission_control_desktop.domain.people import Role
 from mission_control_desktop.domain.profiles import LaunchProfile, ProfileView, SpawnRequest
@@ -28,6 +27,7 @@ from mission_control_desktop.ui.bridge import Bridge
 from mission_control_desktop.ui.control import GatewayPort
 from mission_control_desktop.ui.dialogs.keys import KeysDialog
 from mission_control_desktop.ui.dialogs.kill_all import KillAllDialog
+from mission_control_desktop.ui.dialogs.kill_flow import KillAllFlow
 from mission_control_desktop.ui.dialogs.reason import ReasonDialog
 from mission_control_desktop.ui.launch.profile_form import ProfileForm
 from mission_control_desktop.ui.launch.spawn_dialog import SpawnDialog
@@ -43,10 +43,6 @@ PAGE = 500
 MAX_SESSIONS = 10_000
 """Sessions read at the start, newest pages first; live ones come through the stream in any case."""
 HEALTH_SECONDS = 10.0
-UNDO_SECONDS = 10.0
-WATCH_SECONDS = 3600.0
-"""How long what comes back is hit again if the board stays open; one that was left open must not hit for ever."""
-"""How long a Kill All stays frozen and can be undone."""
 
 
 class WindowPresenter(QObject):
@@ -72,6 +68,9 @@ class WindowPresenter(QObject):
         self._degraded: str | None = None
         self._health_task: asyncio.Task[Any] | None = None
         self._settings: SettingsDialog | None = None
+        self._kill_flow = KillAllFlow(
+            self._store, gateway, tasks, lambda text: window.notices.show_notice(text, error=True), self
+        )
         bridge.listen(WORKSPACE, self._on_items)
         window.session_action.connect(self._on_session_action)
         window.kill_all_requested.connect(self.ask_kill_all)
@@ -269,57 +268,7 @@ class WindowPresenter(QObject):
 
     def ask_kill_all(self) -> KillAllDialog:
         """Open the dialog."""
-        dialog = KillAllDialog(self._store, self._window)
-        dialog.confirmed.connect(lambda scope, reason: self._start_kill_all(dialog, scope, reason))
-        dialog.undo_requested.connect(lambda kill_id: self._start_undo(dialog, kill_id))
-        dialog.watch_ended.connect(lambda kill_id: self._tasks.start(self._end_watch(kill_id), name="end watch"))
-        self._open(dialog)
-        return dialog
-
-    def _start_kill_all(self, dialog: KillAllDialog, scope: str, reason: str) -> None:
-        self._tasks.start(self._kill_all(dialog, scope, reason, uuid.uuid4().hex), name="kill all")
-
-    async def _kill_all(self, dialog: KillAllDialog, scope: str, reason: str, key: str) -> None:
-        try:
-            kill = await self._gateway.call(
-                lambda mc: mc.kill_all(
-                    scope=scope,
-                    confirm=CONFIRM_WORDS,
-                    reason=reason,
-                    undo_seconds=UNDO_SECONDS,
-                    watch_seconds=WATCH_SECONDS,
-                    idempotency_key=key,
-                )
-            )
-        except MissionControlError as error:
-            if _alive(dialog):
-                dialog.failed(error.message)
-            else:
-                self._window.notices.show_notice(f"Kill All failed: {error.message}", error=True)
-            return
-        if _alive(dialog):
-            dialog.started(kill)
-
-    def _start_undo(self, dialog: KillAllDialog, kill_id: str) -> None:
-        self._tasks.start(self._undo(dialog, kill_id), name="undo kill all")
-
-    async def _undo(self, dialog: KillAllDialog, kill_id: str) -> None:
-        try:
-            kill = await self._gateway.call(lambda mc: mc.kill_undo(kill_id))
-        except MissionControlError as error:
-            self._window.notices.show_notice(f"Not undone: {error.message}", error=True)
-            if _alive(dialog):
-                dialog.failed(f"Not undone: {error.message}")
-            return
-        self._store.put([kill])
-
-    async def _end_watch(self, kill_id: str) -> None:
-        try:
-            kill = await self._gateway.call(lambda mc: mc.kill_close(kill_id))
-        except MissionControlError as error:
-            self._window.notices.show_notice(f"The watch goes on: {error.message}", error=True)
-            return
-        self._store.put([kill])
+        return self._kill_flow.ask(self._window)
 
     # -- starting
 

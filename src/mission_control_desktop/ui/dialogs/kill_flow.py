@@ -1,0 +1,115 @@
+"""Kill All from the press to the board: what the dialog asks for is carried out here, whoever opened it."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Awaitable, Callable
+
+from PySide6.QtCore import QObject
+from PySide6.QtWidgets import QWidget
+from shiboken6 import isValid
+
+from mission_control_desktop.domain.errors import MissionControlError, Unavailable, Unreachable
+from mission_control_desktop.domain.kill import CONFIRM_WORDS
+from mission_control_desktop.domain.tasks import Tasks
+from mission_control_desktop.ui.dialogs.kill_all import KillAllDialog
+from mission_control_desktop.ui.ports import Gateway
+from mission_control_desktop.ui.sessions import SessionStore
+
+UNDO_SECONDS = 10.0
+"""How long a Kill All stays frozen and can be undone."""
+WATCH_SECONDS = 3600.0
+"""How long what comes back is hit again if the board stays open; one that was left open must not hit for ever."""
+ANSWER_SECONDS = 5.0
+"""How long the control plane may take to say that it is there, where the order can be carried out without it."""
+
+Otherwise = Callable[[KillAllDialog, str, str, str], Awaitable[None]]
+"""Carries the order out without a control plane: the dialog to tell, the scope, the reason, and what was wrong.
+Raises the tree of `domain.errors` if it cannot."""
+
+
+class KillAllFlow(QObject):
+    """Opens the dialog on a store and carries out what it asks for.
+
+    `tell` hears, in words for a person, of failures that no open dialog can show. With `otherwise`, a control plane
+    that does not answer is done without.
+    """
+
+    def __init__(
+        self,
+        store: SessionStore,
+        gateway: Gateway,
+        tasks: Tasks,
+        tell: Callable[[str], object],
+        parent: QObject | None = None,
+        *,
+        otherwise: Otherwise | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self._store, self._gateway, self._tasks = store, gateway, tasks
+        self._tell = tell
+        self._otherwise = otherwise
+
+    def ask(self, parent: QWidget | None = None) -> KillAllDialog:
+        """Open the dialog."""
+        dialog = KillAllDialog(self._store, parent)
+        dialog.confirmed.connect(lambda scope, reason: self._start(dialog, scope, reason))
+        dialog.undo_requested.connect(lambda kill_id: self._tasks.start(self._undo(dialog, kill_id), name="undo kill"))
+        dialog.watch_ended.connect(lambda kill_id: self._tasks.start(self._end_watch(kill_id), name="end watch"))
+        dialog.open()
+        return dialog
+
+    def _start(self, dialog: KillAllDialog, scope: str, reason: str) -> None:
+        self._tasks.start(self._kill_all(dialog, scope, reason, uuid.uuid4().hex), name="kill all")
+
+    async def _kill_all(self, dialog: KillAllDialog, scope: str, reason: str, key: str) -> None:
+        try:
+            try:
+                await self._order(dialog, scope, reason, key)
+            except (Unreachable, Unavailable, TimeoutError) as error:
+                if self._otherwise is None:
+                    raise
+                why = str(error) or f"nothing within {ANSWER_SECONDS:g} s"
+                await self._otherwise(dialog, scope, reason, why)
+        except MissionControlError as error:
+            if isValid(dialog):
+                dialog.failed(error.message)
+            else:
+                self._tell(f"Kill All failed: {error.message}")
+
+    async def _order(self, dialog: KillAllDialog, scope: str, reason: str, key: str) -> None:
+        if self._otherwise is not None:
+            # The order itself may rightly take long; a control plane that hangs does not even answer this.
+            async with asyncio.timeout(ANSWER_SECONDS):
+                await self._gateway.call(lambda mc: mc.health())
+        kill = await self._gateway.call(
+            lambda mc: mc.kill_all(
+                scope=scope,
+                confirm=CONFIRM_WORDS,
+                reason=reason,
+                undo_seconds=UNDO_SECONDS,
+                watch_seconds=WATCH_SECONDS,
+                idempotency_key=key,
+            )
+        )
+        if isValid(dialog):
+            dialog.started(kill)
+
+    async def _undo(self, dialog: KillAllDialog, kill_id: str) -> None:
+        try:
+            kill = await self._gateway.call(lambda mc: mc.kill_undo(kill_id))
+        except MissionControlError as error:
+            self._tell(f"Not undone: {error.message}")
+            if isValid(dialog):
+                dialog.failed(f"Not undone: {error.message}")
+            return
+        self._store.put([kill])
+
+    async def _end_watch(self, kill_id: str) -> None:
+        try:
+            kill = await self._gateway.call(lambda mc: mc.kill_close(kill_id))
+        except MissionControlError as error:
+            self._tell(f"The watch goes on: {error.message}")
+            return
+        self._store.put([kill])

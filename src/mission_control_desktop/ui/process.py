@@ -1,0 +1,46 @@
+"""What each of our processes with Qt needs before its first widget."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Mapping
+
+import structlog
+from PySide6.QtWidgets import QApplication
+
+
+def is_headless(environ: Mapping[str, str], platform: str = sys.platform) -> bool:
+    """Whether no display can be reached and none was asked for by name."""
+    return platform.startswith("linux") and not any(
+        environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM")
+    )
+
+
+def configure_logs() -> None:
+    """Logs go to standard error; MISSION_CONTROL_LOG_LEVEL (debug, info, warning, error) says how many."""
+    if structlog.is_configured():
+        return
+    level = getattr(logging, os.environ.get("MISSION_CONTROL_LOG_LEVEL", "info").upper(), logging.INFO)
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+
+
+def make_app() -> QApplication:
+    """The application, named as ours; it does not end with its last window."""
+    existing = QApplication.instance()
+    app = existing if isinstance(existing, QApplication) else QApplication([sys.argv[0]])
+    app.setApplicationName("mission-control-desktop")
+    app.setApplicationDisplayName("Mission Control")
+    app.setDesktopFileName("mission-control-desktop")
+    app.setQuitOnLastWindowClosed(False)
+    return app
