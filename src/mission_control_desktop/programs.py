@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
@@ -9,10 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from contextlib import AbstractAsyncContextManager
-    from pathlib import Path
-
-    from mission_control_desktop.domain.mission_control import MissionControl, People
+    from mission_control_desktop.domain.mission_control import MissionControl
 
 # Everything else is imported where it is needed: `mission-control --help` must not wait for a database or for Qt.
 
@@ -24,7 +22,6 @@ def control(argv: Sequence[str] | None = None) -> int:
     return main(
         sys.argv[1:] if argv is None else argv,
         programs={"serve": Program(about="run the control plane", run=_serve)},
-        offline=_offline,
         at_rest=open_at_rest,
     )
 
@@ -53,31 +50,37 @@ async def open_in_process() -> MissionControl:
     return EmbeddedMissionControl(served.plane, who, stack.aclose)
 
 
-def _offline(data_dir: Path) -> AbstractAsyncContextManager[People]:
-    from mission_control_desktop.server.offline import offline
-
-    return offline(data_dir)
-
-
-async def open_at_rest(data_dir: Path, database_url: str | None) -> MissionControl:
+async def open_at_rest(data_dir: Path, database_url: str | None, *, new: bool = False) -> MissionControl:
     """The record of a data directory that no control plane uses now, for its own account as an admin; closing what is
-    returned lets go of it. Raises Unavailable if there is none, or if one runs."""
+    returned lets go of it. `new`: make a record if there is none. Raises Unavailable if there is none, if its master
+    key is not here, or if a control plane runs."""
     from mission_control_desktop.control import assembly
     from mission_control_desktop.control.embedded import EmbeddedMissionControl
     from mission_control_desktop.domain.errors import Unavailable
     from mission_control_desktop.domain.people import Principal, Role
     from mission_control_desktop.server import place
     from mission_control_desktop.server.local_token import local_user
+    from mission_control_desktop.storage.master_keys import ENV_KEY, MasterKeys, take_from_environment
 
-    if database_url is None and not (data_dir / assembly.DATABASE_FILE).exists():
-        raise Unavailable(
-            f"No control plane runs here, and {data_dir} has no record. Give --data-dir, or --database-url if the "
-            "record is in PostgreSQL."
-        )
+    def check() -> None:
+        if database_url is None and not new and not (data_dir / assembly.DATABASE_FILE).exists():
+            raise Unavailable(
+                f"No control plane runs here, and {data_dir} has no record. Give --data-dir, or --database-url if the "
+                "record is in PostgreSQL."
+            )
+        # The record of other control planes: a key that is made here would be unknown to them.
+        if database_url is not None and MasterKeys(data_dir, take_from_environment()).place is None:
+            raise Unavailable(
+                f"The master key of this record is not here. Give it in {ENV_KEY}, or name the data directory of its "
+                "control plane with --data-dir."
+            )
+
+    await asyncio.to_thread(check)
     async with AsyncExitStack() as stack:
-        stack.enter_context(place.exclusive(place.prepare(data_dir)))
+        path = await asyncio.to_thread(place.prepare, data_dir)
+        stack.enter_context(place.exclusive(path))
         plane = await stack.enter_async_context(
-            assembly.open_plane(data_dir, database_url=database_url, orchestrator=False, attend=False)
+            assembly.open_plane(path, database_url=database_url, orchestrator=False, attend=False)
         )
         who = Principal(user_id=local_user(), role=Role.ADMIN)
         return EmbeddedMissionControl(plane, who, stack.pop_all().aclose)

@@ -392,12 +392,34 @@ def test_tokens_are_made_in_the_directory_where_no_control_plane_runs(
         code = control([*words, "--data-dir", str(where)])
         return code, *capsys.readouterr()
 
+    for verb in ("token list", "members", "workspace", "audit", "keys status"):
+        words = verb.split()
+        code, out, err = run(*words)
+        assert (code, out) == (1, ""), words
+        assert "has no record" in err
+    assert not where.exists()
     code, out, err = run("token", "create", "--user", "x", "--role", "observer", "--json")
     assert code == 0
     assert "No control plane runs here" in err
     token = json.loads(out)["token"]
     assert (where.stat().st_mode & 0o777, (where / "control-plane.db").stat().st_mode & 0o777) == (0o700, 0o600)
     assert token.encode() not in (where / "control-plane.db").read_bytes()
+    for verb, key, value in (
+        ("token list", "items", 1),
+        ("members", "items", 1),
+        ("workspace set --message-days 7", "messageRetentionDays", 7),
+        ("audit verify", "rows", 4),
+        ("keys status", "unopenable", []),
+    ):
+        code, out, err = run(*verb.split(), "--json")
+        assert (code, "No control plane runs here" in err) == (0, True), verb
+        found = json.loads(out)[key]
+        assert (len(found) if key == "items" else found) == value, verb
+    elsewhere = tmp_path / "elsewhere"
+    for words in (["keys", "status"], ["token", "create", "--user", "x", "--role", "admin"]):
+        assert control([*words, "--database-url", "postgresql://127.0.0.1:9/x", "--data-dir", str(elsewhere)]) == 1
+        assert "master key of this record is not here" in capsys.readouterr().err
+    assert not elsewhere.exists(), "another key was made for a record that has one"
     monkeypatch.setenv("MISSION_CONTROL_URL", "http://127.0.0.1:9")
     assert run("token", "list")[0] == 1, "who names a control plane means that one"
     monkeypatch.delenv("MISSION_CONTROL_URL")
@@ -410,9 +432,10 @@ def test_tokens_are_made_in_the_directory_where_no_control_plane_runs(
         assert [one["userId"] for one in json.loads(out)["items"]][-1] == "x"
         code, out, _ = run("audit", "--json")
         rows = json.loads(out)["items"]
-        assert [row["outcome"] for row in rows] == ["done", "intended"]
-        assert {row["action"] for row in rows} == {"token-create"}
-        assert rows[0]["metadata"]["member"] == {"before": None, "now": "observer"}
+        assert [(row["action"], row["outcome"]) for row in rows] == [
+            (action, outcome) for action in ("workspace-change", "token-create") for outcome in ("done", "intended")
+        ]
+        assert rows[2]["metadata"]["member"] == {"before": None, "now": "observer"}
     finally:
         process.stop()
 

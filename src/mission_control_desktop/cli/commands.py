@@ -7,7 +7,7 @@ import sys
 from argparse import Namespace
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 
-from mission_control_desktop.cli import audit_log, ids, people
+from mission_control_desktop.cli import audit_log, ids, keys, people
 from mission_control_desktop.cli.output import Output, elapsed, one_line, when
 from mission_control_desktop.cli.providers import providers
 from mission_control_desktop.cli.tail import tail
@@ -15,13 +15,14 @@ from mission_control_desktop.client.http import HttpMissionControl
 from mission_control_desktop.domain.approvals import Approval, ApprovalState
 from mission_control_desktop.domain.errors import NotFound
 from mission_control_desktop.domain.kill import KillAll, KillState, KillTarget, TargetState
-from mission_control_desktop.domain.mission_control import TreeNode
+from mission_control_desktop.domain.mission_control import MissionControl, TreeNode
 from mission_control_desktop.domain.profiles import LaunchProfile, SpawnRequest
 from mission_control_desktop.domain.sessions import AgentSession, Delivery, SessionStatus, split_id
 
 POLL_SECONDS = 0.25
 
 Command = Callable[[HttpMissionControl, Namespace, Output], Awaitable[int]]
+RecordCommand = Callable[[MissionControl, Namespace, Output], Awaitable[int]]
 
 
 async def sessions(mc: HttpMissionControl, args: Namespace, output: Output) -> int:
@@ -289,11 +290,15 @@ def option_for(approval: Approval, verb: str, always: bool) -> str:
     raise NotFound(f"the agent offers no answer of the kind {wanted}; choose one with --option: {offered}")
 
 
-async def audit(mc: HttpMissionControl, args: Namespace, output: Output) -> int:
+async def audit(mc: MissionControl, args: Namespace, output: Output) -> int:
     if args.session is not None:
         args.session = await ids.session_id(mc, args.session)
     if args.what == "verify":
-        return audit_log.tell(await mc.audit_verify(head=args.head), output, where=mc.url)
+        return audit_log.tell(
+            await mc.audit_verify(head=args.head),
+            output,
+            where=mc.url if isinstance(mc, HttpMissionControl) else "the record",
+        )
     if args.what == "export":
         return await audit_log.export(mc, args, output)
     return await audit_log.show(mc, args, output)
@@ -339,7 +344,7 @@ async def profiles(mc: HttpMissionControl, args: Namespace, output: Output) -> i
     return 0
 
 
-async def workspace(mc: HttpMissionControl, args: Namespace, output: Output) -> int:
+async def workspace(mc: MissionControl, args: Namespace, output: Output) -> int:
     found = await mc.set_message_retention(args.message_days) if args.what == "set" else await mc.workspace()
     if output.json:
         output.document(found)
@@ -366,6 +371,9 @@ async def processes(mc: HttpMissionControl, args: Namespace, output: Output) -> 
     return 0
 
 
+AT_REST: Mapping[str, RecordCommand] = {"audit": audit, "keys": keys.run, "workspace": workspace, **people.VERBS}
+"""What needs the record alone, and so works where no control plane runs."""
+
 COMMANDS: Mapping[str, Command] = {
     "sessions": sessions,
     "tree": tree,
@@ -381,10 +389,8 @@ COMMANDS: Mapping[str, Command] = {
     "kill": kill,
     "kill-all": kill_all,
     "approvals": approvals,
-    "audit": audit,
     "profiles": profiles,
     "providers": providers,
-    "workspace": workspace,
-    **people.VERBS,
     "processes": processes,
+    **AT_REST,
 }

@@ -10,23 +10,21 @@ import logging
 import os
 import sys
 from argparse import ArgumentParser, Namespace
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import structlog
 
-from mission_control_desktop.cli import audit_log, doctor, keys, people
-from mission_control_desktop.cli.commands import COMMANDS
+from mission_control_desktop.cli import audit_log, doctor
+from mission_control_desktop.cli.commands import AT_REST, COMMANDS
 from mission_control_desktop.cli.output import Output, safe
 from mission_control_desktop.cli.parser import build_parser
-from mission_control_desktop.client import paths
 from mission_control_desktop.client.discovery import Discovery
 from mission_control_desktop.client.paths import ENV_URL
 from mission_control_desktop.domain.audit import parse_head
 from mission_control_desktop.domain.errors import BadInput, MissionControlError, Unreachable
-from mission_control_desktop.domain.mission_control import MissionControl, People
+from mission_control_desktop.domain.mission_control import MissionControl
 
 
 class Program(NamedTuple):
@@ -36,17 +34,17 @@ class Program(NamedTuple):
     run: Callable[[list[str]], int]
 
 
-Offline = Callable[[Path], AbstractAsyncContextManager[People]]
-"""Tokens and members of a data directory in which no control plane runs."""
-AtRest = Callable[[Path, str | None], Awaitable[MissionControl]]
-"""Opens the record of a data directory (or at a database's URL) in this process, while no control plane runs."""
+class AtRest(Protocol):
+    """Opens the record of a data directory (or at a database's URL) in this process, while no control plane runs; with
+    `new` makes it if it is missing."""
+
+    async def __call__(self, data_dir: Path, database_url: str | None, *, new: bool) -> MissionControl: ...
 
 
 def main(
     argv: Sequence[str] | None = None,
     *,
     programs: Mapping[str, Program] | None = None,
-    offline: Offline | None = None,
     at_rest: AtRest | None = None,
 ) -> int:
     """Run one command; never raises for what a person or a peer did wrong."""
@@ -65,7 +63,7 @@ def main(
         return end.code if isinstance(end.code, int) else 2
     output = Output(json=bool(getattr(args, "json", False)))
     try:
-        code = asyncio.run(_run(args, output, offline, at_rest))
+        code = asyncio.run(_run(args, output, at_rest))
         output.flush()
     except MissionControlError as error:
         where = f"{error.field}: " if isinstance(error, BadInput) and error.field not in error.message else ""
@@ -108,24 +106,19 @@ def _environment(given: Sequence[str], parser: ArgumentParser) -> dict[str, str]
     return found
 
 
-async def _run(args: Namespace, output: Output, offline: Offline | None, at_rest: AtRest | None) -> int:
+async def _run(args: Namespace, output: Output, at_rest: AtRest | None) -> int:
     if args.verb == "audit" and args.what == "verify" and args.file is not None:
         head = None if args.head is None else parse_head(args.head)
         return await asyncio.to_thread(audit_log.verify_file, args.file, head, output)
     discovery = Discovery(data_dir=args.data_dir)
     if args.verb == "doctor":
         return doctor.report(await doctor.examine(discovery, os.environ, args.url), output)
-    if args.verb == "keys":
-        return await _keys(discovery, args, output, at_rest)
     try:
         endpoint = await discovery.find(args.url)
     except Unreachable:
-        if offline is None or args.verb not in people.VERBS or args.url or os.environ.get(paths.ENV_URL):
+        if at_rest is None or args.verb not in AT_REST or args.url or os.environ.get(ENV_URL):
             raise
-        # Whoever may write the directory may do this: the first token of a server is made so.
-        async with offline(discovery.data_dir) as here:
-            output.note(f"No control plane runs here; done in {discovery.data_dir} itself.")
-            return await people.VERBS[args.verb](here, args, output)
+        return await _at_rest(discovery.data_dir, args, output, at_rest)
     if endpoint.note is not None:
         output.note(f"Note: {endpoint.note}")
     mission_control = endpoint.open()
@@ -135,17 +128,14 @@ async def _run(args: Namespace, output: Output, offline: Offline | None, at_rest
         await mission_control.close()
 
 
-async def _keys(discovery: Discovery, args: Namespace, output: Output, at_rest: AtRest | None) -> int:
-    """Of the control plane that runs; where none does, of the record itself."""
+async def _at_rest(data_dir: Path, args: Namespace, output: Output, open_record: AtRest) -> int:
+    """Whoever may write the directory may do this: the first token of a server is made so."""
+    first = args.verb == "token" and args.what == "create"
+    mission_control = await open_record(data_dir, args.database_url, new=first)
     try:
-        mission_control: MissionControl = (await discovery.find(args.url)).open()
-    except Unreachable:
-        if at_rest is None or args.url or os.environ.get(ENV_URL):
-            raise
-        mission_control = await at_rest(discovery.data_dir, args.database_url)
-        output.note("No control plane runs here: working on its record directly.")
-    try:
-        return await keys.run(mission_control, args, output)
+        where = "the database" if args.database_url else data_dir
+        output.note(f"No control plane runs here; done in {where} itself.")
+        return await AT_REST[args.verb](mission_control, args, output)
     finally:
         await mission_control.close()
 

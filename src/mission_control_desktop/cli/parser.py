@@ -35,6 +35,11 @@ def build_parser(programs: Mapping[str, str]) -> argparse.ArgumentParser:
     def read(name: str, what: str) -> argparse.ArgumentParser:
         return verbs.add_parser(name, help=what, description=what, parents=[_shared("print JSON")])
 
+    def record(name: str, what: str) -> argparse.ArgumentParser:
+        """What works on the record itself where no control plane runs."""
+        shared = _shared("print JSON", record=True)
+        return verbs.add_parser(name, help=what, description=what, parents=[shared])
+
     def act(name: str, what: str) -> argparse.ArgumentParser:
         return verbs.add_parser(name, help=what, description=what, parents=[_shared("print the answer as JSON")])
 
@@ -107,16 +112,16 @@ def build_parser(programs: Mapping[str, str]) -> argparse.ArgumentParser:
         add.add_argument("--always", action="store_true", help="this kind of question, from now on")
         add.add_argument("--option", metavar="OPTION_ID", help="answer with this very option")
 
-    audit = read("audit", "read the audit log, check that nobody changed it, or write it out")
+    audit = record("audit", "read the audit log, check that nobody changed it, or write it out")
     audit.add_argument("-n", "--limit", type=_positive, default=50, help="how many, newest first (default: 50)")
     _audit_filters(audit)
     audits = _nest(audit, "what")
-    verify = _within(audits, "verify", "check that no row was changed, removed, inserted or moved")
+    verify = _within_record(audits, "verify", "check that no row was changed, removed, inserted or moved")
     verify.add_argument(
         "--file", type=Path, help="check an exported log instead ('-': standard input), without a control plane"
     )
     verify.add_argument("--head", metavar="SEQ:HASH", help="it must still hold this row, as an export printed it")
-    export = _within(audits, "export", "write rows as JSON Lines, oldest first")
+    export = _within_record(audits, "export", "write rows as JSON Lines, oldest first")
     export.add_argument("-o", "--output", type=Path, help="the file to write (default: standard output)")
     _audit_filters(export, suppress=True)
 
@@ -140,35 +145,34 @@ def build_parser(programs: Mapping[str, str]) -> argparse.ArgumentParser:
 
     _providers(read("providers", "list, register, change, check or remove providers"))
 
-    workspace = read("workspace", "show the workspace's settings, or set how long messages are kept")
+    workspace = record("workspace", "show the workspace's settings, or set how long messages are kept")
     settings = _nest(workspace, "what")
-    _within(settings, "show", "show them")
-    setting = _within(settings, "set", "set how long messages are kept; what is older goes within an hour")
+    _within_record(settings, "show", "show them")
+    setting = _within_record(settings, "set", "set how long messages are kept; what is older goes within an hour")
     setting.add_argument("--message-days", required=True, type=_days, metavar="N|default", help="1 to 3650 days")
 
-    token = read("token", "make, list and revoke access tokens")
+    token = record("token", "make, list and revoke access tokens")
     tokens = _nest(token, "what", required=True)
-    create = _within(tokens, "create", "make one; it is shown once")
+    create = _within_record(tokens, "create", "make one; it is shown once")
     create.add_argument("--user", required=True, help="whose it is")
     create.add_argument("--role", required=True, choices=[role.value for role in Role], help="what it may do")
     create.add_argument("--workspace")
     create.add_argument("--expires", metavar="30d", help="how long it is good for (default: until revoked)")
-    _within(tokens, "list", "list them, without the tokens themselves")
-    _within(tokens, "revoke", "end one and its streams").add_argument("id")
+    _within_record(tokens, "list", "list them, without the tokens themselves")
+    _within_record(tokens, "revoke", "end one and its streams").add_argument("id")
 
-    member = read("members", "list who is in the workspace, change a role, take someone out")
+    member = record("members", "list who is in the workspace, change a role, take someone out")
     members = _nest(member, "what")
-    _within(members, "list", "list them, with how many tokens each can come in with")
-    set_role = _within(members, "set", "add someone or change their role; a lower role lowers their tokens")
+    _within_record(members, "list", "list them, with how many tokens each can come in with")
+    set_role = _within_record(members, "set", "add someone or change their role; a lower role lowers their tokens")
     set_role.add_argument("user")
     set_role.add_argument("role", choices=[role.value for role in Role])
-    _within(members, "remove", "take someone out and revoke all their tokens").add_argument("user")
+    _within_record(members, "remove", "take someone out and revoke all their tokens").add_argument("user")
 
-    keys = read("keys", "show and change the master key that secrets are sealed with")
-    keys.add_argument("--database-url", help="where the record is if no control plane runs (default: --data-dir)")
+    keys = record("keys", "show and change the master key that secrets are sealed with")
     within_keys = _nest(keys, "what", required=True)
-    _within(within_keys, "status", "say which keys there are and how much each seals; never a key")
-    _within(within_keys, "rotate", "make a new key, seal everything with it, and forget the old one")
+    _within_record(within_keys, "status", "say which keys there are and how much each seals; never a key")
+    _within_record(within_keys, "rotate", "make a new key, seal everything with it, and forget the old one")
 
     processes = read("processes", "list what a stop of a session would hit")
     processes.add_argument("id", help=_ID)
@@ -177,13 +181,17 @@ def build_parser(programs: Mapping[str, str]) -> argparse.ArgumentParser:
     return parser
 
 
-def _shared(json_help: str, *, suppress: bool = False) -> argparse.ArgumentParser:
+def _shared(json_help: str, *, suppress: bool = False, record: bool = False) -> argparse.ArgumentParser:
     """Options of every verb. With `suppress`, for a verb within a verb: what was not given there leaves alone what was
     given before it."""
     shared = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS if suppress else None)
     where = "the control plane to talk to (default: MISSION_CONTROL_URL, else the local one)"
     shared.add_argument("--url", help=where)
     shared.add_argument("--data-dir", type=Path, help="where the local control plane keeps its data")
+    if record:
+        shared.add_argument(
+            "--database-url", help="where the record is, if no control plane runs and not in --data-dir"
+        )
     default = argparse.SUPPRESS if suppress else False
     shared.add_argument("--json", action="store_true", default=default, help=json_help)
     return shared
@@ -226,6 +234,11 @@ def _providers(parser: argparse.ArgumentParser) -> None:
             where.add_argument("--no-credentials", action="store_true", help="remove them")
     _within(within, "check", "try one's connection, stage by stage").add_argument("name")
     _within(within, "remove", "remove one; its sessions stay on record").add_argument("name")
+
+
+def _within_record(nested: _Verbs, name: str, what: str) -> argparse.ArgumentParser:
+    shared = _shared("print JSON", suppress=True, record=True)
+    return nested.add_parser(name, help=what, description=what, parents=[shared])
 
 
 def _audit_filters(parser: argparse.ArgumentParser, *, suppress: bool = False) -> None:
