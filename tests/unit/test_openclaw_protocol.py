@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mission_control_desktop.domain.errors import Conflict, NotFound, Unavailable, Unsupported
@@ -38,6 +38,7 @@ HELLO = {
     "auth": {"role": "operator", "scopes": list(SCOPES), "deviceToken": "secret-of-device"},
     "policy": {"maxPayload": 26214400, "tickIntervalMs": 30000},
 }
+PATIENT = settings(deadline=None, max_examples=60)
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(max_size=20),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
@@ -57,18 +58,21 @@ def refused(code: str, detail: str = "", **details: Any) -> Refused:
 # Frames
 
 
+@PATIENT
 @given(st.binary(max_size=200) | st.text(max_size=200) | JSON.map(lambda value: json.dumps(value)))
 def test_whatever_comes_is_a_frame_or_a_bad_one(raw: bytes | str) -> None:
     with suppress(BadFrame):
         assert isinstance(decode(raw), Reply | Event)
 
 
+@PATIENT
 @given(JSON, st.text(max_size=20), st.integers(0, 2**40) | st.none())
 def test_events_come_through_as_they_were_sent(payload: Any, name: str, seq: int | None) -> None:
     raw = json.dumps({"type": "event", "event": name, "payload": payload, "seq": seq, "later": {"addition": 1}})
     assert decode(raw) == Event(event=name, payload=payload, seq=seq)
 
 
+@PATIENT
 @given(st.dictionaries(st.text(max_size=8), JSON, max_size=4))
 def test_requests_say_what_was_asked(params: dict[str, Any]) -> None:
     sent = json.loads(encode_request("7", "sessions.list", params))
@@ -147,6 +151,7 @@ FRAMES: st.SearchStrategy[Frame] = st.one_of(
 )
 
 
+@PATIENT
 @given(st.lists(FRAMES, max_size=6))
 def test_no_gateway_confuses_the_greeting(frames: list[Frame]) -> None:
     """It sends at most one `connect`, never before the challenge, and ends in a hello or in words."""
@@ -240,6 +245,7 @@ def test_refusals_have_their_place_in_the_tree(body: ErrorBody, kind: type[Excep
 # Waiting
 
 
+@PATIENT
 @given(st.lists(st.floats(0, 1, exclude_max=True), min_size=1, max_size=30))
 def test_the_wait_grows_and_stays_in_its_bounds(numbers: list[float]) -> None:
     given_ = iter(numbers)

@@ -1,0 +1,471 @@
+"""`OpenClawProvider`: the sessions of one gateway, on record as they happen."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable
+from random import random
+from typing import Any
+
+import structlog
+
+from mission_control_desktop import __version__
+from mission_control_desktop.domain.approvals import Approval
+from mission_control_desktop.domain.clock import Clock, IdSource
+from mission_control_desktop.domain.credentials import Credentials
+from mission_control_desktop.domain.errors import MissionControlError, Unreachable, Unsupported
+from mission_control_desktop.domain.events import ProviderHealth
+from mission_control_desktop.domain.profiles import SpawnRequest
+from mission_control_desktop.domain.receipts import Receipt
+from mission_control_desktop.domain.sessions import AgentSession, Delivery, ProcessInfo, global_id
+from mission_control_desktop.domain.tasks import Tasks
+from mission_control_desktop.providers.contract import ProviderRecord
+from mission_control_desktop.providers.kinds import AdapterConfig, Keep
+from mission_control_desktop.providers.openclaw.asking import Asking
+from mission_control_desktop.providers.openclaw.board import Board
+from mission_control_desktop.providers.openclaw.connection import Connection
+from mission_control_desktop.providers.openclaw.frames import Event
+from mission_control_desktop.providers.openclaw.identity import APPROVALS, WRITE
+from mission_control_desktop.providers.openclaw.lanes import Job, Lanes
+from mission_control_desktop.providers.openclaw.link import Doorway, Gap, Link
+from mission_control_desktop.providers.openclaw.mail import Mail, require_run
+from mission_control_desktop.providers.openclaw.reading import (
+    number_of,
+    read_after,
+    read_since,
+    row_of_event,
+    whole_row,
+)
+from mission_control_desktop.providers.openclaw.rows import NO_PAUSE, Known
+from mission_control_desktop.providers.openclaw.stopping import Stopping
+from mission_control_desktop.providers.openclaw.transcript import Transcript
+from mission_control_desktop.providers.openclaw.trouble import GatewayError
+from mission_control_desktop.providers.openclaw.values import mapping, mappings, moment, text, whole
+from mission_control_desktop.record.ops import RecordOp
+
+LIST_PAGE = 200
+MAX_SESSIONS = 20_000
+MAX_TRANSCRIPTS = 256
+"""Transcripts kept in memory; one that falls out is read again from the place on record."""
+MAX_FOLLOWED = 64
+"""Sessions whose text is followed as it streams; of the others, rows come when they are written."""
+CRAWLERS = 2
+OPS_AT_ONCE = 200
+PROBE_TIMEOUT = 5.0
+NO_PROCESSES = "Sessions live inside the gateway: their processes cannot be seen from here."
+NO_SPAWN = "Sessions of an OpenClaw gateway are started there."
+
+log = structlog.get_logger(__name__)
+
+
+class _Transcript:
+    """One transcript's state: what was read, and up to where."""
+
+    __slots__ = ("cursor", "mark", "stream", "transcript")
+
+    def __init__(self, transcript: Transcript, stream: str) -> None:
+        self.transcript = transcript
+        self.stream = stream
+        self.mark: int | None = None
+        """The newest row that is on record with all before it; None before the first reading."""
+        self.cursor: str | None = None
+
+
+class OpenClawProvider:
+    """`AgentProvider` over one connection. Belongs to one event loop."""
+
+    def __init__(
+        self, config: AdapterConfig, credentials: Credentials, keep: Keep, *, clock: Clock, ids: IdSource
+    ) -> None:
+        self._name = config.name
+        self._clock = clock
+        self._tasks = Tasks(lambda name, error: log.error("gateway task failed", task=name, error=repr(error)))
+        self._lanes = Lanes(self._tasks, lambda key: self._job(lambda: self._sync(key)))
+        self._board = Board(config.name, clock)
+        doorway = Doorway(config.gateway_url, credentials, keep, version=__version__)
+        self._link = Link(config.name, doorway, self, random=random, scrub=credentials.scrub)
+        self._mail = Mail(config.name, self._board, self._link.call, clock)
+        self._asking = Asking(config.name, self._board, lambda: self._link.connection, clock)
+        self._stopping = Stopping(self._board, self._link.call, self._relist, ids.new)
+        self._transcripts: OrderedDict[str, _Transcript] = OrderedDict()
+        self._followed: OrderedDict[str, None] = OrderedDict()
+        self._relisting = asyncio.Lock()
+        self._relist_wanted = False
+        self._crawl: asyncio.Task[None] | None = None
+
+    # --- the provider
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    async def start(self, record: ProviderRecord) -> None:
+        await self._board.start(record)
+        self._tasks.start(self._link.run(), name=f"link {self._name}")
+
+    async def close(self) -> None:
+        await self._tasks.close()
+
+    def nudge(self) -> None:
+        """Try to connect now: somebody has done what was missing."""
+        self._link.nudge()
+
+    def health(self) -> ProviderHealth:
+        return self._link.health()
+
+    async def list_sessions(self) -> list[AgentSession]:
+        self._link.connection  # noqa: B018 - raises Unreachable: what is remembered may be long past
+        return self._board.listed()
+
+    async def get_session(self, session_id: str) -> AgentSession | None:
+        known = self._board.get(session_id)
+        if known is None:
+            self._link.connection  # noqa: B018 - without it nothing is known
+            return None
+        return self._board.session(known)
+
+    async def spawn(self, request: SpawnRequest, *, actor: str) -> AgentSession:
+        raise Unsupported(NO_SPAWN)
+
+    async def inject(
+        self,
+        session_id: str,
+        *,
+        injection_id: str,
+        content: str,
+        operator_id: str,
+        delivery: Delivery | None = None,
+        pause_before_send: bool = False,
+        expected_run_id: str | None = None,
+    ) -> Receipt:
+        self._link.connection  # noqa: B018 - before anything is stored
+        return await self._mail.send(
+            session_id,
+            injection_id=injection_id,
+            content=content,
+            operator_id=operator_id,
+            delivery=delivery,
+            pause_before_send=pause_before_send,
+            expected_run_id=expected_run_id,
+        )
+
+    async def withdraw(self, session_id: str, injection_id: str) -> Receipt:
+        return await self._mail.withdraw(session_id, injection_id)
+
+    async def pause(
+        self, session_id: str, *, level: str | None = None, expected_run_id: str | None = None
+    ) -> AgentSession:
+        raise Unsupported(NO_PAUSE)
+
+    async def resume(self, session_id: str, *, expected_run_id: str | None = None) -> AgentSession:
+        raise Unsupported(NO_PAUSE)
+
+    async def terminate(self, session_id: str, *, expected_run_id: str | None = None) -> AgentSession:
+        self._link.connection  # noqa: B018
+        known = self._stopping.check(session_id)
+        require_run(known, expected_run_id)
+        if not known.ending:
+            known.ending = True
+            await self._board.put(known)
+            self._tasks.start(self._finish(known), name=f"terminate {session_id}")
+        return self._board.session(known)
+
+    async def _finish(self, known: Known) -> None:
+        try:
+            await self._stopping.finish(known.key)
+        except MissionControlError as error:
+            log.warning("session did not end", session=known.key, why=error.message)
+        finally:
+            known.ending = False
+        await self._board.put(known)
+
+    async def kill(self, session_id: str, *, expected_run_id: str | None = None) -> AgentSession:
+        self._link.connection  # noqa: B018
+        known = self._board.need(session_id)
+        require_run(known, expected_run_id)
+        await self._stopping.kill(session_id)
+        return self._board.session(known)
+
+    async def probe_stop(self) -> str:
+        """See `ProbesStop`: the gateway answers, tells what runs and what runs in the background, and lets us write."""
+        if not self._board.write:
+            raise Unsupported("The gateway did not grant this device operator.write: nothing can be stopped.")
+        listed = mapping(await self._link.call("sessions.list", {"limit": 1}, timeout=PROBE_TIMEOUT))
+        await self._link.call("tasks.list", {"status": "running"}, timeout=PROBE_TIMEOUT)
+        return f"The gateway answers for {whole(listed, 'totalCount') or 0} sessions and may be told to stop them."
+
+    async def answer(self, session_id: str, approval_id: str, option_id: str, *, user_id: str) -> Approval:
+        return await self._asking.answer(approval_id, option_id, user_id=user_id)
+
+    async def processes(self, session_id: str) -> list[ProcessInfo]:
+        raise Unsupported(NO_PROCESSES)
+
+    # --- the connection
+
+    async def connected(self, connection: Connection, *, rebooted: bool) -> None:
+        self._board.write, self._board.approvals = connection.can(WRITE), connection.can(APPROVALS)
+        if rebooted:
+            # The gateway's own cursors are of another life; what is on record is not.
+            for one in self._transcripts.values():
+                one.cursor = None
+        await connection.call("sessions.subscribe", {"limit": 1})
+        await self._relist()
+        await self._relist_tasks(connection)
+        await self._asking.connected(connection)
+        for known in self._board.all():
+            if known.active or known.key in self._transcripts:
+                self._follow(known)
+        self._crawl = self._tasks.start(self._read_all(), name=f"histories {self._name}")
+        self._tasks.start(self._mail.connected(), name=f"unconfirmed {self._name}")
+
+    async def lost(self) -> None:
+        if self._crawl is not None:
+            self._crawl.cancel()
+        self._followed.clear()
+        await self._lanes.clear()
+
+    async def event(self, event: Event | Gap) -> None:
+        if isinstance(event, Gap):
+            log.info("events of the gateway are missing", provider=self._name)
+            self._relist_soon()
+            for key in self._transcripts:
+                self._lanes.put(key, self._job(lambda key=key: self._sync(key)))  # type: ignore[misc]
+            return
+        payload = mapping(event.payload)
+        match event.event:
+            case "sessions.changed":
+                await self._changed(payload)
+            case "session.message":
+                self._message(payload)
+            case "agent" | "session.tool":
+                await self._agent(payload)
+            case "task":
+                await self._task(mapping(payload.get("task")), removed=text(payload, "action") == "removed")
+            case "exec.approval.requested":
+                await self._asking.approval_requested(payload)
+            case "exec.approval.resolved":
+                await self._asking.resolved("exec", payload)
+            case "question.requested":
+                await self._asking.question_requested(payload)
+            case "question.resolved":
+                await self._asking.resolved("question", payload)
+
+    # --- sessions
+
+    async def _relist(self) -> None:
+        """The gateway's whole list."""
+        async with self._relisting:
+            self._relist_wanted = False
+            keys: set[str] = set()
+            changed: list[Known] = []
+            offset = 0
+            while offset < MAX_SESSIONS:
+                wanted = {"limit": LIST_PAGE, "offset": offset, "includeDerivedTitles": True}
+                answer = mapping(await self._link.call("sessions.list", wanted))
+                for row in mappings(answer.get("sessions")):
+                    if (known := self._board.take(row)) is not None:
+                        keys.add(known.key)
+                        changed.append(known)
+                following = answer.get("nextOffset")
+                if answer.get("hasMore") is not True or not isinstance(following, int) or following <= offset:
+                    changed.extend(self._board.only(keys))
+                    break
+                offset = following
+            await self._board.put(*changed)
+
+    def _relist_soon(self) -> None:
+        if not self._relist_wanted:
+            self._relist_wanted = True
+            self._tasks.start(self._job(self._relist)(), name=f"list {self._name}")
+
+    async def _changed(self, payload: dict[str, Any]) -> None:
+        row = mapping(payload.get("session"))
+        told = [self._board.take(one) for one in (row, *mappings(payload.get("ancestorSessions"))) if one]
+        known = self._board.get(text(payload, "sessionKey") or "")
+        if not row or known is None:
+            self._relist_soon()
+        if known is not None:
+            run_id = text(payload, "runId")
+            if run_id is not None and text(payload, "phase") == "start":
+                known.began(run_id)
+            if known.active:
+                self._follow(known)
+            elif text(payload, "phase") in ("end", "error") or text(payload, "reason") == "agent.input.settled":
+                # A tool's results are not told to those who do not follow; the history has them.
+                self._lanes.put(known.key, self._job(lambda: self._sync(known.key)))
+        await self._board.put(*(one for one in told if one is not None))
+
+    async def _task(self, task: dict[str, Any], *, removed: bool) -> None:
+        task_id, key = text(task, "taskId") or text(task, "id"), text(task, "sessionKey")
+        known = None if key is None else self._board.get(key)
+        if task_id is None or known is None or text(task, "kind") != "exec":
+            return
+        before = dict(known.tasks)
+        if text(task, "status") == "running" and not removed:
+            known.tasks[task_id] = text(task, "title") or "a command"
+        else:
+            known.tasks.pop(task_id, None)
+        if known.tasks != before:
+            await self._board.put(known)
+
+    async def _relist_tasks(self, connection: Connection) -> None:
+        for known in self._board.all():
+            known.tasks.clear()
+        answer = mapping(await connection.call("tasks.list", {"status": "running"}))
+        for task in mappings(answer.get("tasks")):
+            await self._task(task, removed=False)
+
+    # --- messages
+
+    def _follow(self, known: Known) -> None:
+        """Hear the session's text as it streams, and bring its transcript level."""
+        key = known.key
+        if key in self._followed:
+            self._followed.move_to_end(key)
+            return
+        self._followed[key] = None
+        if len(self._followed) > MAX_FOLLOWED:
+            idle = next((one for one in self._followed if not self._is_active(one)), None)
+            oldest = next(iter(self._followed)) if idle is None else idle
+            del self._followed[oldest]
+            self._lanes.put(oldest, self._job(lambda: self._hear(oldest, on=False)))
+        self._lanes.put(key, self._job(lambda: self._hear(key, on=True)))
+        self._lanes.put(key, self._job(lambda: self._sync(key)))
+
+    def _is_active(self, key: str) -> bool:
+        known = self._board.get(key)
+        return known is not None and known.active
+
+    async def _hear(self, key: str, *, on: bool) -> None:
+        await self._link.call(f"sessions.messages.{'subscribe' if on else 'unsubscribe'}", {"key": key})
+
+    def _message(self, payload: dict[str, Any]) -> None:
+        key = text(payload, "sessionKey")
+        if key is None:
+            return
+        row = mapping(payload.get("session"))
+        if (self._board.take(row) if row else self._board.get(key)) is None:
+            self._relist_soon()
+        self._lanes.put(key, self._job(lambda: self._new_row(key, row_of_event(payload))))
+
+    async def _new_row(self, key: str, row: dict[str, Any]) -> None:
+        one = self._transcript(key)
+        if one.mark is None:
+            await self._sync(key)
+        if one.transcript.holds(row):
+            return
+        row = await whole_row(self._link.call, key, row)
+        ops = one.transcript.row(row, self._clock.now())
+        await self._write(key, ops)
+        await self._mail.saw(key, row)
+
+    async def _agent(self, payload: dict[str, Any]) -> None:
+        key = text(payload, "sessionKey")
+        known = None if key is None else self._board.get(key)
+        if key is None or known is None:
+            return
+        stream, data = text(payload, "stream"), mapping(payload.get("data"))
+        if stream in ("run_status", "assistant", "tool"):
+            waiting = text(data, "message") or "retrying" if text(data, "phase") == "retrying" else None
+            if waiting != known.retrying:
+                known.retrying = waiting
+                await self._board.put(known)
+        if stream not in ("assistant", "tool", "lifecycle"):
+            return
+
+        async def work() -> None:
+            one = self._transcript(key)
+            if one.mark is not None:
+                await self._write(key, one.transcript.agent(payload, self._clock.now()))
+            if stream == "lifecycle" and data.get("aborted") is True:
+                await self._mail.stopped(key, text(payload, "runId") or "")
+
+        self._lanes.put(key, self._job(work))
+
+    async def _sync(self, key: str) -> None:
+        """Bring the record level with the gateway's transcript."""
+        known = self._board.get(key)
+        if known is None or known.deleted:
+            return
+        one = self._transcript(key)
+        history = None if one.cursor is None else await read_since(self._link.call, key, one.cursor)
+        mark = await self._board.record.cursor(one.stream) if one.mark is None else one.mark
+        on_record = 0
+        if history is None:
+            history = await read_after(self._link.call, key, mark)
+            on_record = mark
+        ops: list[RecordOp] = []
+        top = mark
+        for row in history.rows:
+            if one.transcript.holds(row):
+                top = max(top, number_of(row))
+                continue
+            number = number_of(row)
+            counted = 0 < number <= on_record
+            if not counted:
+                row = await whole_row(self._link.call, key, row)
+            ops.extend(one.transcript.row(row, self._clock.now(), known=counted))
+            top = max(top, number)
+            if not counted:
+                await self._mail.saw(key, row)
+            if len(ops) >= OPS_AT_ONCE:
+                await self._write(key, ops, one.stream, top if top > mark else None)
+                ops = []
+        if ops or top > mark:
+            await self._write(key, ops, one.stream, top if top > mark else None)
+        one.mark, one.cursor = max(mark, top), history.cursor
+        if await self._mail.pending(key, history.head):
+            self._tasks.start(self._mail.connected(), name=f"unconfirmed {self._name}")
+
+    async def _write(self, key: str, ops: list[RecordOp], stream: str | None = None, cursor: int | None = None) -> None:
+        if ops or cursor is not None:
+            await self._board.record.apply(stream or key, ops, cursor=cursor)
+
+    def _transcript(self, key: str) -> _Transcript:
+        known = self._board.get(key)
+        stream = f"{key}#{'' if known is None else known.session_id}"
+        one = self._transcripts.get(key)
+        if one is None or one.stream != stream:
+            transcript = Transcript(global_id(self._name, key), self._mail.operator_of)
+            one = self._transcripts[key] = _Transcript(transcript, stream)
+        self._transcripts.move_to_end(key)
+        while len(self._transcripts) > MAX_TRANSCRIPTS:
+            self._transcripts.popitem(last=False)
+        return one
+
+    async def _read_all(self) -> None:
+        """Bring all other transcripts level, newest first, without getting in anybody's way."""
+        waiting = [known for known in self._board.all() if not known.deleted and known.key not in self._followed]
+        waiting.sort(key=lambda known: moment(known.row, "updatedAt") or self._clock.now(), reverse=True)
+        keys = iter([known.key for known in waiting])
+
+        async def crawl() -> None:
+            for key in keys:
+                done = asyncio.Event()
+
+                async def work(key: str = key, done: asyncio.Event = done) -> None:
+                    try:
+                        await self._job(lambda: self._sync(key))()
+                    finally:
+                        done.set()
+
+                self._lanes.put(key, work)
+                await done.wait()
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(CRAWLERS):
+                group.create_task(crawl())
+
+    def _job(self, work: Callable[[], Any]) -> Job:
+        """Work whose failure is no more than that it was not done: the next connection does it."""
+
+        async def job() -> None:
+            try:
+                await work()
+            except Unreachable as error:
+                log.debug("gateway work broken off", provider=self._name, why=error.message)
+            except (MissionControlError, GatewayError) as error:
+                log.warning("gateway work failed", provider=self._name, why=str(error))
+
+        return job
