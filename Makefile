@@ -1,7 +1,7 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 
-.PHONY: help setup run test lint soak lock bench screenshots
+.PHONY: help setup run test lint soak fuzz lock bench screenshots
 
 help: ## Say what can be made here
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS=$$'\t' read -r name what; do \
@@ -27,6 +27,10 @@ lock: ## Make requirements.lock again from pyproject.toml (needs uv; UPGRADE=1 t
 
 bench: setup ## Measure the whole way from an agent's word to paint (results as JSON in build/)
 	@.venv/bin/python -m benchmarks.end_to_end $(ARGS)
+
+fuzz: setup ## Attack the HTTP contract and the sockets at length (CASES=300 per operation and role)
+	@MISSION_CONTROL_FUZZ=$(or $(CASES),100) .venv/bin/python -m pytest -q --timeout=0 \
+		tests/integration/test_server_schemathesis.py tests/integration/test_server_fuzz.py
 
 screenshots: setup ## Make the pictures of docs/ again from the demo mission
 	@QT_QPA_PLATFORM=offscreen .venv/bin/python scripts/screenshots.py $(ARGS)

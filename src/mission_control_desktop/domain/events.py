@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from enum import StrEnum
 
@@ -12,6 +13,8 @@ from mission_control_desktop.domain.kill import KillAll
 from mission_control_desktop.domain.messages import AgentMessage
 from mission_control_desktop.domain.receipts import Receipt
 from mission_control_desktop.domain.sessions import AgentSession
+
+EVENT_ID_PATTERN = r"^[0-9A-Za-z_.-]+-[0-9]{1,18}$(?!\n)"
 
 
 class EventType(StrEnum):
@@ -93,7 +96,7 @@ def event_id(epoch: str, seq: int) -> str:
 
 def parse_event_id(value: str) -> tuple[str, int] | None:
     """Epoch and sequence number, or None if the text is no event id."""
-    epoch, dash, seq = value.rpartition("-")
-    if not dash or not epoch or not seq.isascii() or not seq.isdigit() or len(seq) > 18:
+    if re.fullmatch(EVENT_ID_PATTERN, value) is None:
         return None
+    epoch, _, seq = value.rpartition("-")
     return epoch, int(seq)

@@ -18,7 +18,7 @@ MAX_JSON_DEPTH = 32
 """Levels of nesting in a body."""
 MAX_KEY_CHARS = 200
 """Idempotency-Key: visible ASCII characters and spaces."""
-KEY_PATTERN = "^[ -~]+$"
+KEY_PATTERN = r"^[!-~]([ -~]*[!-~])?$"
 KEY_HOURS = 48
 """How long a key is remembered."""
 MAX_EVENT_ID_CHARS = 200

@@ -74,3 +74,6 @@ class NewToken(TokenInfo, frozen=True, kw_only=True):
     """The answer to its creation: the only time that the token is shown."""
 
     token: str
+
+    def __repr__(self) -> str:
+        return f"NewToken({self.id!r}, user_id={self.user_id!r}, role={self.role.value!r})"

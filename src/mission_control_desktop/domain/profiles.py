@@ -7,7 +7,8 @@ import msgspec
 from mission_control_desktop.domain.base import Record
 
 DEMO_PROFILE = "demo"
-NAME_PATTERN = r"^[a-z0-9][a-z0-9-]{0,62}$"
+NAME_PATTERN = r"^[a-z0-9][a-z0-9-]{0,62}$(?!\n)"
+"""Python's `$` matches before a last line break as well, hence the end."""
 
 
 class LaunchProfile(Record, frozen=True, kw_only=True):
@@ -23,6 +24,9 @@ class LaunchProfile(Record, frozen=True, kw_only=True):
     detected: bool = False
     demo: bool = False
     version: str | None = None
+
+    def __repr__(self) -> str:
+        return f"LaunchProfile({self.name!r}, command={self.command!r}, env={sorted(self.env)!r})"
 
 
 class ProfileView(Record, frozen=True, kw_only=True):

@@ -379,8 +379,11 @@ def _query(route: Route, raw: bytes) -> Input:
     if len(raw) > MAX_QUERY_BYTES:
         raise TooLarge(f"A query has at most {MAX_QUERY_BYTES} bytes.", limit=MAX_QUERY_BYTES)
     try:
-        pairs = parse_qsl(raw.decode("ascii"), errors="strict", max_num_fields=MAX_QUERY_FIELDS)
-        return msgspec.convert(dict(pairs), route.query, strict=False)
+        pairs = parse_qsl(raw.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=MAX_QUERY_FIELDS)
+        values = dict(pairs)
+        if len(values) != len(pairs):
+            raise BadInput("query", "Each part of the query stands there once.")
+        return msgspec.convert(values, route.query, strict=False)
     except (msgspec.ValidationError, ValueError) as error:
         raise bad_input(error, where="query") from error
 

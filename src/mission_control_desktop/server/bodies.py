@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from mission_control_desktop.control.tokens import MAX_LIFE
 from mission_control_desktop.domain.addresses import MAX_URL_CHARS
 from mission_control_desktop.domain.approvals import ApprovalState
 from mission_control_desktop.domain.credentials import MAX_FIELD_NAME_CHARS, MAX_FIELDS, MAX_VALUE_CHARS
-from mission_control_desktop.domain.kill import MAX_UNDO_SECONDS, MAX_WATCH_SECONDS, WATCH_SECONDS
+from mission_control_desktop.domain.events import EVENT_ID_PATTERN
+from mission_control_desktop.domain.kill import CONFIRM_WORDS, MAX_UNDO_SECONDS, MAX_WATCH_SECONDS, WATCH_SECONDS
 from mission_control_desktop.domain.limits import (
     MAX_COMMAND_PARTS,
     MAX_CURSOR_CHARS,
@@ -32,18 +33,33 @@ from mission_control_desktop.domain.people import Role
 from mission_control_desktop.domain.profiles import NAME_PATTERN
 from mission_control_desktop.domain.sessions import INTERNAL_PROVIDER, Delivery, SessionStatus, TaskSource
 
+
+def _told(**more: str | int) -> dict[str, str | int]:
+    """What the contract says of a value beyond what is checked while it is decoded: the rest is checked where the words
+    for it are better than a pattern's."""
+    return more
+
+
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_NAME_CHARS)]
 Text = Annotated[str, msgspec.Meta(max_length=MAX_NAME_CHARS)]
 FilePath = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_PATH_CHARS)]
 Content = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_INJECT_CHARS)]
 Reason = Annotated[str, msgspec.Meta(max_length=MAX_REASON_CHARS)]
-RequiredReason = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_REASON_CHARS)]
+RequiredReason = Annotated[
+    str, msgspec.Meta(min_length=1, max_length=MAX_REASON_CHARS, extra_json_schema=_told(pattern=r"\S"))
+]
 ProviderName = Annotated[str, msgspec.Meta(pattern=NAME_PATTERN)]
 Limit = Annotated[int, msgspec.Meta(ge=1, le=PAGE_MAX)]
 Seq = Annotated[int, msgspec.Meta(ge=0, le=MAX_SEQ)]
-Time = Annotated[datetime, msgspec.Meta(tz=True)]
+Time = Annotated[str, msgspec.Meta(extra_json_schema=_told(format="date-time"))]
 NewId = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{32}$")]
-Cursor = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_CURSOR_CHARS)]
+Cursor = Annotated[
+    str, msgspec.Meta(min_length=1, max_length=MAX_CURSOR_CHARS, extra_json_schema=_told(format="cursor"))
+]
+EventId = Annotated[
+    str,
+    msgspec.Meta(min_length=1, max_length=MAX_EVENT_ID_CHARS, extra_json_schema=_told(pattern=EVENT_ID_PATTERN)),
+]
 
 
 class Input(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
@@ -80,7 +96,7 @@ class MessagesQuery(Input, frozen=True, kw_only=True):
 
 class StreamQuery(Input, frozen=True, kw_only=True):
     replay: Annotated[int, msgspec.Meta(ge=0, le=REPLAY_MAX)] | None = None
-    last_event_id: Annotated[str, msgspec.Meta(max_length=MAX_EVENT_ID_CHARS)] | None = None
+    last_event_id: EventId | None = None
 
 
 class VerifyQuery(Input, frozen=True, kw_only=True):
@@ -89,7 +105,7 @@ class VerifyQuery(Input, frozen=True, kw_only=True):
 
 
 class EventsQuery(Input, frozen=True, kw_only=True):
-    last_event_id: Annotated[str, msgspec.Meta(max_length=MAX_EVENT_ID_CHARS)] | None = None
+    last_event_id: EventId | None = None
 
 
 class ApprovalsQuery(Input, frozen=True, kw_only=True):
@@ -164,7 +180,7 @@ class KillBody(Input, frozen=True, kw_only=True):
 
 class KillAllBody(Input, frozen=True, kw_only=True):
     scope: Name
-    confirm: Annotated[str, msgspec.Meta(max_length=100)]
+    confirm: Annotated[str, msgspec.Meta(max_length=100, extra_json_schema=_told(const=CONFIRM_WORDS))]
     reason: RequiredReason
     undo_seconds: Annotated[float, msgspec.Meta(ge=0, le=MAX_UNDO_SECONDS)] = 0
     watch_seconds: Annotated[float, msgspec.Meta(ge=0, le=MAX_WATCH_SECONDS)] = WATCH_SECONDS
@@ -193,6 +209,9 @@ class ProfileBody(Input, frozen=True, kw_only=True):
     env: Annotated[dict[str, str], msgspec.Meta(max_length=MAX_ENVIRONMENT)] = msgspec.field(default_factory=dict)
     mode: Text | None = None
     title: Text | None = None
+
+    def __repr__(self) -> str:
+        return f"ProfileBody(command={self.command!r}, env={sorted(self.env)!r})"
 
 
 class WorkspaceBody(Input, frozen=True, kw_only=True):
@@ -245,6 +264,10 @@ class ProviderChangeBody(Input, frozen=True, kw_only=True):
 class TokenBody(Input, frozen=True, kw_only=True):
     user: Name
     role: Role
-    workspace: Annotated[str, msgspec.Meta(pattern=NAME_PATTERN)] | None = None
-    expires_in: str | int | None = None
+    workspace: ProviderName | None = None
+    expires_in: (
+        Annotated[str, msgspec.Meta(extra_json_schema=_told(pattern=r"^[1-9][0-9]{0,2} ?[smhdw]?$"))]
+        | Annotated[int, msgspec.Meta(extra_json_schema=_told(minimum=1, maximum=int(MAX_LIFE.total_seconds())))]
+        | None
+    ) = None
     """Like `30d`, `12h`, `90m`, or seconds. Without it the token does not expire."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from http import HTTPStatus
 from typing import Any
 
 import h11
@@ -70,6 +71,10 @@ class Connection(H11Protocol):
             self._refuse(TooSlow(f"The head of a request has {self.head_seconds:g} seconds."))
 
     def _refuse(self, error: MissionControlError) -> None:
+        if self.cycle is not None and not self.cycle.response_complete:
+            # Its request cannot be read to the end: whoever answers it has nobody to tell.
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
             body = error_body(error)
             headers = [
@@ -78,7 +83,9 @@ class Connection(H11Protocol):
                 (b"connection", b"close"),
             ]
             for event in (
-                h11.Response(status_code=error.status, headers=headers),
+                h11.Response(
+                    status_code=error.status, headers=headers, reason=HTTPStatus(error.status).phrase.encode()
+                ),
                 h11.Data(data=body),
                 h11.EndOfMessage(),
             ):

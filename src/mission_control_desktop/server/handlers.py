@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from contextlib import AbstractAsyncContextManager
-from typing import TYPE_CHECKING, Any, TypeVar
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import msgspec
 from msgspec import UnsetType
@@ -11,7 +12,7 @@ from msgspec import UnsetType
 from mission_control_desktop.domain.approvals import Approval
 from mission_control_desktop.domain.audit import AuditEntry, ChainReport
 from mission_control_desktop.domain.credentials import Credentials
-from mission_control_desktop.domain.errors import NotFound
+from mission_control_desktop.domain.errors import BadInput, NotFound
 from mission_control_desktop.domain.events import EventType
 from mission_control_desktop.domain.keys import KeyRotation, KeyStatus
 from mission_control_desktop.domain.kill import CONFIRM_WORDS, KillAll
@@ -33,6 +34,8 @@ from mission_control_desktop.record.encoded import Encoded
 from mission_control_desktop.server import bodies
 from mission_control_desktop.server.calls import Call
 from mission_control_desktop.server.sse import Frames
+
+_ZONED = Annotated[datetime, msgspec.Meta(tz=True)]
 
 if TYPE_CHECKING:
     from mission_control_desktop.record.streams import EventStream
@@ -256,8 +259,8 @@ async def audit(call: Call) -> Page[AuditEntry]:
         provider=query.provider,
         action=query.action,
         outcome=query.outcome,
-        from_=query.from_,
-        to=query.to,
+        from_=_time("from", query.from_),
+        to=_time("to", query.to),
     )
     return await call.service.audit(
         filters, limit=query.limit, cursor=query.cursor, oldest_first=query.order == "oldest"
@@ -383,6 +386,14 @@ def _given(value: T | UnsetType) -> T | None:
     return None if isinstance(value, UnsetType) else value
 
 
+def _time(field: str, text: str | None) -> datetime | None:
+    """A time with its zone (RFC 3339); not a number, which a lax decoder takes for seconds."""
+    try:
+        return None if text is None else msgspec.convert(text, _ZONED)
+    except msgspec.ValidationError:
+        raise BadInput(field, f"{field}: give a time with its zone, like 2026-01-31T12:00:00Z.") from None
+
+
 def _spawn_request(body: bodies.AgentSpawnBody) -> SpawnRequest:
     return SpawnRequest(
         profile=body.profile,
@@ -408,14 +419,19 @@ async def _stream(call: Call, session_id: str) -> Frames:
     query = call.query(bodies.StreamQuery)
     return Frames(
         await call.service.open_stream(
-            session_id, last_event_id=call.last_event_id or query.last_event_id, replay=query.replay
+            session_id, last_event_id=_last(call.last_event_id, query.last_event_id), replay=query.replay
         )
     )
 
 
+def _last(header: str | None, query: str | None) -> str | None:
+    """The header counts first; browsers' event sources send an empty one for none."""
+    return header or query
+
+
 async def _events(call: Call) -> AbstractAsyncContextManager[EventStream]:
     return await call.service.open_events(
-        last_event_id=call.last_event_id or call.query(bodies.EventsQuery).last_event_id
+        last_event_id=_last(call.last_event_id, call.query(bodies.EventsQuery).last_event_id)
     )
 
 

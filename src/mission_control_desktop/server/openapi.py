@@ -9,12 +9,16 @@ import msgspec
 
 from mission_control_desktop import __version__
 from mission_control_desktop.control.policy import RULES
-from mission_control_desktop.domain.events import DATA_TYPES
+from mission_control_desktop.domain.events import DATA_TYPES, EVENT_ID_PATTERN
 from mission_control_desktop.domain.limits import KEY_HOURS, KEY_PATTERN, MAX_EVENT_ID_CHARS, MAX_KEY_CHARS
+from mission_control_desktop.server.bodies import EventId
 from mission_control_desktop.server.errors import ErrorBody
 from mission_control_desktop.server.table import Route, parameters
 
 REF = "#/components/schemas/{name}"
+LAST_EVENT_ID = {"type": "string", "maxLength": MAX_EVENT_ID_CHARS, "pattern": f"^$|{EVENT_ID_PATTERN}"}
+"""Browsers' event sources send an empty one for none."""
+(EVENT_ID,), _ = msgspec.json.schema_components([EventId])
 _MEANING = {
     400: "Not an HTTP request that can be understood",
     401: "No token, or one that is wrong, revoked or expired",
@@ -70,6 +74,8 @@ def _operation(route: Route, schema_of: dict[str, dict[str, Any]]) -> dict[str, 
     else:
         described["x-role"] = RULES[route.operation].role.value
         described["x-operation"] = route.operation.value
+        described["x-action"] = RULES[route.operation].action.value
+        described["x-agents"] = sorted(reach.value for reach in RULES[route.operation].agents)
     if route.body is not None:
         described["requestBody"] = {
             "required": any(field.required for field in msgspec.structs.fields(route.body)),
@@ -81,7 +87,7 @@ def _operation(route: Route, schema_of: dict[str, dict[str, Any]]) -> dict[str, 
 def _responses(route: Route, schema_of: dict[str, dict[str, Any]]) -> dict[str, Any]:
     good: dict[str, Any] = {"description": route.summary}
     if route.stream:
-        good["content"] = {"text/event-stream": {"schema": {"type": "string"}}}
+        good["content"] = {"text/event-stream": {"schema": _events()}}
     elif route.reply is not None:
         good["content"] = {"application/json": {"schema": schema_of[str(route.reply)]}}
     responses: dict[str, Any] = {str(route.status): good}
@@ -98,9 +104,32 @@ def _responses(route: Route, schema_of: dict[str, dict[str, Any]]) -> dict[str, 
     return responses
 
 
+def _events() -> dict[str, Any]:
+    """One event of a stream: its type says what the JSON in its data is."""
+    return {
+        "type": "object",
+        "required": ["event", "data"],
+        "properties": {"id": EVENT_ID},
+        "oneOf": [
+            {
+                "properties": {
+                    "event": {"const": type_.value},
+                    "data": {
+                        "type": "string",
+                        "contentMediaType": "application/json",
+                        "contentSchema": {"$ref": REF.format(name=record.__name__)},
+                    },
+                }
+            }
+            for type_, record in DATA_TYPES.items()
+        ],
+    }
+
+
 def _path_parameters(route: Route) -> list[dict[str, Any]]:
     return [
-        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in parameters(route.path)
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
+        for name in parameters(route.path)
     ]
 
 
@@ -146,7 +175,7 @@ def _header_parameters(route: Route) -> list[dict[str, Any]]:
                 "name": "Last-Event-ID",
                 "in": "header",
                 "required": False,
-                "schema": {"type": "string", "maxLength": MAX_EVENT_ID_CHARS},
+                "schema": LAST_EVENT_ID,
             }
         ]
     return []

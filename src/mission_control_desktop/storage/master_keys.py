@@ -12,9 +12,11 @@ from __future__ import annotations
 
 import base64
 import binascii
+import ctypes
 import fcntl
 import os
 import queue
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager, suppress
@@ -73,8 +75,21 @@ def take_from_environment(environ: MutableMapping[str, str] | None = None) -> En
         return EnvironmentKeys({name: environ.pop(name) for name in (ENV_KEY, ENV_PREVIOUS) if name in environ})
     for name in (ENV_KEY, ENV_PREVIOUS):
         if name in os.environ:
+            _wipe(name)
             _taken[name] = os.environ.pop(name)
     return EnvironmentKeys(_taken)
+
+
+def _wipe(name: str) -> None:
+    """Overwrite a variable where the kernel put it, which is what /proc/PID/environ goes on to show after it is unset.
+    On other systems than Linux there is no such file."""
+    if not sys.platform.startswith("linux"):
+        return
+    library = ctypes.CDLL(None)
+    library.getenv.restype = ctypes.c_void_p
+    at = library.getenv(name.encode())
+    if at:
+        ctypes.memset(at, ord("x"), len(ctypes.string_at(at)))
 
 
 class EnvironmentKeys:

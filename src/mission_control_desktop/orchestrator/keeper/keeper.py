@@ -572,7 +572,7 @@ class Keeper:
             answer = self._answer(client, request)
         except Refused as refusal:
             answer = {"op": "error", "code": refusal.code, "message": str(refusal)}
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
             answer = {"op": "error", "code": "bad", "message": f"{type(error).__name__}: {error}"}
         if answer is not None:
             if "id" in request:
