@@ -8,9 +8,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 import structlog
+from sqlalchemy import update
 
 from mission_control_desktop.control.interventions import Attempt
 from mission_control_desktop.control.plane import ControlPlane
@@ -34,6 +34,7 @@ from mission_control_desktop.domain.providers import (
 )
 from mission_control_desktop.domain.sessions import Freshness
 from mission_control_desktop.providers.kinds import CheckLog
+from mission_control_desktop.storage.tables import provider_configs
 from support.kinds import ScriptedKind
 from support.planes import ANN, EVE, ROOT, STRANGER, ScriptedProvider, audit_rows, outcomes, plane
 from support.records import until
@@ -338,9 +339,8 @@ async def test_secrets_that_cannot_be_unsealed_are_said_and_can_be_given_again(t
     kind = ScriptedKind()
     async with admin(tmp_path, kind) as built:
         made = await built.bind(ROOT).create_provider(draft())
-        (stored,) = await built.database.provider_configs.everywhere()
-        spoilt = msgspec.structs.replace(stored, credentials=b"\1" + bytes(60))
-        assert await built.database.provider_configs.update(spoilt, credentials=True)
+        spoil = update(provider_configs).values(credentials=b"\1" + bytes(60))
+        await built.database.access.write(lambda c: c.execute(spoil))
     async with admin(tmp_path, kind, fresh=False) as built:
         root = built.bind(ROOT)
         assert await state_of(built, "lab") == "unreachable"

@@ -9,6 +9,7 @@ import os
 import signal
 import sqlite3
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -26,11 +27,12 @@ from mission_control_desktop.domain.errors import Unavailable
 from mission_control_desktop.domain.profiles import LaunchProfile
 from mission_control_desktop.storage import Database, open_database
 from mission_control_desktop.storage import tables as t
+from mission_control_desktop.storage.audit import append_audit
 from mission_control_desktop.storage.master_keys import KEYS_FILE, EnvironmentKeys, MasterKeys, open_sealer
 from mission_control_desktop.storage.schema import MIGRATIONS
 from mission_control_desktop.storage.sealed import ADAPTER_SECRETS, CREDENTIALS, SCRUB, SEALED
 from mission_control_desktop.storage.sealing import MasterKey, Sealer, key_id_of
-from support.records import SEALER
+from support.records import SEALER, audit_draft
 
 CANARY = "canary-51f2c0de"
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -228,6 +230,47 @@ async def test_a_process_with_the_old_key_in_memory_notices_the_new_one(tmp_path
             await Keys(database, keys).rotate()
             await holds(stale)
             assert stale.sealer.key_id == database.sealer.key_id
+
+
+async def test_what_is_written_after_another_process_changed_the_key_is_sealed_with_the_new_one(
+    tmp_path: Path,
+) -> None:
+    """Another process in earnest; and a second rotation at once, by another database on the same directory."""
+    with opened(tmp_path) as (database, keys):
+        sealer = database.sealer
+        await fill(database)
+        old = sealer.key_id
+        askers: set[str] = set()
+
+        def named() -> str | None:
+            askers.add(threading.current_thread().name)
+            return keys.current_id()
+
+        sealer._named = named
+        (config,) = await database.provider_configs.everywhere()
+        other = await asyncio.create_subprocess_exec(sys.executable, "-c", ROTATE, str(tmp_path), "to the end")
+        async with asyncio.timeout(100):
+            assert await other.wait() == 0
+        assert sealer.key_id == old, "nothing was asked of it yet"
+
+        async def write_everything(number: int) -> set[str | None]:
+            await database.profiles.put(PROFILE)
+            assert await database.provider_configs.update(config, credentials=b"credentials")
+            assert await database.provider_configs.keep_adapter_secrets("c1", b"device")
+            draft = audit_draft(id=f"row-{number}")
+            await database.access.write(lambda c: append_audit(c, sealer, "w", draft, number))
+            ends = await database.access.read(lambda c: set(c.execute(select(t.audit_heads.c.key_id)).scalars()))
+            return await holds(database) | ends
+
+        assert await write_everything(1) == {keys.current_id()}
+        assert sealer.key_id != old
+        with opened(tmp_path) as (second, its_keys):
+            done = await Keys(second, its_keys).rotate()
+            assert await write_everything(2) == {done.key_id}
+        assert (await database.audit.verify("w")).valid
+        assert {name.rpartition("_")[0] for name in askers} == {"record-writer"}
+    with opened(tmp_path) as (database, _):
+        assert await holds(database) == {done.key_id}
 
 
 ROTATE = """

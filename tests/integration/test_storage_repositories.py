@@ -256,20 +256,23 @@ async def test_profiles_and_providers(database: Database) -> None:
         name="claw",
         provider="openclaw",
         gateway_url="ws://localhost",
-        credentials=b"\0sealed",
         created_at=START,
         updated_at=START,
     )
     other = msgspec.structs.replace(config, id="2", name="second")
-    await database.provider_configs.add(config)
-    await database.provider_configs.add(other)
+    config = await database.provider_configs.add(config, b"token")
+    assert database.sealer.open(config.credentials or b"", place="agent_provider_configs/1/credentials") == b"token"
+    assert await database.provider_configs.add(other) == other
     with pytest.raises(Conflict):
         await database.provider_configs.add(msgspec.structs.replace(config, id="3"))
     with pytest.raises(Conflict):
-        await database.provider_configs.update(msgspec.structs.replace(other, name="claw"), credentials=True)
+        await database.provider_configs.update(msgspec.structs.replace(other, name="claw"), credentials=None)
     changed = msgspec.structs.replace(config, is_active=False)
-    assert await database.provider_configs.update(changed, credentials=False)
+    assert await database.provider_configs.update(changed) == changed
     assert await database.provider_configs.all("w") == [changed, other]
+    cleared = await database.provider_configs.update(changed, credentials=None)
+    assert cleared == msgspec.structs.replace(changed, credentials=None)
+    assert await database.provider_configs.update(msgspec.structs.replace(changed, id="3")) is None
     assert await database.provider_configs.get("else", "1") is None
     assert await database.provider_configs.delete("w", "1")
     assert not await database.provider_configs.delete("w", "1")

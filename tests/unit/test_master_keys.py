@@ -257,6 +257,35 @@ def test_a_rotation_keeps_the_old_key_until_it_is_forgotten(tmp_path: Path) -> N
         assert text(old) not in ((directory / KEYS_FILE).read_text() + str(ring.kept))
 
 
+def test_another_processs_key_is_seen_without_asking_the_keyring(tmp_path: Path) -> None:
+    ring = Ring()
+    ours, theirs = keys_in(tmp_path, ring), keys_in(tmp_path, ring)
+    (first,) = ours.ensure()
+    assert ours.current_id() == first.id
+    second = theirs.begin_rotation()[0]
+    ring.broken = RuntimeError("must not be asked")
+    assert ours.current_id() == second.id
+    kept = (tmp_path / KEYS_FILE).read_bytes()
+    for spoil in (os.unlink, lambda path: Path(path).write_bytes(b"{")):
+        spoil(tmp_path / KEYS_FILE)
+        with capture_logs() as logs:
+            assert [ours.current_id() for _ in range(3)] == [None] * 3
+        assert [one["log_level"] for one in logs] == ["error"]
+        (tmp_path / KEYS_FILE).write_bytes(kept)
+        assert ours.current_id() == second.id
+    assert keys_in(tmp_path, ring, **{ENV_KEY: text(OURS)}).current_id() == OURS.id
+
+
+def test_the_key_that_another_process_has_just_made_is_not_forgotten(tmp_path: Path) -> None:
+    ring = Ring()
+    ours, theirs = keys_in(tmp_path, ring), keys_in(tmp_path, ring)
+    first = ours.ensure()[0]
+    mine = ours.begin_rotation()[0]
+    newest = theirs.begin_rotation()[0]
+    assert ours.forget([mine.id]) == (first.id,)
+    assert ours.current_id() == newest.id
+
+
 def test_with_the_environments_key_a_rotation_makes_none_and_forgets_the_directorys(tmp_path: Path) -> None:
     (local,) = keys_in(tmp_path, Failing()).ensure()
     keys = keys_in(tmp_path, Failing(), **{ENV_KEY: text(OURS), ENV_PREVIOUS: text(OLD)})

@@ -120,6 +120,43 @@ def test_keys_that_cannot_be_read_again_are_kept() -> None:
     assert sealer.key_id == KEYS[0].id
 
 
+def test_a_new_current_key_is_taken_before_anything_is_sealed_or_authenticated() -> None:
+    source: list[tuple[MasterKey, ...]] = [tuple(KEYS[:1])]
+    loads: list[str] = []
+
+    def reload() -> tuple[MasterKey, ...]:
+        loads.append(source[0][0].id)
+        return source[0]
+
+    sealer = Sealer(KEYS[:1], reload=reload, named=lambda: source[0][0].id)
+    for current in (0, 1, 2, 0):  # one after the other: no pause between rotations hides a key
+        source[0] = (KEYS[current], *KEYS)
+        assert key_id_of(sealer.seal(b"x", place="p")) == KEYS[current].id
+        assert sealer.mac("p", b"x")[0] == KEYS[current].id
+    assert loads == [KEYS[1].id, KEYS[2].id, KEYS[0].id]
+
+
+def test_a_new_current_key_that_is_not_to_be_had_is_said_and_the_old_one_seals_nothing_more() -> None:
+    asked: list[int] = []
+
+    def reload() -> tuple[MasterKey, ...]:
+        asked.append(1)
+        raise Unavailable("The keyring is locked.")
+
+    sealer = Sealer(KEYS[:1], reload=reload, named=lambda: KEYS[1].id)
+    for act in (lambda: sealer.seal(b"x", place="p"), lambda: sealer.mac("p", b"x"), sealer.follow):
+        with pytest.raises(Unavailable, match="Unlock the keyring") as refused:
+            act()
+        assert refused.value.details["keyId"] == KEYS[1].id
+    assert asked == [1], "it is not asked again at once"
+    assert sealer.open(SEALER.seal(b"x", place="p"), place="p") == b"x"
+
+
+def test_a_source_that_names_no_key_changes_nothing() -> None:
+    sealer = Sealer(KEYS[:1], reload=lambda: KEYS[1:2], named=lambda: None)
+    assert sealer.mac("p", b"x")[0] == KEYS[0].id
+
+
 def test_without_a_key_everything_says_what_to_do() -> None:
     sealer = Sealer(problem="Unlock the keyring.")
     for call in (

@@ -34,6 +34,10 @@ class Keys:
         self.closed = len(found)
 
     async def status(self) -> KeyStatus:
+        try:
+            await asyncio.to_thread(self._sealer.follow)
+        except Unavailable as error:
+            log.error("the current master key is not to be had", problem=error.message)
         rows: dict[str, dict[str, int]] = {}
         for column, counted in (await self._database.access.read(keys_in_use)).items():
             for key_id, number in counted.items():

@@ -75,8 +75,7 @@ class KeptSecrets:
         plain = msgspec.json.encode(dict(values))
         if len(plain) > MAX_KEPT_BYTES:
             raise Unavailable(f"An adapter keeps at most {MAX_KEPT_BYTES} bytes.")
-        sealed = self._sealer.seal(plain, place=self._place) if values else None
-        if not await self._store.keep_adapter_secrets(self._id, sealed):
+        if not await self._store.keep_adapter_secrets(self._id, plain if values else None):
             raise Unavailable("This provider was removed meanwhile.")
 
 
@@ -143,13 +142,12 @@ class ProviderManager:
                 gateway_url=self._checked_url(draft.provider, draft.gateway_url, draft.allow_insecure),
                 is_active=draft.is_active,
                 allow_insecure=draft.allow_insecure,
-                credentials=self._seal(config_id, draft.credentials),
                 created_at=now,
                 updated_at=now,
             )
             await self._check_name(config)
             self._try(config, draft.credentials)
-            await self._store.add(config)
+            config = await self._store.add(config, _plain(draft.credentials))
             await self._attach(config)
             return config
 
@@ -165,15 +163,14 @@ class ProviderManager:
                 allow_insecure=old.allow_insecure if change.allow_insecure is None else change.allow_insecure,
                 updated_at=max(self._clock.now(), old.updated_at),
             )
-            if change.credentials is not None:
-                new = msgspec.structs.replace(new, credentials=self._seal(config_id, change.credentials))
             # What only switches it off or names it must be possible whatever else is wrong with it.
             touched = (change.gateway_url, change.provider, change.credentials, change.allow_insecure)
             if new.is_active or any(one is not None for one in touched):
                 url = change.gateway_url if change.gateway_url is not None else old.gateway_url
                 url = self._checked_url(new.provider, url, new.allow_insecure)
                 new = msgspec.structs.replace(new, gateway_url=url)
-                self._try(new, await self._credentials(new))
+                given = change.credentials
+                self._try(new, await self._credentials(old) if given is None else given)
             elsewhere = _peer(new) != _peer(old)
             if elsewhere and old.credentials is not None and change.credentials is None:
                 # Else whoever may change an address could read what is write-only by having it sent to himself.
@@ -184,8 +181,11 @@ class ProviderManager:
                 await self._check_name(new)
             if (new.name, new.provider) != (old.name, old.provider):
                 await self._check_unused(old, "name" if new.name != old.name else "provider")
-            if not await self._store.update(new, credentials=change.credentials is not None):
+            plain = msgspec.UNSET if change.credentials is None else _plain(change.credentials)
+            stored = await self._store.update(new, credentials=plain)
+            if stored is None:
                 raise NotFound("There is no such provider (any more).")
+            new = stored
             await self._registry.remove(old.name)
             if elsewhere:
                 await self._store.keep_adapter_secrets(config_id, None)
@@ -319,11 +319,6 @@ class ProviderManager:
     def _keep(self, config_id: str) -> KeptSecrets:
         return KeptSecrets(self._store, self._sealer, config_id)
 
-    def _seal(self, config_id: str, credentials: Credentials) -> bytes | None:
-        if not credentials:
-            return None
-        return self._sealer.seal(msgspec.json.encode(credentials.reveal()), place=_place(config_id))
-
     async def _credentials(self, config: StoredProviderConfig) -> Credentials:
         """Raises Unavailable if they cannot be unsealed."""
         if config.credentials is None:
@@ -333,6 +328,10 @@ class ProviderManager:
 
 def _place(config_id: str) -> str:
     return f"{_TABLE}/{config_id}/credentials"
+
+
+def _plain(credentials: Credentials) -> bytes | None:
+    return msgspec.json.encode(credentials.reveal()) if credentials else None
 
 
 async def _opened(sealer: Sealer, sealed: bytes, place: str) -> dict[str, str]:

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
+from msgspec import UNSET, UnsetType
 from sqlalchemy import ColumnElement, Connection, Row, delete, insert, select, true, update
 from sqlalchemy.exc import IntegrityError
 
@@ -14,7 +15,14 @@ from mission_control_desktop.domain.errors import Conflict, Unavailable
 from mission_control_desktop.domain.profiles import LaunchProfile, ProfileView
 from mission_control_desktop.storage import tables as t
 from mission_control_desktop.storage.access import Access
-from mission_control_desktop.storage.sealed import open_env, seal_env, without_env
+from mission_control_desktop.storage.sealed import (
+    ADAPTER_SECRETS,
+    CREDENTIALS,
+    SealedColumn,
+    open_env,
+    seal_env,
+    without_env,
+)
 from mission_control_desktop.storage.sealing import Sealer
 from mission_control_desktop.storage.sql import upsert
 
@@ -92,8 +100,15 @@ class StoredProviderConfig(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ProviderConfigs:
-    def __init__(self, access: Access) -> None:
+    """What is secret is given in clear and sealed in the transaction that writes it, so that no rotation of the key
+    comes between. Methods that take such raise Unavailable if there is no key to seal it with."""
+
+    def __init__(self, access: Access, sealer: Sealer) -> None:
         self._access = access
+        self._sealer = sealer
+
+    def _sealed(self, column: SealedColumn, config_id: str, plain: bytes | None) -> bytes | None:
+        return None if plain is None else self._sealer.seal(plain, place=column.place(config_id))
 
     async def all(self, workspace_id: str) -> list[StoredProviderConfig]:
         return await self._some(t.provider_configs.c.workspace_id == workspace_id)
@@ -111,23 +126,40 @@ class ProviderConfigs:
         query = select(t.provider_configs).where(column.workspace_id == workspace_id, column.id == config_id)
         return await self._access.read(lambda c: None if (row := c.execute(query).first()) is None else _config_of(row))
 
-    async def add(self, config: StoredProviderConfig) -> None:
-        """Raises Conflict if there is a provider of this name, in whatever workspace."""
+    async def add(self, config: StoredProviderConfig, credentials: bytes | None = None) -> StoredProviderConfig:
+        """As it is stored, with its credentials (in clear) sealed. Raises Conflict if there is a provider of this name,
+        in whatever workspace."""
+
+        def work(connection: Connection) -> StoredProviderConfig:
+            sealed = self._sealed(CREDENTIALS, config.id, credentials)
+            stored = msgspec.structs.replace(config, credentials=sealed)
+            connection.execute(insert(t.provider_configs), msgspec.structs.asdict(stored))
+            return stored
+
         try:
-            await self._access.write(lambda c: c.execute(insert(t.provider_configs), msgspec.structs.asdict(config)))
+            return await self._access.write(work)
         except IntegrityError as error:
             raise _taken(config.name) from error
 
-    async def update(self, config: StoredProviderConfig, *, credentials: bool) -> bool:
-        """Replace by id, but for the adapter's secrets, and the credentials only if told so: they may be sealed anew at
-        the same time. Whether there was one. Raises Conflict as `add`."""
-        column = t.provider_configs.c
-        values = msgspec.structs.asdict(config)
-        if not credentials:
+    async def update(
+        self, config: StoredProviderConfig, *, credentials: bytes | UnsetType | None = UNSET
+    ) -> StoredProviderConfig | None:
+        """Replace by id, but for the adapter's secrets; the credentials (in clear; None removes them) only if they are
+        given, because they may be sealed anew at the same time. As it is stored; None if there was none. Raises
+        Conflict as `add`."""
+        row = (t.provider_configs.c.workspace_id == config.workspace_id, t.provider_configs.c.id == config.id)
+
+        def work(connection: Connection) -> StoredProviderConfig | None:
+            values = msgspec.structs.asdict(config)
             del values["credentials"]
-        statement = update(t.provider_configs).where(column.workspace_id == config.workspace_id, column.id == config.id)
+            if credentials is not UNSET:
+                values["credentials"] = self._sealed(CREDENTIALS, config.id, credentials)
+            connection.execute(update(t.provider_configs).where(*row).values(values))
+            stored = connection.execute(select(t.provider_configs).where(*row)).first()
+            return None if stored is None else _config_of(stored)
+
         try:
-            return await self._access.write(lambda c: c.execute(statement.values(values)).rowcount > 0)
+            return await self._access.write(work)
         except IntegrityError as error:
             raise _taken(config.name) from error
 
@@ -138,14 +170,19 @@ class ProviderConfigs:
         return await self._access.write(lambda c: c.execute(statement).rowcount > 0)
 
     async def adapter_secrets(self, config_id: str) -> bytes | None:
-        """Sealed, as `keep_adapter_secrets` was given them."""
+        """What `keep_adapter_secrets` was given, sealed."""
         query = select(t.provider_configs.c.adapter_secrets).where(t.provider_configs.c.id == config_id)
         return await self._access.read(lambda c: c.execute(query).scalar())
 
-    async def keep_adapter_secrets(self, config_id: str, sealed: bytes | None) -> bool:
-        """Whether there is such a provider (still)."""
-        statement = update(t.provider_configs).where(t.provider_configs.c.id == config_id)
-        return await self._access.write(lambda c: c.execute(statement.values(adapter_secrets=sealed)).rowcount > 0)
+    async def keep_adapter_secrets(self, config_id: str, plain: bytes | None) -> bool:
+        """Given in clear. Whether there is such a provider (still)."""
+
+        def work(connection: Connection) -> bool:
+            values = {"adapter_secrets": self._sealed(ADAPTER_SECRETS, config_id, plain)}
+            statement = update(t.provider_configs).where(t.provider_configs.c.id == config_id)
+            return connection.execute(statement.values(values)).rowcount > 0
+
+        return await self._access.write(work)
 
     async def workspaces_with_sessions_of(self, name: str) -> set[str]:
         """The workspaces that have sessions of a provider of this name on record, registered now or earlier."""

@@ -57,7 +57,7 @@ class Database:
         self.tokens = Tokens(access)
         self.members = Members(access)
         self.profiles = LaunchProfiles(access, sealer)
-        self.provider_configs = ProviderConfigs(access)
+        self.provider_configs = ProviderConfigs(access, sealer)
         self.idempotency = IdempotencyKeys(access)
         self.kills = Kills(access)
         self.retention = RetentionRows(access)

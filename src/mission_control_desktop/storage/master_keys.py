@@ -148,6 +148,30 @@ class MasterKeys:
         self._file = data_dir / KEYS_FILE
         self._environment = environment
         self._backend = backend
+        self._noted: tuple[tuple[int, int, int] | None, str | None] = (None, None)
+        """The key file as it was when it was read last (inode, time, size), and the current key that it names."""
+
+    def current_id(self) -> str | None:
+        """Which key is the current one now; None if that cannot be told. Costs a stat while nothing changes, and never
+        asks the keyring: the file names the keys that lie there."""
+        if self._environment.current is not None:
+            return self._environment.current.id
+        try:
+            found = self._file.stat()
+            seen = (found.st_ino, found.st_mtime_ns, found.st_size)
+            noted, named = self._noted
+            if seen == noted:
+                return named
+            entries = self._read()
+        except (Unavailable, OSError) as error:
+            if self._noted[1] is not None:
+                problem = error.message if isinstance(error, Unavailable) else str(error)
+                log.error("the file of master keys is gone or damaged; bring it back from a backup", problem=problem)
+            self._noted = (None, None)
+            return None
+        named = entries[0].id if entries else None
+        self._noted = (seen, named)
+        return named
 
     @property
     def place(self) -> KeyPlace | None:
@@ -193,15 +217,17 @@ class MasterKeys:
         return self.load()
 
     def forget(self, keep: Sequence[str]) -> tuple[str, ...]:
-        """Forget every stored key but those with these ids; which were forgotten. Those of the environment are the
-        operator's to remove. Raises Unavailable if the file cannot be written."""
+        """Forget every stored key but the current one and those with these ids; which were forgotten. Those of the
+        environment are the operator's to remove. Raises Unavailable if the file cannot be written."""
         with self._locked():
             entries = self._read()
-            gone = [entry for entry in entries if entry.id not in keep]
+            # The first may be another process's, which has made it and sealed nothing with it yet.
+            current = entries[0].id if entries and self._environment.current is None else None
+            gone = [entry for entry in entries if entry.id not in keep and entry.id != current]
             if not gone:
                 return ()
             # The file first: an entry that stays in the keyring by accident is unused, one that is missed is a loss.
-            self._write([entry for entry in entries if entry.id in keep])
+            self._write([entry for entry in entries if entry not in gone])
             for entry in gone:
                 if entry.key is None:
                     self._remove_from_keyring(entry.id)
@@ -347,6 +373,6 @@ def open_sealer(keys: MasterKeys) -> Sealer:
     except (Unavailable, OSError) as error:
         problem = error.message if isinstance(error, Unavailable) else str(error)
         log.error("there is no master key: secrets can neither be stored nor used", problem=problem)
-        return Sealer(problem=f"There is no master key: {problem}", reload=keys.load)
+        return Sealer(problem=f"There is no master key: {problem}", reload=keys.load, named=keys.current_id)
     log.info("master key", place=keys.place, key=found[0].id, others=len(found) - 1)
-    return Sealer(found, reload=keys.load)
+    return Sealer(found, reload=keys.load, named=keys.current_id)

@@ -109,26 +109,31 @@ def key_id_of(sealed: bytes) -> str | None:
 class Sealer:
     """Seals with the current master key, opens with every known one. Safe to use from any thread.
 
-    `keys`: the current one first. `reload` reads them from their source again when a key is asked for that is not
-    known (it may raise Unavailable), because another process may have changed them. That blocks for as long as the
-    source takes: open what is sealed in a database thread or with `asyncio.to_thread`. `problem` says what to do when
-    there is no key at all.
+    `keys`: the current one first. Another process may change them: `named` says which key their source names as the
+    current one now (its id; None: the source cannot say), and is asked before anything is sealed or authenticated;
+    `reload` reads them from there again (it may raise Unavailable) when that is another one, or when a key is asked for
+    that is not known. That blocks for as long as the source takes: use it in a database thread or with
+    `asyncio.to_thread`. `problem` says what to do when there is no key at all.
     """
 
-    __slots__ = ("_keys", "_lock", "_problem", "_reload", "_reload_after")
+    __slots__ = ("_keys", "_lock", "_missed", "_named", "_problem", "_reload", "_reload_after")
 
     def __init__(
         self,
         keys: Sequence[MasterKey] = (),
         *,
         reload: Callable[[], Sequence[MasterKey]] | None = None,
+        named: Callable[[], str | None] | None = None,
         problem: str = "This program was started without a master key, so secrets can neither be stored nor used.",
     ) -> None:
         self._keys = tuple(keys)
         self._reload = reload
+        self._named = named
         self._problem = problem
         self._lock = threading.Lock()
         self._reload_after = float("-inf")
+        self._missed: str | None = None
+        """The current key that could not be had when it was looked for."""
 
     @property
     def key_id(self) -> str | None:
@@ -146,7 +151,8 @@ class Sealer:
 
     def seal(self, plain: bytes, *, place: str) -> bytes:
         """Encrypt for this place (`TABLE/ROW/COLUMN`). Call it within the transaction that writes it: a rotation
-        then comes before or after, never between. Raises Unavailable if there is no master key."""
+        then comes before or after, never between. Raises Unavailable if there is no master key, or if another process
+        made a new one that is not to be had here: what the old one seals now might never be opened again."""
         return self._current().seal(plain, place)
 
     def open(self, sealed: bytes, *, place: str) -> bytes:
@@ -168,7 +174,7 @@ class Sealer:
         return self.seal(self.open(sealed, place=place), place=place)
 
     def mac(self, purpose: str, data: bytes) -> tuple[str, bytes]:
-        """The current key's id and the authentication code (32 bytes). Raises Unavailable if there is no key."""
+        """The current key's id and the authentication code (32 bytes). Raises Unavailable as `seal`."""
         key = self._current()
         return key.id, key.mac(purpose, data)
 
@@ -177,7 +183,27 @@ class Sealer:
         tell."""
         return hmac.compare_digest(self._key(key_id, purpose).mac(purpose, data), mac)
 
+    def follow(self) -> None:
+        """Take the current key from its source if that names another one. Raises Unavailable if it is not to be had."""
+        named = self._named() if self._named is not None else None
+        if named is None or named == self.key_id or self._reload is None:
+            return
+        with self._lock:
+            if named == self.key_id:
+                return
+            if self._missed != named or time.monotonic() >= self._reload_after:
+                self._missed = None if self._load(self._reload) else named
+            if self._missed is None:
+                return
+        raise Unavailable(
+            f"The master key was changed: {named} is the current one, and it is not to be had here. Unlock the keyring "
+            "or bring the key file back from a backup; nothing is sealed with the old key any more.",
+            sealed="noKey",
+            keyId=named,
+        )
+
     def _current(self) -> MasterKey:
+        self.follow()
         if not self._keys:
             raise Unavailable(self._problem, sealed="noKey")
         return self._keys[0]
@@ -188,7 +214,8 @@ class Sealer:
             self._look_again(self._reload)
             found = self._known(key_id)
         if found is None:
-            self._current()
+            if not self._keys:
+                raise Unavailable(self._problem, sealed="noKey")
             raise Unavailable(
                 f"{what} was sealed with the master key {key_id}, which is not known here. {_WAY_OUT}",
                 sealed="unknownKey",
@@ -198,15 +225,21 @@ class Sealer:
 
     def _look_again(self, reload: Callable[[], Sequence[MasterKey]]) -> None:
         with self._lock:
-            began = time.monotonic()
-            if began < self._reload_after:
-                return
-            try:
-                self.use(reload())
-            except Unavailable as error:
-                log.warning("the master keys cannot be read again", problem=error.message)
+            if time.monotonic() >= self._reload_after:
+                self._load(reload)
+
+    def _load(self, reload: Callable[[], Sequence[MasterKey]]) -> bool:
+        """Whether the keys could be read. Holding the lock."""
+        began = time.monotonic()
+        try:
+            self.use(reload())
+        except Unavailable as error:
+            log.warning("the master keys cannot be read again", problem=error.message)
+            return False
+        finally:
             ended = time.monotonic()
             self._reload_after = ended + max(RELOAD_SECONDS, RELOAD_REST * (ended - began))
+        return True
 
     def _known(self, key_id: str) -> MasterKey | None:
         return next((key for key in self._keys if key.id == key_id), None)
