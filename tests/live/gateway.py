@@ -121,6 +121,7 @@ class RealGateway:
                 "controlUi": {"enabled": False},
             },
             "update": {"checkOnStart": False},
+            "logging": {"file": str(self.folder / "openclaw.log")},
             "models": {"mode": "replace", "catalogRefresh": {"enabled": False}, "providers": {"scripted": provider}},
             "tools": {"toolSearch": False, "profile": "coding", "exec": {"mode": "full"}},
             "agents": {

@@ -53,6 +53,8 @@ MAX_FOLLOWED = 64
 CRAWLERS = 2
 OPS_AT_ONCE = 200
 PROBE_TIMEOUT = 5.0
+LIST_TIMEOUT = 90.0
+"""A gateway that has just started on a busy computer takes long for its first answers; giving up would begin anew."""
 NO_PROCESSES = "Sessions live inside the gateway: their processes cannot be seen from here."
 NO_SPAWN = "Sessions of an OpenClaw gateway are started there."
 
@@ -209,7 +211,7 @@ class OpenClawProvider:
             # The gateway's own cursors are of another life; what is on record is not.
             for one in self._transcripts.values():
                 one.cursor = None
-        await connection.call("sessions.subscribe", {"limit": 1})
+        await connection.call("sessions.subscribe", {"limit": 1}, timeout=LIST_TIMEOUT)
         await self._relist()
         await self._relist_tasks(connection)
         await self._asking.connected(connection)
@@ -262,7 +264,7 @@ class OpenClawProvider:
             offset = 0
             while offset < MAX_SESSIONS:
                 wanted = {"limit": LIST_PAGE, "offset": offset, "includeDerivedTitles": True}
-                answer = mapping(await self._link.call("sessions.list", wanted))
+                answer = mapping(await self._link.call("sessions.list", wanted, timeout=LIST_TIMEOUT))
                 for row in mappings(answer.get("sessions")):
                     if (known := self._board.take(row)) is not None:
                         keys.add(known.key)
