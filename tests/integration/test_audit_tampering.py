@@ -9,13 +9,16 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, create_engine
 from sqlalchemy.exc import IntegrityError
 
-from mission_control_desktop.domain.audit import AuditOutcome, ChainHead, Fault
+from mission_control_desktop.domain.audit import AuditAction, AuditEntry, AuditOutcome, ChainHead, Fault
+from mission_control_desktop.domain.base import to_json
+from mission_control_desktop.record.catchup import workspace_changes
 from mission_control_desktop.storage import Database, open_database
 from mission_control_desktop.storage.audit_check import verify
 from support.records import SEALER, audit_draft, fresh_database, recording
@@ -77,7 +80,7 @@ async def test_each_kind_of_tampering_is_found_and_named(database: Database, cas
         again = await recorder.audit.verify("default")
     assert not again.valid, again
     assert again.first_bad is not None
-    rows = [one async for one in database.audit.rows("default")] if "action" not in case[0] else []
+    rows = [one async for one in database.audit.rows("default")]
     if fault in ("endMissing", "endForged", "keyLost") or case[0] in ("row added", "row removed, the rest moved up"):
         assert "chain-seal" in {one.action.value for one in rows}
 
@@ -101,8 +104,35 @@ async def test_no_column_can_hold_anything_else(database: Database) -> None:
                 assert report.first_bad is not None
                 if column not in ("seq", "workspace_id"):
                     assert report.first_bad.seq == 5, (column, other, report.first_bad)
+                await readable(database, column, other)
                 attacker.run(change, old, mark)
                 assert (await database.audit.verify("default")).valid, (column, other)
+
+
+async def readable(database: Database, column: str, value: object) -> None:
+    """Nothing that stands in a row keeps anyone from reading it and the rows around it."""
+    cursor: str | None = None
+    paged: list[AuditEntry] = []
+    while True:
+        page = await database.audit.page("default", limit=1, cursor=cursor)
+        paged += page.items
+        cursor = page.next_cursor
+        if cursor is None:
+            break
+    exported = [entry async for entry in database.audit.rows("default")]
+    streamed = await database.access.read(lambda c: workspace_changes(c, "default", 0))
+    assert paged == exported[::-1], (column, value)
+    for entry in (*exported, *(item.data for item in streamed.items)):
+        if isinstance(entry, AuditEntry):
+            assert msgspec.json.decode(to_json(entry), type=AuditEntry) == entry, (column, value)
+    seqs = {entry.seq for entry in exported}
+    assert seqs >= set(range(1, ROWS + 1)) - {5}, (column, value)
+    if column not in ("seq", "workspace_id"):
+        (odd,) = (entry for entry in exported if entry.seq == 5)
+        if column in ("action", "outcome", "actor_kind", "created_at"):
+            assert odd.action is AuditAction.UNREADABLE, (column, value)
+            assert column in odd.metadata["unreadable"], (column, value)
+    await database.audit.all_open_intents()
 
 
 async def test_text_that_is_no_text_is_named(database: Database) -> None:
@@ -111,6 +141,11 @@ async def test_text_that_is_no_text_is_named(database: Database) -> None:
     report = await database.audit.verify("default")
     assert report.first_bad is not None
     assert (report.first_bad.fault, report.first_bad.seq) == (Fault.UNREADABLE, 6)
+    shown = {entry.seq: entry async for entry in database.audit.rows("default")}
+    assert shown[6].action is AuditAction.UNREADABLE
+    assert shown[6].metadata == {"unreadable": {"action": "inject", "content": "\ufffd\ufffd"}}
+    assert shown[6].id != shown[5].id
+    assert shown[5].content == "say 5 é"
 
 
 class Undone:

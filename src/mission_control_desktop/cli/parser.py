@@ -246,7 +246,7 @@ def _audit_filters(parser: argparse.ArgumentParser, *, suppress: bool = False) -
     group.add_argument("--user")
     group.add_argument("--session", metavar="ID")
     group.add_argument("--provider")
-    group.add_argument("--action", choices=[action.value for action in AuditAction])
+    group.add_argument("--action", choices=[a.value for a in AuditAction if a is not AuditAction.UNREADABLE])
     group.add_argument("--outcome", choices=[outcome.value for outcome in AuditOutcome])
     group.add_argument("--from", dest="since", metavar="TIME")
     group.add_argument("--to", dest="until", metavar="TIME")

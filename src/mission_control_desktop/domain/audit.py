@@ -55,6 +55,9 @@ class AuditAction(StrEnum):
     CHAIN_SEAL = "chain-seal"
     """Written by the log itself where its end was not as it had been left; `metadata.found` says how."""
     KEYS_ROTATE = "keys-rotate"
+    UNREADABLE = "unreadable"
+    """Never written: how a row is shown that nobody of ours can have written (`metadata.unreadable`: by column, what
+    stands in it)."""
 
 
 class AuditOutcome(StrEnum):

@@ -19,7 +19,7 @@ from mission_control_desktop.domain.events import EventData, EventType, Provider
 from mission_control_desktop.domain.messages import AgentMessage
 from mission_control_desktop.storage import tables as t
 from mission_control_desktop.storage.approvals import approval_of, approvals_in
-from mission_control_desktop.storage.audit import audit_of
+from mission_control_desktop.storage.audit_read import numbered, placed
 from mission_control_desktop.storage.kills import UNFINISHED as UNFINISHED_KILLS
 from mission_control_desktop.storage.kills import kill_of
 from mission_control_desktop.storage.messages import newest_messages, whole_messages
@@ -212,8 +212,18 @@ def workspace_changes(connection: Connection, workspace_id: str, after: int) -> 
             items += _sessions_with_evidence(connection, rows)
         else:
             items += [Item(row.wseq, kind, decode(row)) for row in rows]
+    audit, bound = _audit_until(connection, workspace_id, after, bound)
+    items += audit
     items = sorted((item for item in items if item.position <= bound), key=lambda item: item.position)
     return CatchUp(items, bound, bound >= head)
+
+
+def _audit_until(connection: Connection, workspace_id: str, after: int, bound: int) -> tuple[list[Item], int]:
+    column = t.audit_log.c
+    query = select(t.audit_log).where(column.workspace_id == workspace_id, column.wseq > after, column.wseq <= bound)
+    found = placed(connection, query.where(numbered(column.wseq)).order_by(column.wseq).limit(PAGE_ROWS))
+    items = [Item(wseq, EventType.AUDIT, entry) for wseq, entry in found]
+    return items, items[-1].position if len(items) == PAGE_ROWS else bound
 
 
 def _sessions_with_evidence(connection: Connection, rows: Iterable[Row[Any]]) -> list[Item]:
@@ -237,7 +247,6 @@ _WORKSPACE_TABLES: tuple[tuple[EventType, Table, Callable[[Row[Any]], EventData]
     (EventType.APPROVAL, t.approvals, approval_of),
     (EventType.KILL, t.kill_alls, _kill),
     (EventType.PROVIDER, t.provider_health, _health_of),
-    (EventType.AUDIT, t.audit_log, audit_of),
 )
 
 

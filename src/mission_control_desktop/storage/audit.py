@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Row, insert, select
+from sqlalchemy import Connection, func, insert, select
 
 from mission_control_desktop.domain.audit import (
     AuditAction,
@@ -25,6 +25,7 @@ from mission_control_desktop.storage import tables as t
 from mission_control_desktop.storage.access import Access
 from mission_control_desktop.storage.audit_check import verify
 from mission_control_desktop.storage.audit_end import Authenticator, read_end, write_end
+from mission_control_desktop.storage.audit_read import entries, numbered
 from mission_control_desktop.storage.sql import check_limit, make_cursor, read_cursor
 from mission_control_desktop.storage.types import clean_json, clean_text
 
@@ -130,28 +131,10 @@ def take_over(connection: Connection, keys: Authenticator, clock: Clock, ids: Id
     return list(found)
 
 
-def audit_of(row: Row[Any]) -> AuditEntry:
-    return AuditEntry(
-        id=row.id,
-        seq=row.seq,
-        created_at=row.created_at,
-        user_id=row.user_id,
-        actor_kind=ActorKind(row.actor_kind),
-        action=AuditAction(row.action),
-        outcome=AuditOutcome(row.outcome),
-        session_id=row.session_id,
-        provider=row.provider,
-        content=row.content,
-        metadata=row.metadata,
-        prev_hash=row.prev_hash,
-        hash=row.hash,
-    )
-
-
-def _batch(connection: Connection, workspace_id: str, after: int, upto: int) -> list[Row[Any]]:
+def _batch(connection: Connection, workspace_id: str, after: int, upto: int) -> list[AuditEntry]:
     column = t.audit_log.c
     query = select(t.audit_log).where(column.workspace_id == workspace_id, column.seq > after, column.seq <= upto)
-    return list(connection.execute(query.order_by(column.seq).limit(_BATCH)))
+    return entries(connection, query.where(numbered()).order_by(column.seq).limit(_BATCH))
 
 
 class AuditRows:
@@ -174,7 +157,7 @@ class AuditRows:
         check_limit(limit)
         filters = filters or AuditFilter()
         column = t.audit_log.c
-        query = select(t.audit_log).where(column.workspace_id == workspace_id)
+        query = select(t.audit_log).where(column.workspace_id == workspace_id, numbered())
         for place, wanted in (
             (column.user_id, filters.user),
             (column.session_id, filters.session),
@@ -192,7 +175,7 @@ class AuditRows:
             (seen,) = read_cursor(cursor, tuple[int])
             query = query.where(column.seq > seen if oldest_first else column.seq < seen)
         query = query.order_by(column.seq if oldest_first else column.seq.desc()).limit(limit + 1)
-        found = await self._access.read(lambda c: [audit_of(row) for row in c.execute(query)])
+        found = await self._access.read(lambda c: entries(c, query))
         more = None
         if len(found) > limit:
             del found[limit:]
@@ -201,7 +184,8 @@ class AuditRows:
 
     async def get(self, entry_id: str) -> AuditEntry | None:
         query = select(t.audit_log).where(t.audit_log.c.id == entry_id)
-        return await self._access.read(lambda c: None if (row := c.execute(query).first()) is None else audit_of(row))
+        found = await self._access.read(lambda c: entries(c, query))
+        return found[0] if found else None
 
     async def head(self, workspace_id: str) -> ChainHead:
         """The last row there is."""
@@ -210,10 +194,12 @@ class AuditRows:
 
     async def rows(self, workspace_id: str) -> AsyncIterator[AuditEntry]:
         """The log as it is now, in its order, a few hundred rows in memory at a time."""
-        after, upto = 0, (await self.head(workspace_id)).seq
+        column = t.audit_log.c
+        newest = select(func.max(column.seq)).where(column.workspace_id == workspace_id, numbered())
+        after, upto = 0, await self._access.read(lambda c: c.execute(newest).scalar()) or 0
         while batch := await self._access.read(partial(_batch, workspace_id=workspace_id, after=after, upto=upto)):
-            for row in batch:
-                yield audit_of(row)
+            for entry in batch:
+                yield entry
             after = batch[-1].seq
 
     async def verify(self, workspace_id: str) -> ChainReport:
@@ -235,7 +221,8 @@ class AuditRows:
         return [(workspace_id, intent) for workspace_id in found for intent in await self.open_intents(workspace_id)]
 
     async def open_intents(self, workspace_id: str) -> list[AuditEntry]:
-        """Rows `intended` that no other row names as its `metadata.intentId`, oldest first (at most 1000)."""
+        """Rows `intended` that no other row names as its `metadata.intentId`, oldest first (at most 1000). One
+        that cannot be read is none: nobody of ours wrote it."""
         row, closing = t.audit_log, t.audit_log.alias("closing")
         query = (
             select(row)
@@ -247,4 +234,5 @@ class AuditRows:
             .order_by(row.c.seq)
             .limit(1000)
         )
-        return await self._access.read(lambda c: [audit_of(found) for found in c.execute(query)])
+        found = await self._access.read(lambda c: entries(c, query))
+        return [intent for intent in found if intent.action is not AuditAction.UNREADABLE]

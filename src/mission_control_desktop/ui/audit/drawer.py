@@ -83,7 +83,7 @@ class AuditDrawer(QFrame):
         self.session.setPlaceholderText("Session id")
         self.session.setAccessibleName("Filter by session id")
         self.session.setClearButtonEnabled(True)
-        self.action = _choices("Any action", [a.value for a in AuditAction])
+        self.action = _choices("Any action", [a.value for a in AuditAction if a is not AuditAction.UNREADABLE])
         self.outcome = _choices("Any outcome", [o.value for o in AuditOutcome])
         self.steps = QCheckBox("Steps")
         self.steps.setToolTip("Show an order and its outcome as two rows, as they stand in the log")
