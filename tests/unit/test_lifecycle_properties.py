@@ -18,6 +18,7 @@ from mission_control_desktop.domain.sessions import FINAL_STATUSES, SessionStatu
 from mission_control_desktop.orchestrator.core.effects import Answered, Do, Effect, Relaunch, Send, SetTimer, Write
 from mission_control_desktop.orchestrator.core.entries import Entry
 from mission_control_desktop.orchestrator.core.session import SessionCore
+from mission_control_desktop.orchestrator.core.snapshot import freeze, thaw
 from mission_control_desktop.record.ops import PutReceipt, PutSession
 from support.playing import ROOT, Play, can_go_on, spec
 
@@ -579,3 +580,23 @@ def test_malformed_entries_never_fail(entries: list[tuple[Any, Any, str | None, 
 def test_an_unknown_runtime_is_refused() -> None:
     with pytest.raises(Exception, match="no runtime"):
         SessionCore(spec(runtime="telepathy"))
+
+
+@given(setup=SETUP, steps=STEPS, cuts=st.lists(st.integers(0, 120), min_size=1, max_size=3))
+@settings(max_examples=40, deadline=None)
+def test_a_snapshot_and_the_rest_give_what_the_whole_gives(
+    setup: dict[str, Any], steps: list[tuple[int, int, int]], cuts: list[int]
+) -> None:
+    world = World(setup)
+    for step in steps:
+        world.play(*step)
+    world.finish()
+    own = spec(prompt=setup["prompt"], end_when_idle=setup["end_when_idle"])
+    whole, core = SessionCore(own), SessionCore(own)
+    for number, entry in enumerate(world.entries):
+        if number in cuts:
+            core, more = thaw(own, freeze(core, {"n": core.last}))
+            assert more == {"n": whole.last}
+        assert repr(core.feed(entry)) == repr(whole.feed(entry))
+    assert core.sessions == whole.sessions
+    assert core.finished == whole.finished

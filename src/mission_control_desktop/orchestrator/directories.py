@@ -76,12 +76,13 @@ class SessionDirectory:
         self.path.rename(going)
         shutil.rmtree(going)
 
-    def append_after_keeper(self, entries: list[dict[str, Any]]) -> None:
+    def append_after_keeper(self, entries: list[dict[str, Any]], *, after: int = 0) -> None:
         """Add entries ({kind, line?, key?, data?}) to the journal of a session that has no keeper (any more).
 
         For what only the control plane can know then: that the agent was never started, or that its keeper is gone.
         Takes the keeper's lock; BlockingIOError if a keeper holds it after all. A last line that was written in part
-        is cut off.
+        is cut off. They are numbered from `after` + 1 at least: a journal is not synced to the disk, so after a power
+        cut it may end before what the record has of it; what is missing becomes `void`.
         """
         number = 0
         for entry in read_journal(self.path):
@@ -92,7 +93,8 @@ class SessionDirectory:
             raw_end = _end_of_whole_lines(file.fileno())
             file.truncate(raw_end)
             file.seek(raw_end)
-            for fields in entries:
+            missing: list[dict[str, Any]] = [{"kind": "void"}] * (after - number)
+            for fields in missing + entries:
                 number += 1
                 body = {"n": number, "t": round(time.time(), 6), **fields}
                 file.write(msgspec.json.encode(body) + b"\n")

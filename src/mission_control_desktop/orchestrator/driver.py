@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Iterable, Iterator
 from contextlib import aclosing
 from enum import Enum
 from itertools import islice
@@ -21,8 +21,16 @@ import structlog
 
 from mission_control_desktop.domain.clock import Clock
 from mission_control_desktop.domain.errors import Conflict, MissionControlError, Unavailable, Unreachable
-from mission_control_desktop.domain.sessions import AgentSession, ProcessInfo, SessionStatus, WaitingFor, split_id
+from mission_control_desktop.domain.sessions import (
+    AgentSession,
+    Freshness,
+    ProcessInfo,
+    SessionStatus,
+    WaitingFor,
+    split_id,
+)
 from mission_control_desktop.domain.tasks import Tasks
+from mission_control_desktop.orchestrator import snapshots
 from mission_control_desktop.orchestrator.aftermath import last_words
 from mission_control_desktop.orchestrator.core.commands import Command
 from mission_control_desktop.orchestrator.core.effects import Answered, Do, Effect, Relaunch, Send, SetTimer, Write
@@ -130,6 +138,13 @@ class SessionDriver:
         """The fold wants a new process."""
         self._in_order = False
         self._survivors = 0
+        self._out_of_reach = launch is None
+        """The sessions are on record as unreachable: what they did since their newest event is not known."""
+        self._known = 0
+        """How far the record was when this driver began."""
+        self._snapshots = snapshots.Snapshots(
+            directory.path, self._tasks, self._beside_core, lambda: record.cursor(spec.session_id)
+        )
         self._launch_done = asyncio.Event()
         if launch is None:
             self._launch_done.set()
@@ -165,6 +180,13 @@ class SessionDriver:
     def start(self) -> None:
         self._main = self._tasks.start(self._run(), name=f"driver {self.native_id}")
 
+    def believed(self, sessions: Iterable[AgentSession]) -> list[PutSession]:
+        """Before `start`, for a session of an earlier process: how its sessions are on record. Until the keeper is
+        reached they are shown so, as unreachable; what is to be put on record for that."""
+        for session in sessions:
+            self.sessions[split_id(session.session_id)[1]] = _unreachable(session)
+        return [PutSession(session=session) for session in self.sessions.values()]
+
     async def close(self, *, flush_seconds: float = 5.0) -> None:
         """Detach; the agent goes on. Gives the record `flush_seconds` to take what was folded."""
         try:
@@ -180,6 +202,7 @@ class SessionDriver:
         except TimeoutError:
             log.warning("detached before the record had everything; it is read again", session=self.native_id)
         self._timers.disarm()
+        self._snapshots.stop()
         await self._tasks.close()
         self._orders.refuse(Unavailable("Mission Control is shutting down."))
 
@@ -247,7 +270,11 @@ class SessionDriver:
     # -- the life of a driver
 
     async def _run(self) -> None:
-        self._writer.begin(await self._cursor())
+        cursor = await self._cursor()
+        self._writer.begin(cursor)
+        self._known = cursor
+        if self._launched:
+            await self._take_snapshot(cursor)
         self._tasks.start(self._writer.run(), name=f"record {self.native_id}")
         self._tasks.start(self._orders.run(), name=f"orders {self.native_id}")
         alive = self._launched or await self._start_keeper()
@@ -281,6 +308,29 @@ class SessionDriver:
                     await asyncio.sleep(pause)
                     pause = min(pause * 2, RETRY_MOST)
         await self._wind_up()
+
+    async def _take_snapshot(self, cursor: int) -> None:
+        """Go on from the newest snapshot, if it is none that the record lags behind."""
+        found = await asyncio.to_thread(snapshots.read, self.directory.path, self.spec, cursor=cursor)
+        if found is None:
+            return
+        self._core, needs, more = found
+        self._n = self._core.last
+        self._todo, timers, self._exited, self._relaunch, self._in_order, self.children_told = more
+        self._timers.take_state(timers)
+        self._snapshots.begin(self._n, needs)
+        self._look_at_sessions([PutSession(session=session) for session in self._core.sessions.values()])
+
+    def _beside_core(self) -> tuple[Any, ...]:
+        """What goes with the core into a snapshot."""
+        return (
+            self._todo,
+            self._timers.state(),
+            self._exited,
+            self._relaunch,
+            self._in_order,
+            self.children_told,
+        )
 
     async def _cursor(self) -> int:
         pause = RETRY_FIRST
@@ -335,6 +385,7 @@ class SessionDriver:
         async with aclosing(cast("AsyncGenerator[Entry, None]", link.entries())) as entries:
             async for entry in entries:
                 self._fold(entry)
+                self._snapshots.folded(self._core)
                 if live:
                     if self._pending:
                         await self._act()
@@ -353,6 +404,7 @@ class SessionDriver:
         self._timers.arm()
         self._live.set()
         self._observer.driver_live(self)
+        self._in_reach()
         if self._link is not None:
             self._orders.live(self._link)
         await self._act()
@@ -364,6 +416,23 @@ class SessionDriver:
         self._live.clear()
         self._pending.clear()
         self._timers.disarm()
+        if not self._out_of_reach:
+            self._out_of_reach = True
+            self.sessions = {native: _unreachable(session) for native, session in self.sessions.items()}
+            self._put_sessions()
+
+    def _in_reach(self) -> None:
+        """What is known of the sessions is how they are."""
+        if self._out_of_reach:
+            self._out_of_reach = False
+            self.sessions.update(self._core.sessions)
+            self._put_sessions()
+
+    def _put_sessions(self) -> None:
+        """Put how the sessions are shown on record; no entry of the journal says so."""
+        ops = [PutSession(session=session) for session in self.sessions.values() if not session.status.final]
+        if ops:
+            self._tasks.start(self._record.apply(self.native_id, ops), name=f"reach {self.native_id}")
 
     # -- the fold
 
@@ -392,7 +461,10 @@ class SessionDriver:
                     self._timers.set(effect, entry)
                 case Answered():
                     answers.append(effect)
+        if self._out_of_reach:
+            ops = [_shown_unreachable(op) for op in ops]
         if ops:
+            self._snapshots.changed(entry.n)
             self._writer.put(Change(n=entry.n, ops=tuple(ops), durable=durable))
             self._look_at_sessions(ops)
         for answer in answers:
@@ -432,7 +504,8 @@ class SessionDriver:
         for op in ops:
             if isinstance(op, PutSession):
                 native = split_id(op.session.session_id)[1]
-                self.sessions[native] = op.session
+                if self._n >= self._known:  # what is replayed up to there is the past
+                    self.sessions[native] = op.session
                 if native == self.native_id and _past_opening(op.session):
                     self._left_spawning.set()
                 self._observer.session_changed(self, native, op.session)
@@ -531,7 +604,7 @@ class SessionDriver:
 
     async def _append(self, entries: list[dict[str, Any]]) -> None:
         if entries:
-            await asyncio.to_thread(self.directory.append_after_keeper, entries)
+            await asyncio.to_thread(self.directory.append_after_keeper, entries, after=max(self._n, self._known))
             await self._read_rest()
 
     async def _revive(self) -> bool:
@@ -602,6 +675,7 @@ class SessionDriver:
         self.ended.set()
         self._orders.over(self._ended_error())
         self._timers.disarm()
+        self._snapshots.stop()
         if self._link is not None:
             await self._dismiss_keeper(self._link)
             await self._link.close()
@@ -610,6 +684,7 @@ class SessionDriver:
         try:
             if not self._survivors:  # the next start looks for them again
                 await asyncio.to_thread(self.directory.mark_ended, self._n)
+                await asyncio.to_thread(self._snapshots.remove)
         except OSError as error:  # the next start folds it again: slower, nothing worse
             log.warning("directory not marked", session=self.native_id, error=str(error))
         self.gone.set()
@@ -641,6 +716,17 @@ class SessionDriver:
     def _task_failed(self, name: str, error: BaseException) -> None:
         self.problem = f"internal fault: {error}"
         log.error("driver task failed", task=name, session=self.native_id, exc_info=error)
+
+
+def _unreachable(session: AgentSession) -> AgentSession:
+    if session.status.final:
+        return session
+    evidence = msgspec.structs.replace(session.evidence, freshness=Freshness.UNREACHABLE)
+    return msgspec.structs.replace(session, evidence=evidence)
+
+
+def _shown_unreachable(op: RecordOp) -> RecordOp:
+    return PutSession(session=_unreachable(op.session)) if isinstance(op, PutSession) else op
 
 
 def _past_opening(session: AgentSession) -> bool:

@@ -153,13 +153,19 @@ class Orchestrator:
         for native, session in known.items():
             self._tree.put(native, _native_parent(session), final=session.status.final)
         drivers = [self._driver(spec, directory) for directory, spec in await asyncio.to_thread(self._unfinished)]
+        await asyncio.gather(*(self._take_up(driver, known, record) for driver in drivers))
         for driver in drivers:
-            self._tokens.load(driver.native_id, driver.directory.path)
-            if await record.session(driver.native_id) is None:
-                await record.apply(driver.native_id, [PutSession(session=driver.session)])
             driver.start()
         await self._end_without_files(known, {driver.native_id for driver in drivers})
         self._tasks.start(self._reconciler(), name="children counts")
+
+    async def _take_up(self, driver: SessionDriver, known: Mapping[str, AgentSession], record: ProviderRecord) -> None:
+        """Before anyone can look: its sessions are as they were on record, and cannot be reached yet."""
+        self._tokens.load(driver.native_id, driver.directory.path)
+        own = [session for native, session in known.items() if _root_of(native) == driver.native_id]
+        if not own and (found := await record.session(driver.native_id)) is not None:
+            own = [found]
+        await record.apply(driver.native_id, driver.believed(own), durable=True)
 
     def _unfinished(self) -> list[tuple[SessionDirectory, SessionSpec]]:
         found: list[tuple[SessionDirectory, SessionSpec]] = []

@@ -39,6 +39,14 @@ class Timers:
             if self._armed:
                 self._arm(effect.name)
 
+    def state(self) -> list[tuple[str, float, str]]:
+        """Name, due time and command id of what is pending, for `take_state`."""
+        return [(name, pending.due, pending.command.id) for name, pending in self._pending.items()]
+
+    def take_state(self, state: list[tuple[str, float, str]]) -> None:
+        for name, due, command_id in state:
+            self._pending[name] = _Pending(due=due, command=Timer(id=command_id, name=name))
+
     def fired(self, command_id: str) -> None:
         """The timer's command stands in the journal."""
         for name, pending in self._pending.items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from mission_control_desktop.domain.errors import (
@@ -16,8 +17,9 @@ from mission_control_desktop.domain.errors import (
 )
 from mission_control_desktop.domain.limits import MAX_INJECT_CHARS
 from mission_control_desktop.domain.messages import MessageRole
-from mission_control_desktop.domain.receipts import Receipt, ReceiptState
+from mission_control_desktop.domain.receipts import ReceiptState
 from mission_control_desktop.orchestrator.core import commands as cmd
+from mission_control_desktop.orchestrator.core.approvals import Ask
 from mission_control_desktop.orchestrator.core.ending import Ending
 from mission_control_desktop.orchestrator.core.inject import MAX_WAITING, Item, Phase
 from mission_control_desktop.orchestrator.core.lifecycle import Cell
@@ -28,7 +30,23 @@ from mission_control_desktop.orchestrator.core.step import Step
 MAX_REMEMBERED = 1_000
 """Commands whose repetition is recognised; injections are recognised for ever."""
 
-_Again = Callable[[], Any] | MissionControlError
+
+@dataclass(frozen=True, slots=True)
+class _Refused:
+    code: str
+    message: str
+
+
+_Again = Item | Cell | Ask | _Refused
+"""How a repeated command is answered: with the receipt, session or question as it is then, or refused as before."""
+
+
+def _value_of(subject: Item | Cell | Ask) -> Callable[[], Any]:
+    if isinstance(subject, Item):
+        return lambda: subject.receipt
+    if isinstance(subject, Cell):
+        return lambda: subject.record
+    return lambda: subject.approval
 
 
 class Control:
@@ -47,7 +65,7 @@ class Control:
             again = self._carry_out(step, command)
         except MissionControlError as error:
             step.refuse(command.id, error)
-            again = error
+            again = _Refused(error.code, error.message)
         self._seen[command.id] = again
         if len(self._seen) > MAX_REMEMBERED:
             self._seen.popitem(last=False)
@@ -55,10 +73,10 @@ class Control:
     def _again(self, step: Step, command: cmd.AnyCommand) -> None:
         """The same decision came once more (a client that asks again): the same answer, and nothing is done."""
         earlier = self._seen[command.id]
-        if isinstance(earlier, MissionControlError):
-            step.refuse(command.id, earlier)
+        if isinstance(earlier, _Refused):
+            step.refuse_as(command.id, earlier.code, earlier.message)
         elif earlier is not None:
-            step.answer(command.id, earlier)
+            step.answer(command.id, _value_of(earlier))
         elif command.id not in self._parts.pausing.waiting and command.id not in self._ending.kill_waiters:
             cell = self._parts.cell(command.session_id) or self._parts.root
             step.answer(command.id, lambda: cell.record)
@@ -69,7 +87,7 @@ class Control:
             item = self._parts.queue.get(command.id)
             if item is None:
                 item = self._inject(step, command)
-            return self._answer(step, command, _receipt_of(item))
+            return self._answer(step, command, item)
         cell = self._parts.cell(command.session_id)
         if isinstance(command, cmd.Answer):
             return self._answer_question(step, command)
@@ -91,12 +109,9 @@ class Control:
             return self._kill(step, command, cell)
         raise BadInput("command", "There is no such command.")
 
-    def _answer(self, step: Step, command: cmd.AnyCommand, value: Callable[[], Any]) -> _Again:
-        step.answer(command.id, value)
-        return value
-
-    def _session_of(self, cell: Cell) -> Callable[[], Any]:
-        return lambda: cell.record
+    def _answer(self, step: Step, command: cmd.AnyCommand, subject: Item | Cell | Ask) -> _Again:
+        step.answer(command.id, _value_of(subject))
+        return subject
 
     def _must_live(self, cell: Cell) -> None:
         if cell.final:
@@ -150,14 +165,14 @@ class Control:
         elif state is not ReceiptState.WITHDRAWN:
             way = "on its way to the agent" if state in (ReceiptState.STORED, ReceiptState.QUEUED) else state.value
             raise Conflict(f"The message cannot be withdrawn: it is {way} already.")
-        return self._answer(step, command, _receipt_of(item))
+        return self._answer(step, command, item)
 
     def _answer_question(self, step: Step, command: cmd.Answer) -> _Again:
         approvals = self._parts.approvals
         ask = approvals.answer(step, command.approval_id, command.option_id, command.user_id)
         self._parts.turns.reply(ask.token, command.option_id)
         self._parts.children.answered(ask.owner)
-        return self._answer(step, command, lambda: ask.approval)
+        return self._answer(step, command, ask)
 
     # ------------------------------------------------------------------ pausing
 
@@ -170,13 +185,13 @@ class Control:
         pausing = self._parts.pausing
         if command.level != "hold" and self._ending.started:
             if pausing.want is Want.FREEZE and pausing.frozen:
-                return self._answer(step, command, self._session_of(cell))
+                return self._answer(step, command, cell)
             pausing.waiting.append(command.id)
             if not (pausing.want is Want.FREEZE and pausing.freezing):
                 pausing.freeze(step)
             return None
         self._begin_pause(step, "hold")
-        return self._answer(step, command, self._session_of(cell))
+        return self._answer(step, command, cell)
 
     def _begin_pause(self, step: Step, level: str | None) -> None:
         if level is None and self._ending.started:
@@ -199,7 +214,7 @@ class Control:
             return None
         pausing.release()
         cell.transcript.notice(step, "info", "Resumed.")
-        return self._answer(step, command, self._session_of(cell))
+        return self._answer(step, command, cell)
 
     def _cancel(self, step: Step, command: cmd.Cancel, cell: Cell) -> _Again:
         """A frozen agent finds the cancel as soon as it is thawed, before it can go on with its turn."""
@@ -264,12 +279,12 @@ class Control:
     def _terminate(self, step: Step, command: cmd.Terminate, cell: Cell) -> _Again | None:
         if cell is not self._parts.root:
             self._parts.children.stop(step, cell.native, command.id, kill=False)
-            return self._session_of(cell)
+            return cell
         if cell.final:
             raise Conflict(f"The session has ended already: it is {cell.status.value}.")
         self._refuse_waiting(step)
         self._ending.terminate(step, "terminate")
-        return self._answer(step, command, self._session_of(cell))
+        return self._answer(step, command, cell)
 
     def _kill(self, step: Step, command: cmd.Kill, cell: Cell) -> _Again | None:
         if cell is not self._parts.root:
@@ -284,7 +299,3 @@ class Control:
         waiting, self._parts.pausing.waiting = self._parts.pausing.waiting, []
         for command_id in waiting:
             step.refuse(command_id, Conflict("The session was told to end meanwhile."))
-
-
-def _receipt_of(item: Item) -> Callable[[], Receipt | None]:
-    return lambda: item.receipt

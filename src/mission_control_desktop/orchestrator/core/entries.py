@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import msgspec
 
-EntryKind = Literal["start", "in", "out", "err", "cmd", "did", "oversize", "exit", "lost"]
+EntryKind = Literal["start", "in", "out", "err", "cmd", "did", "oversize", "exit", "lost", "void"]
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,6 +33,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     - lost      data {cause, killed, left, denied?}: the keeper is gone without a word, and the control plane has ended
                 what it left: so many were `killed`, `left` are pids that would not die. `cause` is killed (the keeper
                 was) or restart (the computer was); `denied` says why the session must not be resumed now
+    - void      nothing: it stands for an entry that the record knows of and a power cut took from the journal
     """
 
     n: int

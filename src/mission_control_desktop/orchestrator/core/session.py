@@ -53,7 +53,7 @@ class SessionCore:
         self.spec = spec
         self.faults = 0
         self._step = Step(0, 0.0)
-        runtime = create_runtime(spec, lambda: self._step.next_request())
+        runtime = create_runtime(spec, self.next_request)
         root = Cell(_initial(spec, root_capabilities(runtime.facts, opened=False)), native=spec.session_id)
         queue, approvals = InjectQueue(root.session_id), Approvals()
         turns = Turns(root, runtime, queue, approvals)
@@ -84,6 +84,30 @@ class SessionCore:
     def last(self) -> int:
         """The number of the newest entry that was folded."""
         return self._last
+
+    def next_request(self) -> int:
+        """An id for a request of the entry that is being folded."""
+        return self._step.next_request()
+
+    # ------------------------------------------------------------------ between two entries
+
+    def state(self) -> tuple[Any, ...]:
+        """Everything that the next entries depend on, for `snapshot`."""
+        return (
+            self._parts,
+            self._ending,
+            self._control,
+            self._reviving,
+            self._opening,
+            self._last,
+            self.faults,
+        )
+
+    def take_state(self, state: tuple[Any, ...]) -> None:
+        """Go on from what another core's `state` gave."""
+        self._parts, self._ending, self._control, self._reviving, self._opening, self._last, self.faults = state
+        self._listening = Listening(self._parts, self._ending)
+        self._facts = self._parts.runtime.facts
 
     # ------------------------------------------------------------------ the fold
 
@@ -140,6 +164,9 @@ class SessionCore:
             self._reviving.lost(step, data)
         elif entry.kind == "oversize":
             self._oversize(step, data)
+        elif entry.kind == "void":
+            for cell in (self._parts.root, *self._parts.children.cells()):
+                cell.transcript.gap()
 
     def _settle(self, step: Step) -> None:
         """The end of every step: send what may be sent, bring the statuses to the facts, write what changed."""

@@ -95,9 +95,10 @@ class Step:
         self._answers.append((command_id, value))
 
     def refuse(self, command_id: str, error: MissionControlError) -> None:
-        self._refusals.append(
-            Answered(command_id=command_id, error_code=error.code, error_message=error.message),
-        )
+        self.refuse_as(command_id, error.code, error.message)
+
+    def refuse_as(self, command_id: str, code: str, message: str) -> None:
+        self._refusals.append(Answered(command_id=command_id, error_code=code, error_message=message))
 
     def effects(self) -> list[Effect]:
         result: list[Effect] = []

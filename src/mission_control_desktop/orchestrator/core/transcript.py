@@ -159,6 +159,13 @@ class Transcript:
                 entry.metadata["complete"] = True
                 self._put(step, entry)
 
+    def gap(self) -> None:
+        """Entries are missing: what was being said is on record as it was last known there, and is not touched."""
+        self._open = self._junk = None
+        self._tools.clear()
+        self._plans.clear()
+        self._by_id.clear()
+
     def forget_process(self) -> None:
         """Another process goes on with the session: its ids for tool calls and the like may repeat."""
         self._tools.clear()
