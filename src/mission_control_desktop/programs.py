@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,7 +23,14 @@ def control(argv: Sequence[str] | None = None) -> int:
         sys.argv[1:] if argv is None else argv,
         programs={"serve": Program(about="run the control plane", run=_serve)},
         at_rest=open_at_rest,
+        living=_living,
     )
+
+
+def _living(data_dir: Path) -> Mapping[str, int]:
+    from mission_control_desktop.orchestrator.living import living_sessions
+
+    return living_sessions(data_dir)
 
 
 def desktop(argv: Sequence[str] | None = None) -> int:

@@ -533,6 +533,35 @@ def test_a_lost_keeper() -> None:
     assert other.core.finished
 
 
+def test_a_stop_file_is_a_kill_that_the_keeper_does() -> None:
+    play = Play().open()
+    play.inject("a", "more", delivery="queue")
+    order = {"id": "f1", "scope": "all", "reason": "smoke", "actor": "ann", "owner": 0, "at": 1.0}
+    play.feed("stop", data={**order, "key": "stop-file:f1"})
+    assert "kill" not in play.did
+    assert "ann: smoke" in play.notices()[-1]
+    did = {"what": "kill", "key": "stop-file:f1", "ok": True, "pids": [10, 11, 12], "left": [], "ms": 3, "escaped": 2}
+    play.feed("did", key="stop-file:f1", data=did)
+    play.exit(None, 9)
+    assert play.status == "killed"
+    assert play.state("a") == "failed"
+    assert play.root.metadata["endedBy"] == "stop-file"
+    assert play.root.metadata["stopFile"] == order
+    assert play.root.metadata["stopSteps"] == [
+        {"step": "kill", "processes": 3, "escaped": 2, "left": 0, "ms": 3},
+    ]
+    assert "2 processes had left" in play.notices()[-1]
+    assert play.core.finished
+
+
+def test_a_keeper_lost_while_it_obeys_a_stop_file() -> None:
+    play = Play().open(again="resume")
+    play.feed("stop", data={"id": "f1", "key": "stop-file:f1"})
+    play.feed("lost", data={"cause": "killed", "killed": 2, "left": []})
+    assert play.status == "killed"
+    assert play.core.finished
+
+
 def test_garbage_on_standard_output_is_one_notice_with_a_count() -> None:
     play = Play().open()
     before = len(play.notices())

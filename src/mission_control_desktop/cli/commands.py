@@ -213,9 +213,8 @@ def acted(session: AgentSession, output: Output) -> int:
     return 0
 
 
-async def kill_all(mc: HttpMissionControl, args: Namespace, output: Output) -> int:
+async def follow_kill_all(mc: HttpMissionControl, state: KillAll, output: Output) -> int:
     """0 only if every target is verified dead."""
-    state = await mc.kill_all(scope=args.scope, confirm=args.confirm, reason=args.reason)
     told: dict[str, KillTarget] = {}
     while True:
         if not output.json:
@@ -387,7 +386,6 @@ COMMANDS: Mapping[str, Command] = {
     "cancel": cancel,
     "terminate": terminate,
     "kill": kill,
-    "kill-all": kill_all,
     "approvals": approvals,
     "profiles": profiles,
     "providers": providers,

@@ -16,14 +16,16 @@ from typing import NamedTuple, Protocol
 
 import structlog
 
-from mission_control_desktop.cli import audit_log, doctor
-from mission_control_desktop.cli.commands import AT_REST, COMMANDS
+from mission_control_desktop.cli import audit_log, doctor, stopping
+from mission_control_desktop.cli.commands import AT_REST, COMMANDS, follow_kill_all
 from mission_control_desktop.cli.output import Output, safe
 from mission_control_desktop.cli.parser import build_parser
 from mission_control_desktop.client.discovery import Discovery
+from mission_control_desktop.client.http import HttpMissionControl
 from mission_control_desktop.client.paths import ENV_URL
 from mission_control_desktop.domain.audit import parse_head
 from mission_control_desktop.domain.errors import BadInput, MissionControlError, Unreachable
+from mission_control_desktop.domain.kill import KillAll
 from mission_control_desktop.domain.mission_control import MissionControl
 
 
@@ -46,6 +48,7 @@ def main(
     *,
     programs: Mapping[str, Program] | None = None,
     at_rest: AtRest | None = None,
+    living: stopping.Living | None = None,
 ) -> int:
     """Run one command; never raises for what a person or a peer did wrong."""
     words = list(sys.argv[1:] if argv is None else argv)
@@ -63,7 +66,7 @@ def main(
         return end.code if isinstance(end.code, int) else 2
     output = Output(json=bool(getattr(args, "json", False)))
     try:
-        code = asyncio.run(_run(args, output, at_rest))
+        code = asyncio.run(_run(args, output, at_rest, living))
         output.flush()
     except MissionControlError as error:
         where = f"{error.field}: " if isinstance(error, BadInput) and error.field not in error.message else ""
@@ -92,6 +95,10 @@ def _complete(args: Namespace, parser: ArgumentParser) -> None:
         if not args.command:
             parser.error("profiles put: the agent's command is missing: profiles put NAME -- COMMAND [ARGUMENT...]")
         args.environment = _environment(args.env, parser)
+    if args.verb == "kill-all" and not args.clear_stop:
+        missing = [f"--{name}" for name in ("scope", "confirm", "reason") if getattr(args, name) is None]
+        if missing:
+            parser.error(f"kill-all: the following arguments are required: {', '.join(missing)}")
 
 
 def _environment(given: Sequence[str], parser: ArgumentParser) -> dict[str, str]:
@@ -106,13 +113,17 @@ def _environment(given: Sequence[str], parser: ArgumentParser) -> dict[str, str]
     return found
 
 
-async def _run(args: Namespace, output: Output, at_rest: AtRest | None) -> int:
+async def _run(args: Namespace, output: Output, at_rest: AtRest | None, living: stopping.Living | None) -> int:
     if args.verb == "audit" and args.what == "verify" and args.file is not None:
         head = None if args.head is None else parse_head(args.head)
         return await asyncio.to_thread(audit_log.verify_file, args.file, head, output)
     discovery = Discovery(data_dir=args.data_dir)
     if args.verb == "doctor":
         return doctor.report(await doctor.examine(discovery, os.environ, args.url), output)
+    if args.verb == "kill-all":
+        if args.clear_stop:
+            return await stopping.clear(discovery.data_dir, output)
+        return await _kill_all(discovery, args, output, living)
     try:
         endpoint = await discovery.find(args.url)
     except Unreachable:
@@ -138,6 +149,33 @@ async def _at_rest(data_dir: Path, args: Namespace, output: Output, open_record:
         return await AT_REST[args.verb](mission_control, args, output)
     finally:
         await mission_control.close()
+
+
+async def _kill_all(discovery: Discovery, args: Namespace, output: Output, living: stopping.Living | None) -> int:
+    """By the control plane; by the stop file where that does not answer soon and agents may run here."""
+    opened: list[HttpMissionControl] = []
+
+    async def begin() -> KillAll:
+        endpoint = await discovery.find(args.url)
+        if endpoint.note is not None:
+            output.note(f"Note: {endpoint.note}")
+        opened.append(endpoint.open())
+        return await opened[0].kill_all(scope=args.scope, confirm=args.confirm, reason=args.reason)
+
+    try:
+        try:
+            async with asyncio.timeout(stopping.ANSWER_SECONDS):
+                state = await begin()
+        except (Unreachable, TimeoutError) as error:
+            elsewhere = args.url or os.environ.get(ENV_URL)
+            if elsewhere or living is None or not discovery.data_dir.is_dir():
+                raise Unreachable(str(error) or "The control plane does not answer.") from error
+            why = str(error) or f"nothing within {stopping.ANSWER_SECONDS:g} s"
+            return await stopping.without_control_plane(discovery.data_dir, args, output, why, living)
+        return await follow_kill_all(opened[0], state, output)
+    finally:
+        for mission_control in opened:
+            await mission_control.close()
 
 
 def _log_to_stderr() -> None:

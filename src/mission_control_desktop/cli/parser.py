@@ -97,9 +97,12 @@ def build_parser(programs: Mapping[str, str]) -> argparse.ArgumentParser:
     kill.add_argument("--reason", required=True)
 
     kill_all = act("kill-all", "end every session in a scope, and wait until it is verified")
-    kill_all.add_argument("--scope", required=True, metavar="internal|all|PROVIDER")
-    kill_all.add_argument("--confirm", required=True, metavar='"KILL ALL"', help="the words KILL ALL")
-    kill_all.add_argument("--reason", required=True)
+    kill_all.add_argument("--scope", metavar="internal|all|PROVIDER")
+    kill_all.add_argument("--confirm", metavar='"KILL ALL"', help="the words KILL ALL")
+    kill_all.add_argument("--reason")
+    kill_all.add_argument(
+        "--clear-stop", action="store_true", help="remove the stop file, so that agents can be started again"
+    )
 
     approvals = read("approvals", "list open permission questions, or answer one")
     approvals.add_argument(

@@ -12,6 +12,7 @@ import structlog
 
 from mission_control_desktop.control.limits import MovingWindow
 from mission_control_desktop.control.plane import ControlPlane
+from mission_control_desktop.control.stop_files import StopFiles
 from mission_control_desktop.domain.clock import Clock, IdSource
 from mission_control_desktop.domain.errors import Unsupported
 from mission_control_desktop.domain.limits import BARGE_IN_PER_MINUTE
@@ -93,6 +94,7 @@ async def open_plane(
         stack.push_async_callback(plane.close)
         if agents is not None:
             agents.start_gate = plane.start_gate(agents.name)
+            plane.stop_files = StopFiles(agents, recorder.audit, clock, agents.name)
         if attend:
             await plane.start()
         yield plane

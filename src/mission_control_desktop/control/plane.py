@@ -21,6 +21,7 @@ from mission_control_desktop.control.provider_configs import Kinds, ProviderMana
 from mission_control_desktop.control.recovery import SETTLE_SECONDS, Recovery
 from mission_control_desktop.control.retention import Retention
 from mission_control_desktop.control.service import MissionControlService
+from mission_control_desktop.control.stop_files import VIA, StopFiles
 from mission_control_desktop.control.stop_probe import StopProbes
 from mission_control_desktop.control.tokens import Tokens
 from mission_control_desktop.control.verification import Verifications
@@ -91,6 +92,8 @@ class ControlPlane:
         self._tasks = Tasks(lambda name, error: log.error("control plane task failed", task=name, error=repr(error)))
         self._started_at: datetime = clock.now()
         self._orders_known = asyncio.Event()
+        self.stop_files: StopFiles | None = None
+        """Set where agents run on this host."""
 
     def start_gate(self, provider: str) -> Callable[[], Awaitable[str | None]]:
         """For a provider that starts lost sessions again: why it must not now. It waits until the kill-alls that an
@@ -108,7 +111,11 @@ class ControlPlane:
         workspaces = {self.registry.entry(name).workspace_id for name in self.registry.names()}
         await self.database.members.ensure_workspaces(workspaces, at=self.clock.now())
         self._tasks.start(self.keys.check(), name="secrets")
-        intents = await self.database.audit.all_open_intents()
+        intents = [
+            (workspace, intent)
+            for workspace, intent in await self.database.audit.all_open_intents()
+            if intent.metadata.get("via") != VIA  # `StopFiles` closes its own
+        ]
         await self.registry.start(self.record_for)
         await self.providers.start()
         self._tasks.start(self.stop_probes.run(), name="stop probes")
@@ -117,6 +124,8 @@ class ControlPlane:
         self._tasks.start(self.retention.run(), name="retention")
         going_on = await self.kill_alls.start()
         self._orders_known.set()
+        if self.stop_files is not None:
+            self._tasks.start(self.stop_files.run(), name="stop files")
         self._tasks.start(
             Recovery(self, settle_seconds=self._settle_seconds).run(intents, left_alone=going_on), name="recovery"
         )

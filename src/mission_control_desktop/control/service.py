@@ -294,6 +294,8 @@ class MissionControlService(PeopleService, ProviderAdmin):
             killed = await self._plane.registry.call(
                 provider.name, provider.kill(native, expected_run_id=expected_run_id), timeout=KILL_TIMEOUT
             )
+            if "stopSteps" in killed.metadata:
+                attempt.result["steps"] = killed.metadata["stopSteps"]
             return known_as(killed)
 
         session = await self._plane.interventions.run(attempt, check=check_, act=act)

@@ -9,6 +9,8 @@ from mission_control_desktop.domain.base import Record
 
 CONFIRM_WORDS = "KILL ALL"
 SCOPE_ALL = "all"
+STOP_FILE = "stop"
+"""In the data directory: an order to kill everything that needs no control plane. Keepers look for it themselves."""
 WATCH_SECONDS = 30.0
 """How long a kill-all that is done hits again what comes back, where nothing else is said."""
 MAX_WATCH_SECONDS = 12 * 3600.0

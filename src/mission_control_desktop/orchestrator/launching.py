@@ -11,6 +11,7 @@ from typing import Any
 from mission_control_desktop import __version__
 from mission_control_desktop.domain.clock import Clock, IdSource
 from mission_control_desktop.domain.errors import BadInput
+from mission_control_desktop.domain.kill import STOP_FILE
 from mission_control_desktop.domain.limits import MAX_INJECT_CHARS
 from mission_control_desktop.domain.profiles import LaunchProfile, SpawnRequest
 from mission_control_desktop.domain.sessions import AgentSession, TaskSource, split_id
@@ -52,7 +53,13 @@ class Launcher:
                 "it, or put its absolute path into the launch profile.",
                 command=profile.command[0],
             )
-        return Launch(command=(program, *profile.command[1:]), cwd=cwd, env=environment)
+        return Launch(
+            command=(program, *profile.command[1:]),
+            cwd=cwd,
+            env=environment,
+            stop_file=str(self._data_dir / STOP_FILE),
+            provider=self._provider,
+        )
 
     def spec(
         self,

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 import structlog
@@ -23,6 +24,7 @@ from mission_control_desktop.domain.errors import (
     Unreachable,
 )
 from mission_control_desktop.domain.events import ProviderHealth
+from mission_control_desktop.domain.kill import STOP_FILE
 from mission_control_desktop.domain.profiles import SpawnRequest
 from mission_control_desktop.domain.receipts import Receipt
 from mission_control_desktop.domain.sessions import (
@@ -57,6 +59,7 @@ from mission_control_desktop.orchestrator.directories import (
 from mission_control_desktop.orchestrator.driver import SessionDriver
 from mission_control_desktop.orchestrator.files import make_private_dir
 from mission_control_desktop.orchestrator.keeper import client as keeper
+from mission_control_desktop.orchestrator.keeper.stopfile import StopFile
 from mission_control_desktop.orchestrator.launching import Launcher
 from mission_control_desktop.orchestrator.profiles import ProfileStore
 from mission_control_desktop.orchestrator.tree import SessionTree
@@ -74,6 +77,15 @@ ANSWER_SECONDS = 15.0
 RECORD_SECONDS = 10.0
 TELL_SECONDS = 2.0
 PROBES_AT_ONCE = 8
+
+
+@dataclass(frozen=True, slots=True)
+class FileStop:
+    """A stop file and what it was found to have stopped: sessions by control-plane id."""
+
+    order: dict[str, Any]
+    """{id, scope, reason, actor, owner, at}"""
+    sessions: dict[str, SessionStatus]
 
 
 StartGate = Callable[[], Awaitable[str | None]]
@@ -136,6 +148,8 @@ class Orchestrator:
         self._reconcile = asyncio.Event()
         self._problems: dict[str, str] = {}
         self._closing = False
+        self._stop_file = StopFile(str(self._data_dir / STOP_FILE))
+        self._stops: dict[str, FileStop] = {}
         self.start_gate: StartGate = _open_gate
         """Asked before a lost session is started again."""
 
@@ -152,6 +166,7 @@ class Orchestrator:
         known = {split_id(session.session_id)[1]: session for session in await record.sessions()}
         for native, session in known.items():
             self._tree.put(native, _native_parent(session), final=session.status.final)
+            self._note_stop(session)
         drivers = [self._driver(spec, directory) for directory, spec in await asyncio.to_thread(self._unfinished)]
         await asyncio.gather(*(self._take_up(driver, known, record) for driver in drivers))
         for driver in drivers:
@@ -298,6 +313,11 @@ class Orchestrator:
         record = self._need_record()
         if request.session_id is not None and (known := await self.get_session(request.session_id)) is not None:
             return known
+        order = await asyncio.to_thread(self._stop_file.look)
+        if order is not None and order.covers(self._name):
+            raise Conflict(
+                f"Nothing is started now: {order.words()}. Clear it with: mission-control kill-all --clear-stop",
+            )
         profile = await self.profiles.get(request.profile)
         parent = await self._parent(request)
         above = self._drivers.get(_root_of(split_id(parent.session_id)[1])) if parent is not None else None
@@ -528,6 +548,7 @@ class Orchestrator:
     # -- what the drivers tell
 
     def session_changed(self, driver: SessionDriver, session_id: str, session: AgentSession) -> None:
+        self._note_stop(session)
         before = self._tree.final(session_id)
         self._tree.put(session_id, _native_parent(session), final=session.status.final)
         if session.status.final and before is not True:
@@ -545,6 +566,21 @@ class Orchestrator:
         if parent is not None and not driver.final and _root_of(parent) not in self._drivers:
             self._end_children_of(parent, killed=False)
 
+    async def file_stops(self) -> list[FileStop]:
+        """Stop files that this process knows of: the one that lies there, and those by which sessions were killed."""
+        order = await asyncio.to_thread(self._stop_file.look)
+        if order is not None and order.covers(self._name):
+            self._file_stop(order.data())
+        return list(self._stops.values())
+
+    def _file_stop(self, order: Mapping[str, Any]) -> FileStop:
+        return self._stops.setdefault(str(order.get("id")), FileStop(order=dict(order), sessions={}))
+
+    def _note_stop(self, session: AgentSession) -> None:
+        order = session.metadata.get("stopFile")
+        if isinstance(order, dict):
+            self._file_stop(order).sessions[session.session_id] = session.status
+
     async def start_refusal(self, driver: SessionDriver) -> str | None:
         parent = driver.spec.parent_session_id
         if self._tree.ending(driver.native_id):
@@ -553,6 +589,9 @@ class Orchestrator:
             above = self._drivers.get(_root_of(parent))
             if above is None or above.final:
                 return "the session that started it has ended"
+        order = await asyncio.to_thread(self._stop_file.look)
+        if order is not None and order.covers(self._name):
+            return order.words()
         return await self.start_gate()
 
     def driver_ended(self, driver: SessionDriver) -> None:

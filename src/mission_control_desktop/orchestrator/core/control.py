@@ -224,7 +224,7 @@ class Control:
         if self._parts.turns.turn is None:
             raise Conflict("No turn is running, so there is nothing to cancel.")
         self._parts.turns.cancel(step)
-        return self._answer(step, command, self._session_of(cell))
+        return self._answer(step, command, cell)
 
     def did(self, step: Step, key: str, data: dict[str, Any]) -> bool:
         """Whether the keeper's report was on a freeze or a thaw of ours."""

@@ -19,6 +19,7 @@ KILL_AGAIN_SECONDS = 0.5
 EXIT_SECONDS = 3.0
 """How long after a verified kill the process's exit may take to be reported."""
 STDERR_LINES = 20
+MAX_STEPS = 20
 STDERR_LINE_CHARS = 500
 
 
@@ -53,6 +54,7 @@ class Ending:
         self._exit_timer: str | None = None
         self._tries = 0
         self._verified = False
+        self._escaped = 0
 
     @property
     def gone(self) -> bool:
@@ -129,6 +131,25 @@ class Ending:
             self._tries = 0
             self._kill(step)
 
+    def stop_file(self, step: Step, data: dict[str, Any]) -> None:
+        """The keeper kills everything because a stop file says so; its report will come under the key given."""
+        parts, key = self._parts, data.get("key")
+        if parts.root.final or not isinstance(key, str):
+            return
+        if self.outcome is None or self.outcome.status is SessionStatus.COMPLETED:
+            self.outcome = Outcome(SessionStatus.KILLED, ended_by="stop-file")
+        known = {name: data[name] for name in ("id", "scope", "reason", "actor", "owner", "at") if name in data}
+        parts.root.set("ending", "kill")
+        parts.root.set("stopFile", known)
+        actor, reason = str(known.get("actor") or ""), str(known.get("reason") or "")
+        by = f" written by {actor[:200]}" if actor else ""
+        why = f": {reason[:500]}" if reason else "."
+        parts.root.transcript.notice(step, "warning", f"Killed by the stop file{by}{why}")
+        self.sequence.kill(step)
+        self._nothing_to_kill(step)
+        self._tries = 0
+        self._kill_key = key
+
     def fail(self, step: Step, message: str) -> None:
         """The session cannot go on: end what is there."""
         if self.outcome is not None:
@@ -179,7 +200,7 @@ class Ending:
         self.sequence.done(step)
         self._refuse_pausing(step)
         parts.pausing.ended(step)
-        code, number = _whole(data.get("code")), _whole(data.get("signal"))
+        code, number = whole(data.get("code")), whole(data.get("signal"))
         parts.root.set("exit", {"code": code, "signal": number})
         if self.outcome is None:
             self.outcome = self._by_itself(code, number, data)
@@ -243,6 +264,7 @@ class Ending:
 
     def did(self, step: Step, key: str, data: dict[str, Any]) -> bool:
         """Whether the keeper's report was on a kill of ours."""
+        self._note_step(step, data)
         if key != self._kill_key:
             return False
         self._kill_key = None
@@ -262,6 +284,20 @@ class Ending:
         self._settle(step)
         return True
 
+    def _note_step(self, step: Step, data: dict[str, Any]) -> None:
+        """Keep what each step of an end did, for whoever asks how it was stopped: {step, processes, escaped, left, ms}.
+        A process may meet several steps, so the steps are not added up."""
+        what = data.get("what")
+        if what not in ("eof", "term", "kill") or self._parts.root.final:
+            return
+        pids, escaped, ms = pids_of(data.get("pids")), whole(data.get("escaped")) or 0, whole(data.get("ms"))
+        left = pids_of(data.get("left"))
+        noted = {"step": what, "processes": len(pids), "escaped": escaped, "left": len(left), "ms": ms}
+        steps = self._parts.root.metadata.get("stopSteps", [])
+        self._parts.root.set("stopSteps", [*steps[-(MAX_STEPS - 1) :], noted])
+        if what == "kill":
+            self._escaped = max(self._escaped, escaped)
+
     def _give_up(self, step: Step) -> None:
         """They cannot be killed: say so. A session that was to be killed is not called so; others have ended anyway."""
         self._tries = 0
@@ -270,6 +306,12 @@ class Ending:
         self._refuse_kills(step, text)
         if self.outcome is not None and self._status(self.outcome) is not SessionStatus.KILLED and self.exited:
             self._finalize(step, self.outcome)
+
+    def _escapes(self) -> str:
+        if not self._escaped:
+            return ""
+        which = "One process had" if self._escaped == 1 else f"{self._escaped} processes had"
+        return f" {which} left the agent's process group or lost their parent, and were found all the same."
 
     def _refuse_kills(self, step: Step, text: str) -> None:
         waiters, self.kill_waiters = self.kill_waiters, []
@@ -322,7 +364,7 @@ class Ending:
                 text = f"{text}\n\nLast lines of its error output:\n{tail}"
             root.transcript.notice(step, "error", text)
         elif status is SessionStatus.KILLED:
-            root.transcript.notice(step, "warning", "Killed; no process is left.")
+            root.transcript.notice(step, "warning", f"Killed; no process is left.{self._escapes()}")
         else:
             root.transcript.notice(step, "info", "The session has ended; no process is left.")
         parts.children.ended(step, status, outcome.error, outcome.ended_by)
@@ -333,7 +375,7 @@ class Ending:
             step.answer(command_id, lambda: root.record)
 
 
-def _whole(value: Any) -> int | None:
+def whole(value: Any) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**31 else None
 
 
@@ -342,7 +384,7 @@ def pids_of(value: Any) -> tuple[int, ...]:
         return ()
     found: list[int] = []
     for item in value:
-        pid = _whole(item.get("pid") if isinstance(item, dict) else item)
+        pid = whole(item.get("pid") if isinstance(item, dict) else item)
         if pid is not None:
             found.append(pid)
     return tuple(found)

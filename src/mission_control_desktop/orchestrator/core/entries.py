@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import msgspec
 
-EntryKind = Literal["start", "in", "out", "err", "cmd", "did", "oversize", "exit", "lost", "void"]
+EntryKind = Literal["start", "in", "out", "err", "cmd", "did", "oversize", "exit", "lost", "stop", "void"]
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,13 +26,16 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     - err       line: one line of standard error (cut to 8 KiB). `data {dropped: n}`: n lines were not kept (flood)
     - cmd       data {command, id, ...}: a decision of the control plane (see `core.commands`)
     - did       data {what, key, ok, pids, left, ms, error?}: the keeper carried out freeze, thaw, eof, term or kill;
-                `pids` were signalled, `left` were still alive (or, after a freeze, still running) when it looked again
+                `pids` were signalled, `left` were still alive (or, after a freeze, still running) when it looked again;
+                after term and kill, `escaped` of them had left the agent's process group or lost their parent
     - oversize  data {stream, bytes, head}: a line longer than the limit was skipped
     - exit      data {code, signal, left}: the agent's first process ended; `left` are descendants still alive.
                 `keeperEnding: true`: the keeper itself was told to end (SIGTERM), and ended the agent
     - lost      data {cause, killed, left, denied?}: the keeper is gone without a word, and the control plane has ended
                 what it left: so many were `killed`, `left` are pids that would not die. `cause` is killed (the keeper
                 was) or restart (the computer was); `denied` says why the session must not be resumed now
+    - stop      data {id, scope, reason, actor, owner, at, key}: the keeper found a stop file and kills everything; what
+                came of it is the `did` with this key
     - void      nothing: it stands for an entry that the record knows of and a power cut took from the journal
     """
 

@@ -164,6 +164,9 @@ class SessionCore:
             self._reviving.lost(step, data)
         elif entry.kind == "oversize":
             self._oversize(step, data)
+        elif entry.kind == "stop":
+            self._parts.root.seen(step, "keeper")
+            self._ending.stop_file(step, data)
         elif entry.kind == "void":
             for cell in (self._parts.root, *self._parts.children.cells()):
                 cell.transcript.gap()

@@ -85,6 +85,10 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     stdin_bytes: int = 48 << 20
     """Beyond so much that the agent has not read, `send` is refused."""
     linger_seconds: float = 600.0
+    stop_file: str | None = None
+    """Where an order to stop everything would lie (see `stopfile`)."""
+    provider: str = ""
+    """Whose agent it is: a stop file may name one provider alone."""
 
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):

@@ -35,6 +35,10 @@ They are named by pid and start time and signalled through a pidfd, so that a pi
 The agent finds MISSION_CONTROL_KEEPER=marker in its environment, and so do all its descendants; DIR/keeper.json
 repeats the marker, for whoever has to clean up after a keeper that was killed.
 
+**Stop file.** While something of the agent lives, the keeper looks once a second for an order to stop (see `stopfile`)
+at the path `stopFile` of launch.json: it journals it (`stop`: who, why), kills the tree, verifies that and journals the
+`did`, with or without a client. While one lies there no agent is started.
+
 **Signals.** SIGHUP and SIGINT are ignored. SIGTERM ends the agent in order (SIGTERM to the tree, after 5 s SIGKILL) and
 then the keeper: a keeper never leaves its agent alone by choice. **End**: on `quit` (refused while processes live), or
 when no process and no client has been there for `lingerSeconds` (10 minutes); the journal stays.
@@ -60,6 +64,7 @@ from collections import deque
 from mission_control_desktop.orchestrator.keeper.journal import READ_BYTES, Errors, Journal, Output
 from mission_control_desktop.orchestrator.keeper.processes import Process, boot_id, command_line, read_process
 from mission_control_desktop.orchestrator.keeper.spawn import spawn
+from mission_control_desktop.orchestrator.keeper.stopfile import StopFile, StopOrder
 from mission_control_desktop.orchestrator.keeper.tree import Tree
 
 TYPE_CHECKING = False
@@ -78,6 +83,7 @@ REPLY_BYTES = 1 << 20
 """A client that leaves so many bytes of replies unread is not read from either."""
 MAX_PIDS = 1000
 END_SECONDS = 5.0
+STOP_LOOK_SECONDS, STOP_AGAIN_SECONDS = 1.0, 2.0
 SHUTDOWN_SECONDS = 0.25
 """How far apart the keeper and its agent may get the signals of a shutdown."""
 PR_SET_CHILD_SUBREAPER = 36
@@ -92,6 +98,9 @@ class Limits:
         self.pending = int(launch.get("pendingBytes") or 4 << 20)
         self.stdin = int(launch.get("stdinBytes") or 48 << 20)
         self.linger = float(launch.get("lingerSeconds") or 600)
+        path = launch.get("stopFile")
+        self.stop_file = StopFile(path) if isinstance(path, str) and path else None
+        self.provider = str(launch.get("provider") or "")
 
 
 # ------------------------------------------------------------------------------------------------------- clients
@@ -172,10 +181,14 @@ class Keeper:
         self._queue_bytes = 0
         self._written = 0
         self._agent: Process | None = None
+        self._agent_pid = -1
+        """Also when it has ended: what it left is judged by its group."""
         self._agent_status: int | None = None
         self._actions: deque[Generator[float, None, None]] = deque()
         self._action_at = 0.0
         self._ending = self._tree_ended = False
+        self._stop_look_at: float | None = 0.0
+        self._stopped_by: str | None = None
         self._exit_at: float | None = None
         self._quit = False
         self._lonely_since: float | None = None
@@ -190,6 +203,11 @@ class Keeper:
     def start_agent(self, marker: str, umask: int) -> None:
         """Start the agent and journal that it runs, or why it could not start."""
         command, cwd = self._launch.get("command"), self._launch.get("cwd")
+        order = self._stop_order()
+        if order is not None:
+            how = "mission-control kill-all --clear-stop, or remove the file"
+            self.journal.entry("start", data={"error": f"{order.words()}; nothing is started until it is gone: {how}"})
+            return
         try:
             if not isinstance(command, list) or not command or not all(isinstance(part, str) for part in command):
                 raise ValueError("launch.json names no command")
@@ -201,6 +219,7 @@ class Keeper:
             name = command[0] if isinstance(command, list) and command else "the agent"
             self.journal.entry("start", data={"error": f"{name} could not be started: {reason}"})
             return
+        self._agent_pid = self._agent.pid
         self.journal.entry(
             "start",
             data={
@@ -270,6 +289,8 @@ class Keeper:
             due.append(self._errors.tell_at)
         if not self._busy:
             due.append(self._look_at)
+        if self._stop_look_at is not None:
+            due.append(self._stop_look_at)
         if self._exit_at is not None and self._agent_status is not None:
             due.append(self._exit_at)
         return max(0.0, min(due) - now)
@@ -283,11 +304,42 @@ class Keeper:
             self._errors.tell()
         if self._actions and now >= self._action_at:
             self._step()
+        self._look_for_stop(now)
         self._exit_if_known()
         self._press_back()
         for client in list(self._clients.values()):
             self._serve(client)
         self._look_whether_alone(now)
+
+    # -- the stop file
+
+    def _stop_order(self) -> StopOrder | None:
+        limits = self._limits
+        order = limits.stop_file.look() if limits.stop_file is not None else None
+        return order if order is not None and order.covers(limits.provider) else None
+
+    def _look_for_stop(self, now: float) -> None:
+        """Once a second while something lives, all keepers at the same moment: then the machine wakes once for all."""
+        if self._limits.stop_file is None or self._agent is None:
+            self._stop_look_at = None
+            return
+        if self._stop_look_at is not None and now < self._stop_look_at:
+            return
+        self._stop_look_at = now + STOP_LOOK_SECONDS - time.time() % STOP_LOOK_SECONDS
+        order = self._stop_order()
+        if order is None or order.id == self._stopped_by:
+            return
+        self._stopped_by = order.id
+        key = f"stop-file:{order.id}"
+        self.journal.entry("stop", data=order.data() | {"key": key})
+        self._actions.appendleft(self._stop(key))
+        self._action_at = 0.0
+
+    def _stop(self, key: str) -> Generator[float, None, None]:
+        yield from self._act(key, "kill", self._tree.kill())
+        while self._stopped_by is not None and self._tree.walk() and self._stop_order() is not None:
+            yield STOP_AGAIN_SECONDS
+            yield from self._tree.kill()
 
     def _press_back(self) -> None:
         if self._stdout < 0:
@@ -508,6 +560,8 @@ class Keeper:
             "left": [process.pid for process in left[:MAX_PIDS]],
             "ms": round((self._now() - began) * 1000),
         }
+        if what in ("term", "kill"):
+            data["escaped"] = sum(map(self._escaped, hit))
         if errors:
             data["error"] = "; ".join(errors[:10])
         self.journal.entry("did", key=key, data=data)
@@ -659,7 +713,6 @@ class Keeper:
         return {"op": "ok"}
 
     def _processes(self) -> list[dict[str, Any]]:
-        agent = self._agent.pid if self._agent else -1
         return [
             {
                 "pid": process.pid,
@@ -667,11 +720,15 @@ class Keeper:
                 "ppid": process.ppid,
                 "command": command_line(process),
                 "state": process.state,
-                # Out of reach of a signal to the agent's process group: it left the group, or its parent died.
-                "escaped": process.pid != agent and (process.group != agent or process.ppid == self._pid),
+                "escaped": self._escaped(process),
             }
             for process in self._tree.walk()
         ]
+
+    def _escaped(self, process: Process) -> bool:
+        """Out of reach of a signal to the agent's process group: it left the group, or its parent died."""
+        agent = self._agent_pid
+        return process.pid != agent and (process.group != agent or process.ppid == self._pid)
 
     def _serve(self, client: Client) -> None:
         for _ in range(8):  # then someone else's turn
