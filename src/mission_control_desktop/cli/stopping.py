@@ -16,7 +16,7 @@ from mission_control_desktop.domain.errors import BadInput
 from mission_control_desktop.domain.kill import CONFIRM_WORDS, SCOPE_ALL
 from mission_control_desktop.domain.sessions import INTERNAL_PROVIDER
 
-ANSWER_SECONDS = 5.0
+ANSWER_SECONDS = 10.0
 """How long the control plane may take to begin a kill-all before it is done without it."""
 DEAD_SECONDS = 20.0
 LOOK_SECONDS = 0.2
