@@ -81,6 +81,9 @@ def _readable(message: str) -> str:
         return "there is no such field here."
     if missing is not None:
         return "this is required."
+    if message.startswith("Invalid enum value"):
+        # The decoder would repeat what was sent, and this goes into the audit log as well.
+        return "this is none of the possible values."
     return message[:1].lower() + message[1:300] + "."
 
 
