@@ -35,9 +35,14 @@ def _living(data_dir: Path) -> Mapping[str, int]:
 
 def desktop(argv: Sequence[str] | None = None) -> int:
     """`mission-control-desktop`."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    if "--tray" in words and not {"-h", "--help"} & set(words):
+        from mission_control_desktop.ui.tray.program import run as run_tray  # without a window's modules
+
+        return run_tray(words)
     from mission_control_desktop.ui.application import run
 
-    return run(sys.argv[1:] if argv is None else argv, in_process=open_in_process)
+    return run(words, in_process=open_in_process)
 
 
 async def open_in_process() -> MissionControl:

@@ -25,14 +25,12 @@ import structlog
 from mission_control_desktop import __version__
 from mission_control_desktop.client import paths, processes
 from mission_control_desktop.client.http import HttpMissionControl
+from mission_control_desktop.client.locks import try_lock
 from mission_control_desktop.client.tokens import Keyring, TokenStore, in_thread
 from mission_control_desktop.client.transport import checked_url
 from mission_control_desktop.client.versions import is_older
 from mission_control_desktop.domain.errors import MissionControlError, NotAuthenticated, Unavailable, Unreachable
 from mission_control_desktop.domain.mission_control import Health
-
-if sys.platform != "win32":
-    import fcntl
 
 log = structlog.get_logger(__name__)
 
@@ -43,7 +41,6 @@ LOCK_SECONDS = 60.0
 POLL_SECONDS = 0.05
 IDLE_EXIT_SECONDS = 900
 LOG_TAIL_LINES = 12
-MAX_LOG_BYTES = 16 * 1024 * 1024
 
 
 class How(StrEnum):
@@ -233,7 +230,7 @@ class Discovery:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             deadline = asyncio.get_running_loop().time() + LOCK_SECONDS
-            while not _try_lock(descriptor):
+            while not try_lock(descriptor):
                 if asyncio.get_running_loop().time() > deadline:
                     raise Unavailable(
                         f"another program has been starting a control plane for {LOCK_SECONDS:g} s: {path}"
@@ -286,13 +283,9 @@ class Discovery:
         environ = dict(self._environ)
         for name in (paths.ENV_URL, paths.ENV_TOKEN):
             environ.pop(name, None)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
-        with contextlib.suppress(FileNotFoundError):
-            if self.log_file.stat().st_size > MAX_LOG_BYTES:
-                self.log_file.replace(self.log_file.with_suffix(".log.1"))
-        descriptor = os.open(self.log_file, flags, 0o600)
+        descriptor = processes.open_log(self.log_file)
         try:
-            return _Detached(
+            return processes.Detached(
                 [*self._command, "--data-dir", str(self.data_dir)],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
@@ -317,13 +310,6 @@ class Discovery:
         return f"The end of its log ({self.log_file}):\n{text}"
 
 
-class _Detached(subprocess.Popen[bytes]):
-    """A process that outlives us on purpose: no warning about that when we go."""
-
-    def __del__(self) -> None:
-        return None
-
-
 def _exit_code(process: subprocess.Popen[bytes]) -> int | None:
     try:
         return process.wait(5)
@@ -336,22 +322,6 @@ def _reap(process: subprocess.Popen[bytes], stdout: IO[bytes]) -> None:
     its pipe can go."""
     stdout.close()
     process.wait()
-
-
-def _try_lock(descriptor: int) -> bool:
-    if sys.platform == "win32":
-        import msvcrt
-
-        try:
-            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-        except OSError:
-            return False
-        return True
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 async def _health(url: str) -> Health:

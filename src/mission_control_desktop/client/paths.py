@@ -19,6 +19,10 @@ CONTROL_PLANE_LOG = "control-plane.log"
 LOCAL_TOKEN_FILE = "local-token"  # noqa: S105 - a name, not a secret
 START_LOCK_FILE = "start.lock"
 TOKENS_FILE = "tokens.json"
+TRAY_LOCK_FILE = "tray.lock"
+TRAY_LOG = "tray.log"
+WINDOW_LOG = "window.log"
+WINDOWS_DIR = "window"
 
 
 def data_dir(environ: Mapping[str, str] | None = None) -> Path:

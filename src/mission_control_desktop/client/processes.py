@@ -1,12 +1,20 @@
-"""Looking at processes by number without trusting the number: a pid may belong to somebody else by now."""
+"""Processes that outlive us, and looking at processes by number without trusting the number: a pid may belong to
+somebody else by now."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import signal
+import subprocess
 import sys
+import threading
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+from mission_control_desktop.domain.errors import Unavailable
+
+MAX_LOG_BYTES = 16 * 1024 * 1024
 
 
 def alive(pid: int) -> bool:
@@ -69,3 +77,44 @@ def listens(pid: int, port: int) -> bool | None:
             if os.readlink(descriptor) in inodes:
                 return True
     return False
+
+
+class Detached(subprocess.Popen[bytes]):
+    """A process that outlives us on purpose: no warning about that when we go."""
+
+    def __del__(self) -> None:
+        return None
+
+
+def start_detached(command: Sequence[str], *, environ: Mapping[str, str], log: Path) -> int:
+    """Start a program that goes on without us, its standard error in `log`; its pid. Blocking. Unavailable if it cannot
+    be started."""
+    try:
+        descriptor = open_log(log)
+    except OSError as error:
+        raise Unavailable(f"{log} cannot be written: {error.strerror}") from error
+    try:
+        process = Detached(
+            list(command),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=descriptor,
+            env=dict(environ),
+            cwd=log.parent,
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise Unavailable(f"{command[0]} cannot be started: {error.strerror}") from error
+    finally:
+        os.close(descriptor)
+    # One that ends before us leaves no zombie.
+    threading.Thread(target=process.wait, name="reaper", daemon=True).start()
+    return process.pid
+
+
+def open_log(path: Path) -> int:
+    """A descriptor that appends to a log of a detached process; one that has become large is put aside. OSError."""
+    with contextlib.suppress(FileNotFoundError):
+        if path.stat().st_size > MAX_LOG_BYTES:
+            path.replace(path.with_suffix(".log.1"))
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)

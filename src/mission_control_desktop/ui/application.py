@@ -16,7 +16,7 @@ from typing import Any
 import qasync
 import structlog
 from PySide6.QtCore import QObject, Qt
-from PySide6.QtWidgets import QMessageBox
+from PySide6.QtWidgets import QMessageBox, QSystemTrayIcon
 
 from mission_control_desktop import __version__
 from mission_control_desktop.client.engine import EngineHost
@@ -24,7 +24,7 @@ from mission_control_desktop.client.inbox import Inbox, Link, LinkState
 from mission_control_desktop.client.paths import data_dir
 from mission_control_desktop.domain.errors import MissionControlError
 from mission_control_desktop.domain.tasks import Tasks
-from mission_control_desktop.ui import icons, theme, words
+from mission_control_desktop.ui import detached, icons, theme, words
 from mission_control_desktop.ui.audit.presenter import AuditPresenter
 from mission_control_desktop.ui.bridge import Bridge
 from mission_control_desktop.ui.connection import Connection, Opener, Reached
@@ -34,8 +34,10 @@ from mission_control_desktop.ui.local_state import LocalState
 from mission_control_desktop.ui.main_window.presenter import WindowPresenter
 from mission_control_desktop.ui.main_window.window import MainWindow
 from mission_control_desktop.ui.panels import Panels
+from mission_control_desktop.ui.presence import Presence
 from mission_control_desktop.ui.process import configure_logs, is_headless, make_app
 from mission_control_desktop.ui.sessions import SessionStore
+from mission_control_desktop.ui.settings.dialog import TRAY
 
 log = structlog.get_logger(__name__)
 
@@ -58,6 +60,9 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--connect", metavar="URL", help="use the control plane at this address")
     parser.add_argument(
         "--in-process", action="store_true", help="run the control plane inside this program; its agents live on"
+    )
+    parser.add_argument(
+        "--tray", action="store_true", help="only the entry in the system tray, which stops everything without a window"
     )
     parser.add_argument("--version", action="version", version=__version__)
     arguments = parser.parse_args(list(argv))
@@ -116,6 +121,7 @@ class Desktop(QObject):
         self._closed = asyncio.Event()
         self._retry = asyncio.Event()
         self._notes: list[str] = []
+        self._folder, self._url = folder, connect
         self.failures = Failures(self)
         self.failures.install()
         earlier = self.failures.watch_crashes(folder)
@@ -125,6 +131,7 @@ class Desktop(QObject):
         saved = self.state.get("scheme", "system")
         theme.set_scheme(saved if saved in theme.SCHEMES else "system")
         self.tasks = Tasks(self.failures.on_task)
+        self.presence = Presence(folder, self)
         self.store = SessionStore(self)
         self.window = MainWindow(self.store, self.state)
         if not self.window.restore_layout():
@@ -147,6 +154,7 @@ class Desktop(QObject):
         self.audit = AuditPresenter(self.host, self.store, self.window.audit, self.state, self.tasks)
         self.window.audit_shown.connect(self.audit.reload)
         self.window.close_requested.connect(self._on_close_requested)
+        self.presence.front_wanted.connect(self._on_front_wanted)
         self.window.starting.retry_requested.connect(self._retry.set)
 
     # -- the whole run
@@ -234,10 +242,21 @@ class Desktop(QObject):
                 break
         if demo and not self.store.demo_count:
             self.presenter.start_demo()
+        await self._start_tray()
+
+    async def _start_tray(self) -> None:
+        """The entry that stops everything when this window cannot. One that runs already goes on instead."""
+        if not self.state.get(TRAY, True) or not QSystemTrayIcon.isSystemTrayAvailable():
+            return
+        try:
+            await asyncio.get_running_loop().run_in_executor(None, detached.start_tray, self._folder, self._url)
+        except MissionControlError as error:
+            log.warning("the tray was not started", error=error.message)
 
     async def close(self) -> None:
         """Let go of everything: agents and the control plane go on."""
         self.window.finish()
+        self.presence.close()
         await self.panels.close()
         await self.tasks.close()
         loop = asyncio.get_running_loop()
@@ -245,6 +264,13 @@ class Desktop(QObject):
         await loop.run_in_executor(None, self.state.close)
         self.failures.uninstall()
         self.window.deleteLater()
+
+    def _on_front_wanted(self) -> None:
+        if self.window.isMinimized():
+            self.window.showNormal()
+        self.window.show()
+        self.window.raise_()
+        self.window.activateWindow()
 
     # -- closing
 

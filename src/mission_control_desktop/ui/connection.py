@@ -37,11 +37,15 @@ class Reached:
 class Connection:
     """One window's way to one control plane: named by URL, inside this program, or the one of this computer."""
 
-    def __init__(self, host: EngineHost, folder: Path, *, url: str | None, in_process: Opener | None) -> None:
+    def __init__(
+        self, host: EngineHost, folder: Path, *, url: str | None, in_process: Opener | None, start: bool = True
+    ) -> None:
+        """`start`: whether one is started if none runs."""
         self._host = host
         self._folder = folder
         self._url = url
         self._in_process = in_process
+        self._start = start
         self._endpoint: Endpoint | None = None
 
     @property
@@ -74,7 +78,8 @@ class Connection:
         from mission_control_desktop.client.discovery import Discovery
 
         discovery = Discovery(data_dir=self._folder)
-        return await self._host.run(lambda: discovery.find_or_start(self._url))
+        find = discovery.find_or_start if self._start else discovery.find
+        return await self._host.run(lambda: find(self._url))
 
     async def _connect(self, endpoint: Endpoint) -> Reached:
         from mission_control_desktop.client.discovery import How

@@ -35,7 +35,7 @@ from mission_control_desktop.ui.main_window.header import connection_view
 from mission_control_desktop.ui.main_window.window import MainWindow
 from mission_control_desktop.ui.panels import Panels
 from mission_control_desktop.ui.ports import Gateway
-from mission_control_desktop.ui.settings.dialog import SettingsDialog
+from mission_control_desktop.ui.settings.dialog import TRAY, SettingsDialog
 
 log = structlog.get_logger(__name__)
 
@@ -371,9 +371,11 @@ class WindowPresenter(QObject):
             ("You are", f"{self._user} ({self._role.value})" if self._role else "not known"),
             ("Connection", self._window.header.connection.text()),
         )
-        dialog = SettingsDialog(facts, self._window, page=page)
+        state = self._window.state
+        dialog = SettingsDialog(facts, self._window, page=page, tray=bool(state.get(TRAY, True)))
         dialog.show_profiles(self._profiles)
         dialog.scheme_chosen.connect(self._window.choose_scheme)
+        dialog.tray_chosen.connect(lambda on: state.put(TRAY, on))
         dialog.add_profile_requested.connect(lambda: self._edit_profile(None))
         dialog.edit_profile_requested.connect(self._edit_profile)
         dialog.finished.connect(self._on_settings_closed)

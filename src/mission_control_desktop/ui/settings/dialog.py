@@ -7,6 +7,7 @@ from typing import cast
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import (
+    QCheckBox,
     QDialog,
     QDialogButtonBox,
     QFormLayout,
@@ -25,6 +26,9 @@ from mission_control_desktop import __version__
 from mission_control_desktop.domain.profiles import ProfileView
 from mission_control_desktop.ui import theme
 
+TRAY = "tray"
+"""Preference: whether the window starts an entry in the system tray."""
+
 _WORDS = {"system": "As the system", "light": "Light", "dark": "Dark"}
 
 
@@ -32,17 +36,20 @@ class SettingsDialog(QDialog):
     """Appearance, connection and launch profiles."""
 
     scheme_chosen = Signal(str)
+    tray_chosen = Signal(bool)
     add_profile_requested = Signal()
     edit_profile_requested = Signal(str)
 
-    def __init__(self, facts: Sequence[tuple[str, str]], parent: QWidget | None = None, *, page: str = "") -> None:
+    def __init__(
+        self, facts: Sequence[tuple[str, str]], parent: QWidget | None = None, *, page: str = "", tray: bool = True
+    ) -> None:
         super().__init__(parent)
         self.setObjectName("dialog.settings")
         self.setWindowTitle("Settings")
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.resize(620, 440)
         self.pages = QTabWidget()
-        self.pages.addTab(self._appearance(), "&Appearance")
+        self.pages.addTab(self._appearance(tray), "&Appearance")
         self.pages.addTab(self._profiles_page(), "&Launch profiles")
         self.pages.addTab(self._connection(facts), "A&bout and connection")
         if page == "about":
@@ -53,7 +60,7 @@ class SettingsDialog(QDialog):
         layout.addWidget(self.pages)
         layout.addWidget(buttons)
 
-    def _appearance(self) -> QWidget:
+    def _appearance(self, tray: bool) -> QWidget:
         page = QWidget()
         layout = QVBoxLayout(page)
         layout.setContentsMargins(16, 16, 16, 16)
@@ -63,6 +70,13 @@ class SettingsDialog(QDialog):
             button.setChecked(theme.scheme() == name)
             button.toggled.connect(lambda on, n=name: self.scheme_chosen.emit(cast(str, n)) if on else None)
             layout.addWidget(button)
+        self.tray = QCheckBox("Stay in the system tray when the window is closed, with Kill All at hand")
+        self.tray.setObjectName("tray")
+        self.tray.setChecked(tray)
+        self.tray.setToolTip("From the next start of the window on. To end the tray now, choose Quit in its menu.")
+        self.tray.toggled.connect(self.tray_chosen)
+        layout.addSpacing(16)
+        layout.addWidget(self.tray)
         layout.addStretch(1)
         return page
 

@@ -1,0 +1,141 @@
+"""The icon in the system tray and its menu: what the store says in words, and four things to press."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QObject, QPointF, Qt, QTimer, Signal
+from PySide6.QtGui import QAction, QIcon, QPainter
+from PySide6.QtWidgets import QMenu, QSystemTrayIcon
+
+from mission_control_desktop.domain.events import StopState
+from mission_control_desktop.ui import icons, theme, words
+from mission_control_desktop.ui.sessions import SessionStore
+from mission_control_desktop.ui.stop_words import LampView, lamp_view
+
+_SIDES = (16, 22, 24, 32, 48, 64)
+REFRESH_MS = 5_000
+"""How often ages are looked at: a test of the stop becomes old by itself."""
+
+
+def agents_words(store: SessionStore) -> str:
+    """How many agents live, and how many of them ask for a person."""
+    live = store.live_count
+    waiting = len({approval.session_id for approval in store.approvals.values()})
+    alive = f"{words.plural(live, 'agent lives', 'agents live')}" if live else "No agent lives"
+    return f"{alive}, {words.plural(waiting, 'needs', 'need')} a person" if waiting else alive
+
+
+class TrayEntry(QObject):
+    """Shows a store; says what was pressed. `show` puts it into the tray; without a tray its actions work all the
+    same."""
+
+    open_wanted = Signal()
+    kill_all_wanted = Signal()
+    quit_wanted = Signal()
+
+    def __init__(self, store: SessionStore, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._store = store
+        self._connected = False
+        self._problem = "looking for the control plane"
+        self.lamp: LampView = lamp_view({}, words.utc_now(), connected=False)
+        self.menu = QMenu()
+        self.menu.setToolTipsVisible(True)
+        self.agents = self._said("agents")
+        self.stop = self._said("stop")
+        self.menu.addSeparator()
+        self.open_window = self._pressed("open_window", "&Open Mission Control", self.open_wanted)
+        self.kill_all = self._pressed("kill_all", "&Kill All…", self.kill_all_wanted)
+        self.menu.addSeparator()
+        self.leave = self._pressed("leave", "&Quit the tray", self.quit_wanted)
+        self.leave.setToolTip("Ends no agent, and not the control plane. The next window brings the tray back.")
+        self.icon = QSystemTrayIcon(self)
+        self.icon.setContextMenu(self.menu)
+        self.icon.activated.connect(self._on_activated)
+        self._drawn: tuple[bool, bool] | None = None
+        self._ages = QTimer(self)
+        self._ages.setInterval(REFRESH_MS)
+        self._ages.setTimerType(Qt.TimerType.VeryCoarseTimer)
+        self._ages.timeout.connect(self.refresh)
+        self._ages.start()
+        for news in (store.sessions_changed, store.sessions_removed, store.approvals_changed, store.provider_changed):
+            news.connect(self.refresh)
+        self.refresh()
+
+    def _said(self, name: str) -> QAction:
+        action = QAction(self.menu)
+        action.setObjectName(f"tray.{name}")
+        action.setEnabled(False)
+        self.menu.addAction(action)
+        return action
+
+    def _pressed(self, name: str, text: str, signal: object) -> QAction:
+        action = QAction(text, self.menu)
+        action.setObjectName(f"tray.{name}")
+        action.triggered.connect(lambda _on: signal.emit())  # type: ignore[attr-defined]
+        self.menu.addAction(action)
+        return action
+
+    def show(self) -> None:
+        """Put it into the tray."""
+        self.icon.show()
+
+    def close(self) -> None:
+        """Leave the tray."""
+        self.icon.hide()
+        self._ages.stop()
+        self.menu.deleteLater()
+        self.deleteLater()
+
+    def set_link(self, *, connected: bool, problem: str = "", refused: str = "") -> None:
+        """Whether the control plane is there; if not, why. `refused`: why Kill All is not allowed here at all."""
+        self._connected, self._problem = connected, problem
+        self.kill_all.setEnabled(not refused)
+        self.kill_all.setToolTip(refused)
+        self.refresh()
+
+    def refresh(self, _what: object = None) -> None:
+        """Say what the store says now."""
+        self.lamp = lamp_view(self._store.health, words.utc_now(), connected=self._connected)
+        said = agents_words(self._store) if self._connected else "Not connected"
+        self.agents.setText(said)
+        self.agents.setToolTip("" if self._connected else self._problem)
+        self.stop.setText(self.lamp.text)
+        self.stop.setToolTip(self.lamp.detail)
+        tip = [f"Mission Control: {said}", self.lamp.text]
+        if not self._connected and self._problem:
+            tip.append(self._problem.splitlines()[0][:160])
+        self.icon.setToolTip("\n".join(tip))
+        self._draw()
+
+    def tell(self, text: str) -> None:
+        """Say something that a person should know now."""
+        self.icon.showMessage("Mission Control", text, QSystemTrayIcon.MessageIcon.Warning)
+
+    def _draw(self) -> None:
+        worried = bool(self._store.approvals) or self.lamp.state is StopState.DEGRADED
+        state = (self._connected, worried)
+        if state != self._drawn:
+            self._drawn = state
+            self.icon.setIcon(_icon(connected=self._connected, worried=worried))
+
+    def _on_activated(self, reason: QSystemTrayIcon.ActivationReason) -> None:
+        if reason in (QSystemTrayIcon.ActivationReason.Trigger, QSystemTrayIcon.ActivationReason.DoubleClick):
+            self.open_wanted.emit()
+
+
+def _icon(*, connected: bool, worried: bool) -> QIcon:
+    """Ours; pale while not connected, with a disc in its corner where a person is needed."""
+    result = QIcon()
+    for side in _SIDES:
+        drawn = icons.pixmap("app", side)
+        if not connected:
+            drawn = QIcon(drawn).pixmap(drawn.size(), QIcon.Mode.Disabled)
+        elif worried:
+            painter = QPainter(drawn)
+            painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+            painter.setPen(theme.current().surface)
+            painter.setBrush(theme.current().attention)
+            painter.drawEllipse(QPointF(side * 0.76, side * 0.76), side * 0.2, side * 0.2)
+            painter.end()
+        result.addPixmap(drawn)
+    return result

@@ -1,0 +1,214 @@
+"""`mission-control-desktop --tray`: the process behind the entry in the system tray."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import qasync
+import structlog
+from PySide6.QtCore import QObject
+from PySide6.QtWidgets import QSystemTrayIcon
+from shiboken6 import isValid
+
+from mission_control_desktop.client import paths, windows
+from mission_control_desktop.client.engine import EngineHost
+from mission_control_desktop.client.inbox import Inbox
+from mission_control_desktop.client.locks import hold
+from mission_control_desktop.client.tokens import in_thread
+from mission_control_desktop.domain.errors import MissionControlError, Unreachable
+from mission_control_desktop.domain.people import Role
+from mission_control_desktop.domain.tasks import Tasks
+from mission_control_desktop.ui import detached, theme
+from mission_control_desktop.ui.bridge import Bridge
+from mission_control_desktop.ui.dialogs.kill_all import KillAllDialog
+from mission_control_desktop.ui.dialogs.kill_flow import KillAllFlow
+from mission_control_desktop.ui.failures import Failures
+from mission_control_desktop.ui.local_state import LocalState
+from mission_control_desktop.ui.process import configure_logs, is_headless, make_app
+from mission_control_desktop.ui.sessions import SessionStore
+from mission_control_desktop.ui.tray.entry import TrayEntry
+from mission_control_desktop.ui.tray.following import Following
+
+log = structlog.get_logger(__name__)
+
+FRONT_SECONDS = 3.0
+"""How long an open window may take to come to the front before it is taken for hung."""
+OPENING_SECONDS = 30.0
+UNNEEDED_SECONDS = 60.0
+"""With no window open and no agent alive for so long the tray ends, so that the control plane can."""
+LOOK_SECONDS = 5.0
+
+
+def run(argv: Sequence[str]) -> int:
+    """Stay in the tray until it is quit or not needed any more; the exit code. 1 if it cannot be there: no display, no
+    tray, or another one of this data directory."""
+    parser = argparse.ArgumentParser(prog="mission-control-desktop --tray")
+    parser.add_argument("--tray", action="store_true")
+    parser.add_argument("--connect", metavar="URL", help="use the control plane at this address")
+    arguments = parser.parse_args(list(argv))
+    configure_logs()
+    if is_headless(os.environ):
+        return _cannot("there is no display, so there is no tray. Without one: mission-control kill-all")
+    folder = paths.data_dir()
+    try:
+        held = hold(paths.make_private_dir(folder) / paths.TRAY_LOCK_FILE)
+    except OSError as error:
+        return _cannot(f"the data directory {folder} cannot be used: {error.strerror}")
+    if held is None:
+        return _cannot(f"a tray of {folder} runs already")
+    try:
+        app = make_app()
+        if not QSystemTrayIcon.isSystemTrayAvailable():
+            return _cannot("this desktop has no system tray. Without one: mission-control kill-all")
+        loop = qasync.QEventLoop(app)
+        asyncio.set_event_loop(loop)
+        try:
+            with loop:
+                return int(loop.run_until_complete(TrayDesk(folder, connect=arguments.connect).main()))
+        finally:
+            asyncio.set_event_loop(None)
+    finally:
+        os.close(held)
+
+
+def _cannot(text: str) -> int:
+    sys.stderr.write(f"mission-control-desktop: {text}\n")
+    return 1
+
+
+class TrayDesk(QObject):
+    """The entry with everything behind it."""
+
+    def __init__(self, folder: Path, *, connect: str | None = None) -> None:
+        super().__init__()
+        self._folder, self._connect = folder, connect
+        self._closed = asyncio.Event()
+        self._opening: asyncio.Task[None] | None = None
+        self._dialog: KillAllDialog | None = None
+        self.failures = Failures(self)
+        self.failures.install()
+        state = LocalState(folder, problem=lambda text: log.warning("local state", problem=text))
+        saved = state.get("scheme", "system")
+        theme.set_scheme(saved if saved in theme.SCHEMES else "system")
+        self.tasks = Tasks(self.failures.on_task)
+        self.store = SessionStore(self)
+        self.entry = TrayEntry(self.store, self)
+        self.failures.reported.connect(lambda text, _details: self.entry.tell(text))
+        inbox = Inbox()
+        self._bridge = Bridge(inbox, self)
+        self.host = EngineHost(inbox, on_error=self.failures.on_task)
+        self.following = Following(folder, connect, self.host, self._bridge, self.store)
+        self.following.changed.connect(self._on_link)
+        self._flow = KillAllFlow(self.store, self.host, self.tasks, self.entry.tell, self, otherwise=self._without)
+        self.entry.open_wanted.connect(self._on_open)
+        self.entry.kill_all_wanted.connect(self.ask_kill_all)
+        self.entry.quit_wanted.connect(self._closed.set)
+
+    async def main(self) -> int:
+        """Stay until it is quit or not needed."""
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(self.failures.on_loop)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            with contextlib.suppress(NotImplementedError, ValueError):
+                loop.add_signal_handler(number, self._closed.set)
+        self.entry.show()
+        self.follow()
+        self.tasks.start(self._watch_need(), name="is the tray needed")
+        try:
+            await self._closed.wait()
+        finally:
+            await self.close()
+        return 0
+
+    def follow(self) -> None:
+        """Begin to look for the control plane."""
+        self.tasks.start(self.following.run(), name="follow the control plane")
+
+    async def close(self) -> None:
+        """Let go of everything: agents, the control plane and windows go on."""
+        if self._dialog is not None and isValid(self._dialog):
+            self._dialog.close()
+        await self.tasks.close()
+        await asyncio.get_running_loop().run_in_executor(None, self.host.stop)
+        self.failures.uninstall()
+        self.entry.close()
+
+    def _on_link(self) -> None:
+        link = self.following
+        refused = "Your role may not do this: operators and admins may." if link.role is Role.OBSERVER else ""
+        self.entry.set_link(connected=link.connected, problem=link.problem, refused=refused)
+
+    # -- kill all
+
+    def ask_kill_all(self) -> KillAllDialog:
+        """Open the dialog; the open one comes to the front."""
+        if self._dialog is None or not isValid(self._dialog) or not self._dialog.isVisible():
+            self._dialog = self._flow.ask()
+        self._dialog.raise_()
+        self._dialog.activateWindow()
+        return self._dialog
+
+    async def _without(self, _dialog: KillAllDialog, _scope: str, _reason: str, why: str) -> None:
+        raise Unreachable(
+            f"The control plane does not answer ({why}). Nothing was stopped. Open Mission Control: it starts one that "
+            "takes the same agents over, and then Kill All reaches them."
+        )
+
+    # -- the window
+
+    def _on_open(self) -> None:
+        if self._opening is None or self._opening.done():
+            self._opening = self.tasks.start(self._open_window(), name="open the window")
+
+    async def _open_window(self) -> None:
+        """Bring an open window to the front; start one if there is none, or if it hangs."""
+        folder = self._folder
+        if await in_thread(self._any_window):
+            await in_thread(lambda: windows.ask_to_front(folder))
+            if await _comes(lambda: windows.was_taken(folder), FRONT_SECONDS):
+                return
+            await in_thread(lambda: windows.withdraw(folder))
+            self.entry.tell("The window does not answer. Another one is opened beside it; agents go on.")
+        try:
+            await in_thread(lambda: detached.start_window(folder, self._connect))
+        except MissionControlError as error:
+            self.entry.tell(error.message)
+            return
+        await _comes(self._any_window, OPENING_SECONDS)
+
+    def _any_window(self) -> bool:
+        return windows.any_open(self._folder)
+
+    # -- the end
+
+    async def _watch_need(self) -> None:
+        loop = asyncio.get_running_loop()
+        needed = loop.time()
+        while True:
+            board = self._dialog is not None and isValid(self._dialog) and self._dialog.isVisible()
+            opening = self._opening is not None and not self._opening.done()
+            if self.store.live_count or board or opening or await in_thread(self._any_window):
+                needed = loop.time()
+            elif loop.time() - needed > UNNEEDED_SECONDS:
+                log.info("nobody needs the tray: no window is open and no agent lives")
+                self._closed.set()
+                return
+            await asyncio.sleep(LOOK_SECONDS)
+
+
+async def _comes(about: Callable[[], bool], seconds: float) -> bool:
+    """Whether it becomes so in time. `about` looks at files, off this loop."""
+    loop = asyncio.get_running_loop()
+    end = loop.time() + seconds
+    while not await in_thread(about):
+        if loop.time() > end:
+            return False
+        await asyncio.sleep(0.1)
+    return True
