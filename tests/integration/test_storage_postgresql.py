@@ -16,21 +16,29 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
+import msgspec
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import Connection, create_engine, text
+from sqlalchemy import Connection, create_engine, func, select, text, update
 from sqlalchemy.exc import DBAPIError
 
+from mission_control_desktop.control.keys import Keys
+from mission_control_desktop.control.retention import Retention
 from mission_control_desktop.domain.chain import ChainCheck, row_of
 from mission_control_desktop.domain.errors import Unavailable
+from mission_control_desktop.domain.profiles import LaunchProfile
+from mission_control_desktop.domain.sessions import SessionStatus
 from mission_control_desktop.record import draft
 from mission_control_desktop.record.ops import PutApproval, PutMessage, PutReceipt, PutSession, RecordOp
 from mission_control_desktop.record.recorder import Recorder
 from mission_control_desktop.storage import Database, SystemClock, Uuid7, open_database
 from mission_control_desktop.storage.audit import append_audit
 from mission_control_desktop.storage.audit_check import verify
-from mission_control_desktop.storage.tables import metadata
+from mission_control_desktop.storage.master_keys import EnvironmentKeys, MasterKeys, open_sealer
+from mission_control_desktop.storage.retention import ADVISORY_LOCK
+from mission_control_desktop.storage.tables import launch_profiles, metadata
+from support import aged
 from support.records import (
     PATIENCE,
     SEALER,
@@ -296,6 +304,61 @@ async def test_the_role_of_the_application_need_not_own_the_log(database: Databa
                 await application.access.write(lambda c, statement=statement: c.execute(text(statement)))  # type: ignore[misc]
     await application.close()
     await database.access.write(lambda c: c.execute(text("DROP OWNED BY mission_app")))
+
+
+async def test_old_messages_leave_this_record_too_by_one_process_at_a_time(database: Database, server: Server) -> None:
+    async with recording(database) as recorder:
+        retention = Retention(database.retention, recorder, aged.At(aged.NOW), Uuid7())
+        await aged.what_goes_and_what_stays(database, recorder, retention)
+        await aged.talk(recorder, "more", SessionStatus.COMPLETED, *(40 + n for n in range(20)))
+        engine = create_engine(server.url.replace("postgresql:", "postgresql+psycopg:"))
+        with engine.connect() as other:
+            other.execute(select(func.pg_advisory_lock(ADVISORY_LOCK)))
+            await retention.once()
+            assert len(await aged.ids(database, "more")) == 20, "another process was at it"
+        engine.dispose()
+        assert (await retention.once())["default"].messages >= 20
+        assert await aged.ids(database, "more") == []
+        assert (await recorder.audit.verify("default")).valid
+
+
+async def test_the_key_is_changed_and_nothing_stays_in_clear(server: Server, tmp_path: Path) -> None:
+    keys = MasterKeys(tmp_path, EnvironmentKeys({}))
+    first = open_database(server.url, SEALER)
+    await first.access.write(lambda c: c.execute(text("DROP SCHEMA public CASCADE; CREATE SCHEMA public")))
+    await first.close()
+    database = open_database(server.url, open_sealer(keys))
+    profile = LaunchProfile(name="mine", command=("true",), env={"KEY": "in-clear"})
+    await database.profiles.put(msgspec.structs.replace(profile, env={}))
+    clear = update(launch_profiles).values(body=msgspec.to_builtins(profile))
+    await database.access.write(lambda c: c.execute(clear))
+
+    async def on_disk() -> bytes:
+        await database.access.maintain("CHECKPOINT")
+        read = text("SELECT pg_read_binary_file(pg_relation_filepath('launch_profiles'))")
+        return bytes(await database.access.read(lambda c: c.execute(read).scalar_one()))
+
+    assert b"in-clear" in await on_disk()
+    await database.close()
+    database = open_database(server.url, open_sealer(keys))  # it seals what stood in clear, and writes the table anew
+    found = await on_disk()
+    assert b"mine" in found
+    assert b"in-clear" not in found
+    assert await database.profiles.get("mine") == profile
+    async with recording(database) as recorder:
+        await recorder.audit.append("default", audit_draft())
+        old = database.sealer.key_id
+        done = await Keys(database, keys).rotate()
+        assert (done.resealed, done.refreshed, done.left, done.forgotten) == (1, 1, (), (old,))
+        assert await database.profiles.get("mine") == profile
+        assert (await recorder.audit.verify("default")).valid
+        await recorder.audit.append("default", audit_draft())
+    await database.close()
+    database = open_database(server.url, open_sealer(keys))
+    assert database.sealer.key_ids == (done.key_id,)
+    assert await database.profiles.get("mine") == profile
+    assert (await database.audit.verify("default")).valid
+    await database.close()
 
 
 async def test_an_idempotency_key_is_taken_once(database: Database) -> None:

@@ -22,7 +22,7 @@ from mission_control_desktop.storage.sql import insert_or_ignore, upsert
 
 SESSIONS_LOOKED_AT = 2_000
 """In one read: each costs a look into an index."""
-_ADVISORY_LOCK = 0x4D434452
+ADVISORY_LOCK = 0x4D434452
 _IN_LIST = 500
 _STEP = 20
 
@@ -98,12 +98,12 @@ class RetentionRows:
         """Whether this process may run. On SQLite the record has one process anyway."""
         if self._access.dialect == "sqlite":
             return True
-        statement = select(func.pg_try_advisory_lock(_ADVISORY_LOCK))
+        statement = select(func.pg_try_advisory_lock(ADVISORY_LOCK))
         return await self._access.write(lambda c: bool(c.execute(statement).scalar()), durable=False)
 
     async def unlock(self) -> None:
         if self._access.dialect != "sqlite":
-            statement = select(func.pg_advisory_unlock(_ADVISORY_LOCK))
+            statement = select(func.pg_advisory_unlock(ADVISORY_LOCK))
             await self._access.write(lambda c: c.execute(statement).scalar(), durable=False)
 
     # Finding
@@ -191,7 +191,7 @@ def remove_batch(
     began = time.perf_counter()
     batch = Batch()
     if connection.dialect.name == "postgresql":
-        batch.locked_out = not connection.execute(select(func.pg_try_advisory_xact_lock(_ADVISORY_LOCK))).scalar()
+        batch.locked_out = not connection.execute(select(func.pg_try_advisory_xact_lock(ADVISORY_LOCK))).scalar()
         if batch.locked_out:
             return batch
     deadline = began + limit_seconds
