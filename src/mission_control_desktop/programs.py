@@ -39,7 +39,7 @@ def desktop(argv: Sequence[str] | None = None) -> int:
     if "--tray" in words and not {"-h", "--help"} & set(words):
         from mission_control_desktop.ui.tray.program import run as run_tray  # without a window's modules
 
-        return run_tray(words)
+        return run_tray(words, living=_living)
     from mission_control_desktop.ui.application import run
 
     return run(words, in_process=open_in_process)

@@ -23,6 +23,7 @@ from mission_control_desktop.client import paths, windows
 from mission_control_desktop.client.locks import hold
 from mission_control_desktop.domain.approvals import Approval, ApprovalOption
 from mission_control_desktop.domain.events import ProviderHealth, StopChannel, StopState
+from mission_control_desktop.orchestrator.living import living_sessions
 from mission_control_desktop.ui import detached
 from mission_control_desktop.ui.application import Desktop
 from mission_control_desktop.ui.dialogs import kill_flow
@@ -123,15 +124,19 @@ def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
 
 
 def processes_of(house: Served, sessions: list[str]) -> list[psutil.Process] | None:
-    """What a stop must reach: each agent, and what one of them left behind in a session of its own."""
+    """What a stop must reach: each agent, and what it left behind; None before all are there."""
     told = [house.admin.get(f"/api/mission-control/sessions/{one}/processes").json() for one in sessions]
-    if not all(told) or not any(one["escaped"] for one in told[0]):
+    if not all(told):
         return None
     found = []
     for one in (one for items in told for one in items):
         with contextlib.suppress(psutil.NoSuchProcess):  # the daemon starts others that live for a moment
             found.append(psutil.Process(one["pid"]))
     return found
+
+
+def lives(process: psutil.Process) -> bool:
+    return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
 
 
 def test_everything_is_stopped_while_the_window_is_stopped(
@@ -147,12 +152,14 @@ def test_everything_is_stopped_while_the_window_is_stopped(
     house.double()
     sessions = [house.spawn("[daemon ticks] [wait]"), house.spawn("[wait]")]
     window = subprocess.Popen([*detached.PROGRAM], env=os.environ | {"QT_QPA_PLATFORM": "offscreen"})
-    own = wait_for(lambda: processes_of(house, sessions), "two agents and the daemon of one")
+    wait_for((house.data_dir / "ticks").exists, "the daemon of one agent")
+    own = wait_for(lambda: processes_of(house, sessions), "the agents")
+    assert len(own) > len(sessions)
 
     async def scenario() -> None:
         await until(lambda: windows.any_open(house.data_dir), "the window", LONG)
         window.send_signal(signal.SIGSTOP)
-        tray = TrayDesk(house.data_dir)
+        tray = TrayDesk(house.data_dir, living_sessions)
         tray.follow()
         entry = tray.entry
         await until(lambda: entry.agents.text() == "2 agents live", "what lives", LONG)
@@ -179,7 +186,7 @@ def test_everything_is_stopped_while_the_window_is_stopped(
     finally:
         window.kill()
         window.wait()
-    assert [process for process in own if process.is_running() and process.status() != psutil.STATUS_ZOMBIE] == []
+    assert not any(map(lives, own))
     for session_id in sessions:
         assert house.session(session_id)["status"] == "killed"
     rows = [row for row in house.audit() if row["action"] == "kill-all"]
@@ -188,25 +195,32 @@ def test_everything_is_stopped_while_the_window_is_stopped(
     assert {row["userId"] for row in rows} == {house.admin.get("/api/me").json()["userId"]}
 
 
-def test_it_says_when_it_is_not_connected_and_finds_a_control_plane_that_comes(
+def test_without_a_control_plane_it_says_so_and_stops_all_the_same(
     house: Served, on_loop: Callable[[Scenario], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(following, "LOOK_SECONDS", 0.1)
 
     async def scenario() -> None:
-        tray = TrayDesk(house.data_dir)
+        tray = TrayDesk(house.data_dir, living_sessions)
         tray.follow()
         said = tray.entry.agents
         await until(lambda: "no control plane runs here" in said.toolTip(), "that none runs")
         await asyncio.to_thread(house.start)
-        await until(lambda: said.text() == "No agent lives", "the connection", LONG)
+        await asyncio.to_thread(house.double)
+        running = await asyncio.to_thread(house.spawn, "[wait]")
+        own = await asyncio.to_thread(processes_of, house, [running])
+        await until(lambda: said.text() == "1 agent lives", "the connection", LONG)
         await asyncio.to_thread(house.process.kill)
         await until(lambda: said.text() == "Not connected", "that it is away", LONG)
         shown = tray.ask_kill_all()
         shown.reason.setText("nobody is there")
         shown.typed.setText("KILL ALL")
         shown.act.click()
-        await until(lambda: "does not answer" in shown.error.text(), "what to do instead", LONG)
+        await until(lambda: "Every target is verified dead" in shown._result.text(), "the keeper's obedience", LONG)
+        assert shown.summary.text() == "1 of 1 verified dead"
+        assert "stop file" in shown._result.text()
+        assert own
+        assert not any(map(lives, own))
         await tray.close()
 
     on_loop(scenario)
@@ -220,7 +234,7 @@ def test_it_ends_when_nobody_needs_it(
 
     async def scenario() -> None:
         open_window = windows.OpenWindow(tmp_path)
-        tray = TrayDesk(tmp_path)
+        tray = TrayDesk(tmp_path, living_sessions)
         tray.store.put([session("a")])
         running = asyncio.get_running_loop().create_task(tray.main())
         open_window.close()

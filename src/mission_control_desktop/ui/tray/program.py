@@ -22,7 +22,7 @@ from mission_control_desktop.client.engine import EngineHost
 from mission_control_desktop.client.inbox import Inbox
 from mission_control_desktop.client.locks import hold
 from mission_control_desktop.client.tokens import in_thread
-from mission_control_desktop.domain.errors import MissionControlError, Unreachable
+from mission_control_desktop.domain.errors import MissionControlError
 from mission_control_desktop.domain.people import Role
 from mission_control_desktop.domain.tasks import Tasks
 from mission_control_desktop.ui import detached, theme
@@ -35,6 +35,7 @@ from mission_control_desktop.ui.process import configure_logs, is_headless, make
 from mission_control_desktop.ui.sessions import SessionStore
 from mission_control_desktop.ui.tray.entry import TrayEntry
 from mission_control_desktop.ui.tray.following import Following
+from mission_control_desktop.ui.tray.without import Living, StopByFile
 
 log = structlog.get_logger(__name__)
 
@@ -46,9 +47,10 @@ UNNEEDED_SECONDS = 60.0
 LOOK_SECONDS = 5.0
 
 
-def run(argv: Sequence[str]) -> int:
+def run(argv: Sequence[str], *, living: Living) -> int:
     """Stay in the tray until it is quit or not needed any more; the exit code. 1 if it cannot be there: no display, no
-    tray, or another one of this data directory."""
+    tray, or another one of this data
+    directory. `living` looks at what lives when the control plane cannot be asked."""
     parser = argparse.ArgumentParser(prog="mission-control-desktop --tray")
     parser.add_argument("--tray", action="store_true")
     parser.add_argument("--connect", metavar="URL", help="use the control plane at this address")
@@ -71,7 +73,7 @@ def run(argv: Sequence[str]) -> int:
         asyncio.set_event_loop(loop)
         try:
             with loop:
-                return int(loop.run_until_complete(TrayDesk(folder, connect=arguments.connect).main()))
+                return int(loop.run_until_complete(TrayDesk(folder, living, connect=arguments.connect).main()))
         finally:
             asyncio.set_event_loop(None)
     finally:
@@ -86,7 +88,7 @@ def _cannot(text: str) -> int:
 class TrayDesk(QObject):
     """The entry with everything behind it."""
 
-    def __init__(self, folder: Path, *, connect: str | None = None) -> None:
+    def __init__(self, folder: Path, living: Living, *, connect: str | None = None) -> None:
         super().__init__()
         self._folder, self._connect = folder, connect
         self._closed = asyncio.Event()
@@ -106,7 +108,10 @@ class TrayDesk(QObject):
         self.host = EngineHost(inbox, on_error=self.failures.on_task)
         self.following = Following(folder, connect, self.host, self._bridge, self.store)
         self.following.changed.connect(self._on_link)
-        self._flow = KillAllFlow(self.store, self.host, self.tasks, self.entry.tell, self, otherwise=self._without)
+        # Only the agents of this computer have keepers that look for the file.
+        here = connect is None and not os.environ.get(paths.ENV_URL)
+        otherwise = StopByFile(folder, self.store, living) if here else None
+        self._flow = KillAllFlow(self.store, self.host, self.tasks, self.entry.tell, self, otherwise=otherwise)
         self.entry.open_wanted.connect(self._on_open)
         self.entry.kill_all_wanted.connect(self.ask_kill_all)
         self.entry.quit_wanted.connect(self._closed.set)
@@ -154,12 +159,6 @@ class TrayDesk(QObject):
         self._dialog.raise_()
         self._dialog.activateWindow()
         return self._dialog
-
-    async def _without(self, _dialog: KillAllDialog, _scope: str, _reason: str, why: str) -> None:
-        raise Unreachable(
-            f"The control plane does not answer ({why}). Nothing was stopped. Open Mission Control: it starts one that "
-            "takes the same agents over, and then Kill All reaches them."
-        )
 
     # -- the window
 

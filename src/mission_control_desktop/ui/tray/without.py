@@ -1,0 +1,99 @@
+"""Kill All where the control plane does not answer: the keepers are told by a file, and what is left is looked at."""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+import os
+import uuid
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import msgspec
+from shiboken6 import isValid
+
+from mission_control_desktop.client.stop_file import write_stop_file
+from mission_control_desktop.client.tokens import in_thread
+from mission_control_desktop.domain.errors import Unsupported
+from mission_control_desktop.domain.kill import SCOPE_ALL, KillAll, KillState, KillTarget, TargetState
+from mission_control_desktop.domain.sessions import INTERNAL_PROVIDER, global_id
+from mission_control_desktop.ui import words
+from mission_control_desktop.ui.dialogs.kill_all import KillAllDialog
+from mission_control_desktop.ui.sessions import SessionStore
+
+DEAD_SECONDS = 20.0
+LOOK_SECONDS = 0.2
+
+Living = Callable[[Path], Mapping[str, int]]
+"""The sessions of a data directory whose processes live, by native id, and how many; blocking."""
+
+
+class StopByFile:
+    """Carries out a `KillAllFlow`'s order for the agents of one data directory; the dialog's board shows it."""
+
+    def __init__(self, folder: Path, store: SessionStore, living: Living) -> None:
+        self._folder, self._store, self._living = folder, store, living
+
+    async def __call__(self, dialog: KillAllDialog, scope: str, reason: str, why: str) -> None:
+        """Raises Unsupported for a scope that no keeper here obeys, Unavailable if the file cannot be written."""
+        if scope not in (SCOPE_ALL, INTERNAL_PROVIDER):
+            raise Unsupported(f"The control plane does not answer ({why}). Without it only agents here are stopped.")
+        start = words.utc_now()
+        before = await in_thread(lambda: self._living(self._folder))
+        actor = _user()
+        await in_thread(lambda: write_stop_file(self._folder, scope=scope, reason=reason, actor=actor))
+        order = KillAll(
+            kill_id=f"stop-file-{uuid.uuid4().hex}",
+            state=KillState.KILLING,
+            scope=scope,
+            started_at=start,
+            by=actor,
+            reason=reason,
+            detail="Done by the stop file: the control plane does not answer. Agents elsewhere were not reached. "
+            "Nothing starts here until: mission-control kill-all --clear-stop",
+        )
+        targets = {native: _target(native, TargetState.ASKED) for native in sorted(before)}
+        loop = asyncio.get_running_loop()
+        end = loop.time() + DEAD_SECONDS
+        while True:
+            left = await in_thread(lambda: self._living(self._folder))
+            for native, target in targets.items():
+                if native not in left and target.state is not TargetState.DEAD:
+                    targets[native] = _target(native, TargetState.DEAD)
+            over = not left or loop.time() > end
+            for native in left if over else ():
+                count = words.plural(left[native], "process is", "processes are")
+                targets[native] = _target(native, TargetState.UNREACHABLE, f"{count} still there")
+            self._show(dialog, order, targets, over=over)
+            if over:
+                return
+            await asyncio.sleep(LOOK_SECONDS)
+
+    def _show(self, dialog: KillAllDialog, order: KillAll, targets: Mapping[str, KillTarget], *, over: bool) -> None:
+        now = msgspec.structs.replace(
+            order,
+            targets=tuple(targets.values()),
+            state=KillState.DONE if over else KillState.KILLING,
+            finished_at=words.utc_now() if over else None,
+        )
+        first = now.kill_id not in self._store.kills
+        self._store.put([now])
+        if first and isValid(dialog):
+            dialog.started(now)
+
+
+def _target(native: str, state: TargetState, detail: str | None = None) -> KillTarget:
+    return KillTarget(
+        session_id=global_id(INTERNAL_PROVIDER, native),
+        provider=INTERNAL_PROVIDER,
+        state=state,
+        at=words.utc_now(),
+        detail=detail,
+    )
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # no name for this uid
+        return f"uid {os.getuid()}"
