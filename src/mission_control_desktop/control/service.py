@@ -259,7 +259,7 @@ class MissionControlService(PeopleService, ProviderAdmin):
                 raise Unsupported("This provider cannot cancel a turn without ending the session.")
             return known_as(await provider.cancel_turn(native, expected_run_id=expected_run_id))
 
-        return await self._intervene(Operation.CANCEL, session_id, act, reason=reason)
+        return await self._intervene(Operation.CANCEL, session_id, act, reason=reason, expected_run_id=expected_run_id)
 
     async def terminate(
         self, session_id: str, *, reason: str | None = None, expected_run_id: str | None = None

@@ -6,9 +6,12 @@ import logging
 import os
 import sys
 from collections.abc import Mapping
+from typing import TextIO, cast
 
 import structlog
 from PySide6.QtWidgets import QApplication
+
+from mission_control_desktop.domain.log_stream import LogStream
 
 
 def is_headless(environ: Mapping[str, str], platform: str = sys.platform) -> bool:
@@ -30,7 +33,7 @@ def configure_logs() -> None:
             structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(cast(TextIO, LogStream(sys.stderr))),
         cache_logger_on_first_use=True,
     )
 
