@@ -28,6 +28,7 @@ LOCK = """
 import sqlite3, sys
 connection = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=30)
 connection.execute("BEGIN IMMEDIATE")
+print("locked", flush=True)
 sys.stdin.read()
 """
 
