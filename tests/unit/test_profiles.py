@@ -132,14 +132,14 @@ async def test_finds_agents_by_their_commands_and_prefers_the_newer(home: Path) 
 async def test_versions_come_from_the_package_or_are_asked_in_the_background(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(known_agents, "VERSION_SECONDS", 0.5)
+    monkeypatch.setattr(known_agents, "VERSION_SECONDS", 15)
     package = home / "lib/node_modules/@google/gemini-cli"
     program(package / "dist/index.js")
     (package / "package.json").write_text(json.dumps({"name": "@google/gemini-cli", "version": "0.12.3"}))
     (home / "bin").mkdir()
     (home / "bin/gemini").symlink_to(package / "dist/index.js")
     asked = home / "asked"
-    program(home / "bin/goose", f'echo "goose 1.9.2 (abc)"; echo x >> {asked}')
+    program(home / "bin/goose", f'echo x >> {asked}; echo "goose 1.9.2 (abc)"')
     program(home / "bin/kimi", "exec sleep 60")  # never says
     cache = tmp_path / "versions.json"
     profiles = store(home, path=f"{home / 'bin'}:/usr/bin:/bin", cache=cache)
