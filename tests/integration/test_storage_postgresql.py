@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import json
 import os
 import pwd
@@ -70,7 +69,6 @@ pytestmark = [
         _program("initdb") is None,
         reason="PostgreSQL's server programs are missing: install the package postgresql (Debian, Ubuntu)",
     ),
-    pytest.mark.skipif(importlib.util.find_spec("psycopg") is None, reason="the optional driver psycopg is missing"),
 ]
 
 
