@@ -18,7 +18,10 @@ from mission_control_desktop.domain.errors import Conflict, Forbidden, MissionCo
 from mission_control_desktop.domain.kill import KillState
 from mission_control_desktop.domain.people import ActorKind, Role
 from mission_control_desktop.domain.profiles import LaunchProfile, ProfileView, SpawnRequest
+from mission_control_desktop.domain.providers import ProviderChange, ProviderDraft
 from mission_control_desktop.domain.receipts import Receipt, ReceiptState
+from mission_control_desktop.domain.sessions import AgentSession
+from support.kinds import ScriptedKind
 from support.orchestration import eventually
 from support.planes import EVE, ROOT, ScriptedProvider, agent, audit_rows, plane
 from support.records import START, approval
@@ -68,6 +71,10 @@ class Provider(ScriptedProvider):
             injection_id=injection_id, session_id=f"internal:{session_id}", state=ReceiptState.WITHDRAWN, at=START
         )
 
+    async def cancel_turn(self, session_id: str, *, expected_run_id: str | None = None) -> AgentSession:
+        await self._act("cancel", session_id)
+        return self._need(session_id)
+
 
 @dataclass
 class Stage:
@@ -77,6 +84,7 @@ class Stage:
     monkeypatch: pytest.MonkeyPatch
     kill_id: str = "none"
     token_id: str = "none"
+    provider_id: str = "none"
 
     def fault(self, method: str) -> None:
         self.provider.faults[method] = Unreachable("It does not answer.")
@@ -120,6 +128,13 @@ async def _token(stage: Stage) -> None:
     stage.token_id = (await stage.built.tokens.create(user_id="x", role=Role.OBSERVER)).id
 
 
+DRAFT = ProviderDraft(name="theirs", provider="scripted", gateway_url="https://127.0.0.1:9")
+
+
+async def _provider(stage: Stage) -> None:
+    stage.provider_id = (await stage.built.bind(ROOT).create_provider(DRAFT)).id
+
+
 async def _keys(stage: Stage) -> None:
     """Rotation itself has tests of its own; here it is done, or not."""
 
@@ -147,6 +162,9 @@ TRIES: dict[Operation, Try] = {
     Operation.RESUME: Try(
         lambda s, _: s.resume("internal:s", reason="why"), lambda st: st.fault("resume"), session=True, reason="why"
     ),
+    Operation.CANCEL: Try(
+        lambda s, _: s.cancel("internal:s", reason="why"), lambda st: st.fault("cancel"), session=True, reason="why"
+    ),
     Operation.TERMINATE: Try(
         lambda s, _: s.terminate("internal:s", reason="why"),
         lambda st: st.fault("terminate"),
@@ -167,6 +185,24 @@ TRIES: dict[Operation, Try] = {
         lambda s, _: s.answer("q", "yes"),
         lambda st: st.fault("answer"),
         before=lambda st: st.provider.ask("s", approval("q", of="s")),
+    ),
+    Operation.PROVIDER_ADD: Try(
+        lambda s, _: s.create_provider(DRAFT), lambda st: st.breaks(st.built.providers, "create")
+    ),
+    Operation.PROVIDER_UPDATE: Try(
+        lambda s, st: s.update_provider(st.provider_id, ProviderChange(is_active=False)),
+        lambda st: st.breaks(st.built.providers, "update"),
+        before=_provider,
+    ),
+    Operation.PROVIDER_REMOVE: Try(
+        lambda s, st: s.delete_provider(st.provider_id),
+        lambda st: st.breaks(st.built.providers, "remove"),
+        before=_provider,
+    ),
+    Operation.PROVIDER_CHECK: Try(
+        lambda s, st: s.check_provider(st.provider_id),
+        lambda st: st.breaks(st.built.providers, "check"),
+        before=_provider,
     ),
     Operation.PROFILE_PUT: Try(
         lambda s, _: s.put_profile(LaunchProfile(name="p", command=("true",))),
@@ -205,7 +241,7 @@ INTERVENTIONS = [operation for operation, rule in RULES.items() if rule.interven
 @pytest.fixture
 async def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Stage]:
     provider, profiles = Provider(), Profiles()
-    async with plane(tmp_path, provider) as built:
+    async with plane(tmp_path, provider, kinds=ScriptedKind().only) as built:
         built.profiles = profiles
         await provider.add("s")
         yield Stage(built, provider, profiles, monkeypatch)

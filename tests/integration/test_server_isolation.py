@@ -39,6 +39,9 @@ INSTALLATION = ("/api/keys",)
 SAMPLES: dict[str, Any] = {
     "command": ["true"],
     "confirm": "KILL ALL",
+    "gatewayUrl": "http://127.0.0.1:9",
+    "name": "somewhere",
+    "provider": "no-such-kind",
     "content": "hello",
     "messageRetentionDays": 30,
     "optionId": "yes",

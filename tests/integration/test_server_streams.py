@@ -251,7 +251,7 @@ def test_a_reader_that_does_not_read_delays_nobody(plane: Served) -> None:
     with socket.create_connection((parts.hostname or "", parts.port or 0)) as stuck:
         stuck.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         stuck.sendall(
-            f"GET {SESSIONS}/{session_id}/stream?replay=500 HTTP/1.1\r\nHost: x\r\n"
+            f"GET {SESSIONS}/{session_id}/stream?replay=500 HTTP/1.1\r\nHost: {parts.netloc}\r\n"
             f"Authorization: Bearer {plane.process.token}\r\n\r\n".encode()
         )
         seen = Transcript()

@@ -40,6 +40,8 @@ class Asking:
         self._connection = connection
         self._clock = clock
         self._open: dict[str, Approval] = {}
+        self._answering: dict[str, str] = {}
+        """Who answers which question just now."""
         """Open ones by the id on record."""
 
     async def connected(self, connection: Connection) -> None:
@@ -143,7 +145,9 @@ class Asking:
         if decision in ("expired", "timeout", "cancelled", None) and kind == "exec":
             await self._gone(self._id(kind, native))
         else:
-            await self._settle(self._id(kind, native), text(payload, "resolvedBy"), _answer_of(payload) or decision)
+            # The gateway may tell of our own answer, in this device's name, before it answers the call.
+            by = self._answering.get(self._id(kind, native)) or text(payload, "resolvedBy")
+            await self._settle(self._id(kind, native), by, _answer_of(payload) or decision)
 
     async def _gone(self, approval_id: str) -> None:
         await self._settle(approval_id, None, None)
@@ -157,7 +161,8 @@ class Asking:
         if approval.state is ApprovalState.OPEN:
             state = ApprovalState.EXPIRED if answer is None else ApprovalState.ANSWERED
             approval = msgspec.structs.replace(approval, state=state, answered_by=by, answer=answer)
-            await self._board.record.apply(key, [PutApproval(approval=approval)])
+            # Committed before it is looked at again: what comes next must find it answered.
+            await self._board.record.apply(key, [PutApproval(approval=approval)], durable=True)
         if (known := self._board.get(key)) is not None:
             known.approvals.discard(approval_id)
             known.questions.discard(approval_id)
@@ -177,6 +182,7 @@ class Asking:
         kind, native = self._parts(approval_id)
         if not connection.can(APPROVALS if kind == "exec" else QUESTIONS):
             raise Unsupported("The gateway did not let this device answer.")
+        self._answering[approval_id] = user_id
         try:
             if kind == "exec":
                 await connection.call("exec.approval.resolve", {"id": native, "decision": option_id})
@@ -196,6 +202,8 @@ class Asking:
                 await self._gone(approval_id)
                 raise Conflict("This question has expired.") from error
             raise error.in_the_tree() from error
+        finally:
+            self._answering.pop(approval_id, None)
         answered = await self._settle(approval_id, user_id, option_id)
         return answered or approval
 
