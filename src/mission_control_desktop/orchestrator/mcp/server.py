@@ -44,10 +44,12 @@ class Gone(Exception):
 
 
 class Call:
-    """One running tool call; `sleep` ends early when the agent cancels it."""
+    """One running tool call; `sleep` ends early when the agent cancels it. `reports` is the sub-agent whose result its
+    answer is."""
 
     def __init__(self) -> None:
         self.cancelled = threading.Event()
+        self.reports: str | None = None
 
     def sleep(self, seconds: float) -> None:
         if self.cancelled.wait(seconds):
@@ -321,6 +323,13 @@ class Tools:
             call.sleep(pause)
             pause = min(pause * 1.5, 2.0)
 
+    def answered(self, call: Call) -> None:
+        """The agent gets this call's answer. Only now is a result reported: that of a cancelled call is not lost."""
+        if call.reports is not None:
+            with self.lock:
+                self.reported.add(call.reports)
+                self.asked.pop(call.reports, None)
+
     # -- what they share
 
     def report(self, call: Call, session: dict[str, Any]) -> str | None:
@@ -336,9 +345,7 @@ class Tools:
         ]
         if idle and target in self.asked and not any(int(m.get("seq", 0)) > self.asked[target] for m in words):
             return None  # idle because the message has not reached it yet
-        with self.lock:
-            self.reported.add(target)
-            self.asked.pop(target, None)
+        call.reports = target
         last = shortened(words[-1].get("content", ""), MAX_TEXT) if words else "(it said nothing)"
         error = f"\nError: {session['error']}" if session.get("error") else ""
         return f"Sub-agent {target} ({session.get('title') or 'untitled'}): {described(session)}.{error}\n\n{last}"
@@ -499,6 +506,7 @@ class Server:
         with self.lock:
             self.calls.pop(request_id, None)
         if not call.cancelled.is_set():
+            self.tools.answered(call)
             self.answer(request_id, text, failed=failed)
 
     def answer(self, request_id: Any, text: str, *, failed: bool) -> None:
