@@ -66,10 +66,6 @@ def installed(name: str) -> Path:
     return folder
 
 
-def is_installed(name: str) -> bool:
-    return (_folder(name, (HERE / name / "package-lock.json").read_bytes()) / "complete").exists()
-
-
 def _folder(name: str, lock: bytes) -> Path:
     cache = platformdirs.user_cache_path("mission-control-desktop-tests")
     return cache / f"{name}-{hashlib.sha256(lock).hexdigest()[:16]}"

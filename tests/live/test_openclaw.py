@@ -30,7 +30,7 @@ from support.records import fresh_database, recording
 pytestmark = [
     pytest.mark.live,
     pytest.mark.timeout(600),
-    pytest.mark.skipif(not available(), reason=f"no OpenClaw gateway is installed here; {WANTED}=install installs it"),
+    pytest.mark.skipif(not available(), reason=f"the real gateway is tried where it is asked for: {WANTED}=install"),
 ]
 
 DEADLINE = 120
