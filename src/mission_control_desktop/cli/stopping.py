@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import getpass
-import os
 import time
 from argparse import Namespace
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from mission_control_desktop.cli.output import Output
-from mission_control_desktop.client.stop_file import clear_stop_file, write_stop_file
+from mission_control_desktop.client.stop_file import clear_stop_file, local_user, write_stop_file
 from mission_control_desktop.domain.errors import BadInput
 from mission_control_desktop.domain.kill import CONFIRM_WORDS, SCOPE_ALL
 from mission_control_desktop.domain.sessions import INTERNAL_PROVIDER
@@ -45,7 +43,7 @@ async def without_control_plane(data_dir: Path, args: Namespace, output: Output,
         raise BadInput("scope", f"Without a control plane only agents of this computer are stopped, not {args.scope}.")
     before = await asyncio.to_thread(living, data_dir)
     path = await asyncio.to_thread(
-        write_stop_file, data_dir, scope=args.scope, reason=args.reason.strip(), actor=_user()
+        write_stop_file, data_dir, scope=args.scope, reason=args.reason.strip(), actor=local_user()
     )
     output.note(
         f"The control plane does not answer ({why}), so it was done without it: the keepers of the agents obey {path}. "
@@ -72,10 +70,3 @@ async def without_control_plane(data_dir: Path, args: Namespace, output: Output,
             output.line(f"{INTERNAL_PROVIDER}:{session}  {count} processes are still there")
         output.line(f"{len(dead)} dead, {len(left)} left.")
     return 1 if left else 0
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # no name for this uid
-        return f"uid {os.getuid()}"

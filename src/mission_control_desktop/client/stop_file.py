@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import getpass
 import json
 import os
 from pathlib import Path
@@ -40,3 +41,11 @@ def clear_stop_file(data_dir: Path) -> bool:
     except OSError as error:
         raise Unavailable(f"The stop file cannot be removed: {error.strerror}.") from error
     return True
+
+
+def local_user() -> str:
+    """The account that this program runs under, as it stands in a stop file and so in the audit log."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # no name for this uid
+        return f"uid {os.getuid()}"

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import importlib
 import os
-import signal
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -35,7 +33,7 @@ from mission_control_desktop.ui.main_window.presenter import WindowPresenter
 from mission_control_desktop.ui.main_window.window import MainWindow
 from mission_control_desktop.ui.panels import Panels
 from mission_control_desktop.ui.presence import Presence
-from mission_control_desktop.ui.process import configure_logs, is_headless, make_app
+from mission_control_desktop.ui.process import configure_logs, is_headless, make_app, on_end_signals
 from mission_control_desktop.ui.sessions import SessionStore
 from mission_control_desktop.ui.settings.dialog import TRAY
 
@@ -300,10 +298,7 @@ class Desktop(QObject):
             self._closed.set()
 
     def _catch_signals(self) -> None:
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            with contextlib.suppress(NotImplementedError, ValueError):
-                loop.add_signal_handler(number, self._closed.set)
+        on_end_signals(self._closed.set)
 
     # -- what went wrong
 

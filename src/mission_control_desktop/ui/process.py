@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import logging
 import os
+import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TextIO, cast
 
 import structlog
@@ -47,3 +50,11 @@ def make_app() -> QApplication:
     app.setDesktopFileName("mission-control-desktop")
     app.setQuitOnLastWindowClosed(False)
     return app
+
+
+def on_end_signals(end: Callable[[], object]) -> None:
+    """Call `end` on SIGINT or SIGTERM, where the running loop can (not on Windows, nor outside the main thread)."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with contextlib.suppress(NotImplementedError, ValueError):
+            loop.add_signal_handler(number, end)

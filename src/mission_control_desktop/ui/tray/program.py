@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import os
-import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -31,7 +29,7 @@ from mission_control_desktop.ui.dialogs.kill_all import KillAllDialog
 from mission_control_desktop.ui.dialogs.kill_flow import KillAllFlow
 from mission_control_desktop.ui.failures import Failures
 from mission_control_desktop.ui.local_state import LocalState
-from mission_control_desktop.ui.process import configure_logs, is_headless, make_app
+from mission_control_desktop.ui.process import configure_logs, is_headless, make_app, on_end_signals
 from mission_control_desktop.ui.sessions import SessionStore
 from mission_control_desktop.ui.tray.entry import TrayEntry
 from mission_control_desktop.ui.tray.following import Following
@@ -120,9 +118,7 @@ class TrayDesk(QObject):
         """Stay until it is quit or not needed."""
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(self.failures.on_loop)
-        for number in (signal.SIGINT, signal.SIGTERM):
-            with contextlib.suppress(NotImplementedError, ValueError):
-                loop.add_signal_handler(number, self._closed.set)
+        on_end_signals(self._closed.set)
         self.entry.show()
         self.follow()
         self.tasks.start(self._watch_need(), name="is the tray needed")

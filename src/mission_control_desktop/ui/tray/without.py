@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import getpass
-import os
 import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -12,7 +10,7 @@ from pathlib import Path
 import msgspec
 from shiboken6 import isValid
 
-from mission_control_desktop.client.stop_file import write_stop_file
+from mission_control_desktop.client.stop_file import local_user, write_stop_file
 from mission_control_desktop.client.tokens import in_thread
 from mission_control_desktop.domain.errors import Unsupported
 from mission_control_desktop.domain.kill import SCOPE_ALL, KillAll, KillState, KillTarget, TargetState
@@ -40,7 +38,7 @@ class StopByFile:
             raise Unsupported(f"The control plane does not answer ({why}). Without it only agents here are stopped.")
         start = words.utc_now()
         before = await in_thread(lambda: self._living(self._folder))
-        actor = _user()
+        actor = local_user()
         await in_thread(lambda: write_stop_file(self._folder, scope=scope, reason=reason, actor=actor))
         order = KillAll(
             kill_id=f"stop-file-{uuid.uuid4().hex}",
@@ -90,10 +88,3 @@ def _target(native: str, state: TargetState, detail: str | None = None) -> KillT
         at=words.utc_now(),
         detail=detail,
     )
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # no name for this uid
-        return f"uid {os.getuid()}"
