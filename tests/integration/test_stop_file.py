@@ -113,7 +113,13 @@ async def test_a_living_control_plane_shows_it_at_once(home: House) -> None:
     assert killed.status is SessionStatus.KILLED
     assert killed.metadata["stopFile"]["actor"] == "ann"
     assert killed.metadata["stopSteps"][-1]["left"] == 0
+    await home.orchestrator.file_stops()
+    health = home.orchestrator.health()
+    assert health.state == "degraded"
+    assert "a stop file was written by ann (smoke)" in str(health.detail)
     clear_stop_file(home.data_dir)
+    await home.orchestrator.file_stops()
+    assert home.orchestrator.health().state == "ok"
     intent, outcome = await until_told(home)
     assert (intent.user_id, outcome.user_id) == ("ann", "ann")
     assert outcome.metadata["targets"] == [{"sessionId": f"internal:{native}", "state": "killed"}]

@@ -102,7 +102,22 @@ def test_plans_count_what_is_done_and_name_what_is_under_way() -> None:
     assert head == Fold("Plan  1 of 3")
     assert isinstance(plan, Plan)
     assert [step.text for step in plan.items] == ["a", "b", "c"]
-    assert made_of(item, expanded=False) == [Fold("Plan  1 of 3", "b")]
+    under_way = entry(kind="plan", entries=steps, complete=False)
+    assert made_of(under_way, expanded=False) == [Fold("Plan  1 of 3", "b")]
+
+
+def test_what_was_stopped_in_the_middle_is_never_shown_as_running() -> None:
+    call: dict[str, Any] = {"kind": "tool_call", "title": "Run it", "toolKind": "execute"}
+    for status in ("pending", "in_progress"):
+        assert made_of(entry(**call, status=status, complete=False), expanded=False) == [
+            blocks.ToolHead("Run it", "execute", status, "")
+        ]
+        assert made_of(entry(**call, status=status), expanded=False) == [
+            blocks.ToolHead("Run it", "execute", blocks.UNFINISHED, "")
+        ]
+    plan = made_of(entry(kind="plan", entries=[{"content": "a", "status": "in_progress"}]))[1]
+    assert isinstance(plan, Plan)
+    assert [step.status for step in plan.items] == [blocks.UNFINISHED]
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,7 @@ from mission_control_desktop.orchestrator.directories import (
 from mission_control_desktop.orchestrator.driver import SessionDriver
 from mission_control_desktop.orchestrator.files import make_private_dir
 from mission_control_desktop.orchestrator.keeper import client as keeper
-from mission_control_desktop.orchestrator.keeper.stopfile import StopFile
+from mission_control_desktop.orchestrator.keeper.stopfile import StopFile, StopOrder
 from mission_control_desktop.orchestrator.launching import Launcher
 from mission_control_desktop.orchestrator.profiles import ProfileStore
 from mission_control_desktop.orchestrator.tree import SessionTree
@@ -149,6 +149,8 @@ class Orchestrator:
         self._problems: dict[str, str] = {}
         self._closing = False
         self._stop_file = StopFile(str(self._data_dir / STOP_FILE))
+        self._stop_stands: str | None = None
+        """What the stop file that lies there keeps from starting, as `file_stops` last saw it."""
         self._stops: dict[str, FileStop] = {}
         self.start_gate: StartGate = _open_gate
         """Asked before a lost session is started again."""
@@ -235,6 +237,8 @@ class Orchestrator:
 
     def health(self) -> ProviderHealth:
         problems = list(self._problems.values())
+        if self._stop_stands is not None:
+            problems.append(self._stop_stands)
         unreachable = [driver for driver in self._drivers.values() if driver.problem is not None]
         behind = [driver for driver in self._drivers.values() if driver.record_behind]
         if unreachable:
@@ -315,9 +319,7 @@ class Orchestrator:
             return known
         order = await asyncio.to_thread(self._stop_file.look)
         if order is not None and order.covers(self._name):
-            raise Conflict(
-                f"Nothing is started now: {order.words()}. Clear it with: mission-control kill-all --clear-stop",
-            )
+            raise Conflict(f"{_not_started(order)}.")
         profile = await self.profiles.get(request.profile)
         parent = await self._parent(request)
         above = self._drivers.get(_root_of(split_id(parent.session_id)[1])) if parent is not None else None
@@ -569,8 +571,10 @@ class Orchestrator:
     async def file_stops(self) -> list[FileStop]:
         """Stop files that this process knows of: the one that lies there, and those by which sessions were killed."""
         order = await asyncio.to_thread(self._stop_file.look)
+        self._stop_stands = None
         if order is not None and order.covers(self._name):
             self._file_stop(order.data())
+            self._stop_stands = _not_started(order)
         return list(self._stops.values())
 
     def _file_stop(self, order: Mapping[str, Any]) -> FileStop:
@@ -694,6 +698,10 @@ class Orchestrator:
 def _root_of(native: str) -> str:
     """The session whose agent process a session belongs to."""
     return native.partition(".")[0]
+
+
+def _not_started(order: StopOrder) -> str:
+    return f"Nothing is started now: {order.words()}. Clear it with: mission-control kill-all --clear-stop"
 
 
 def _native_parent(session: AgentSession) -> str | None:

@@ -22,7 +22,7 @@ from mission_control_desktop.client.inbox import Inbox, Link, LinkState
 from mission_control_desktop.client.paths import data_dir
 from mission_control_desktop.domain.errors import MissionControlError
 from mission_control_desktop.domain.tasks import Tasks
-from mission_control_desktop.ui import detached, icons, theme, words
+from mission_control_desktop.ui import detached, theme, words
 from mission_control_desktop.ui.audit.presenter import AuditPresenter
 from mission_control_desktop.ui.bridge import Bridge
 from mission_control_desktop.ui.connection import Connection, Opener, Reached
@@ -93,7 +93,6 @@ def run(argv: Sequence[str], *, in_process: Opener | None = None) -> int:
         os.environ["QT_QPA_PLATFORM"] = "offscreen"
         os.environ.setdefault("QT_LOGGING_RULES", "qt.qpa.*=false")
     app = make_app()
-    app.setWindowIcon(icons.app_icon())
     loop = qasync.QEventLoop(app)
     asyncio.set_event_loop(loop)
     try:

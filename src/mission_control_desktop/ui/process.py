@@ -15,6 +15,7 @@ import structlog
 from PySide6.QtWidgets import QApplication
 
 from mission_control_desktop.domain.log_stream import LogStream
+from mission_control_desktop.ui import icons
 
 
 def is_headless(environ: Mapping[str, str], platform: str = sys.platform) -> bool:
@@ -49,6 +50,7 @@ def make_app() -> QApplication:
     app.setApplicationDisplayName("Mission Control")
     app.setDesktopFileName("mission-control-desktop")
     app.setQuitOnLastWindowClosed(False)
+    app.setWindowIcon(icons.app_icon())
     return app
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,8 @@ DIFF_CONTEXT = 3
 DIFF_OPEN_LINES = 40
 """Diffs up to this many lines are shown at once; longer ones open on demand."""
 
+UNFINISHED = "unfinished"
+"""A tool call or step of a plan that nobody works on any more and whose end was never reported."""
 _ESCAPES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b[@-Z\\-_]")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
@@ -30,6 +32,7 @@ class ToolHead:
     title: str
     kind: str
     status: str
+    """`pending`, `in_progress`, `completed`, `failed`, or UNFINISHED."""
     detail: str
     """What is inside, in few words ("4,310 lines", "+12 −3")."""
 
@@ -154,7 +157,7 @@ class Content:
         head = ToolHead(
             clean(_word(meta.get("title"), "Tool call")).replace("\n", " "),
             _word(meta.get("toolKind"), "other"),
-            _word(meta.get("status"), "pending"),
+            _tool_status(entry.message),
             _tool_detail(output, diffs),
         )
         if not expanded:
@@ -286,10 +289,22 @@ def _input_text(raw: object, title: str) -> Output | None:
     return Output(clean(json.dumps(raw, indent=2, ensure_ascii=False, default=str)), "json")
 
 
+def _tool_status(message: AgentMessage) -> str:
+    status = _word(message.metadata.get("status"), "pending")
+    if message.metadata.get("complete") and status in ("pending", "in_progress"):
+        return UNFINISHED  # stopped, killed or cancelled in the middle: never shown as if it ran
+    return status
+
+
+def _step_status(item: Mapping[str, Any], *, over: bool) -> str:
+    status = _word(item.get("status"), "pending")
+    return UNFINISHED if over and status == "in_progress" else status
+
+
 def _plan(message: AgentMessage, expanded: bool) -> list[Block]:
     raw = message.metadata.get("entries")
     items = tuple(
-        PlanItem(clean(_word(item.get("content"), "")), _word(item.get("status"), "pending"))
+        PlanItem(clean(_word(item.get("content"), "")), _step_status(item, over=bool(message.metadata.get("complete"))))
         for item in (raw if isinstance(raw, list | tuple) else ())
         if isinstance(item, dict)
     )

@@ -48,6 +48,7 @@ _TOOL_SHAPES = {
     "in_progress": SessionStatus.RUNNING,
     "completed": SessionStatus.COMPLETED,
     "failed": SessionStatus.FAILED,
+    b.UNFINISHED: SessionStatus.KILLED,
 }
 
 Selections = list[QAbstractTextDocumentLayout.Selection]
@@ -376,6 +377,8 @@ class ToolHeadSegment(Line):
         detail = "failed" if failed else head.detail if head.status == "completed" else ""
         if head.status == "in_progress":
             detail = "running"
+        elif head.status == b.UNFINISHED:
+            detail = "did not finish"
         small = QFontMetrics(style.small)
         space = small.horizontalAdvance(detail)
         if detail and right - space - x > 120:
