@@ -16,6 +16,7 @@ import httpx
 import pytest
 
 from mission_control_desktop.cli.main import main
+from mission_control_desktop.domain.providers import StageName
 from mission_control_desktop.programs import control
 from support.control_plane import ControlPlaneProcess
 from support.orchestration import DOUBLE, sweep
@@ -453,12 +454,22 @@ def test_providers_from_the_command_line(
     assert code == 1
     assert "FAILED" in out
     assert "127.0.0.1:9" in out
+    assert [line.split()[0] for line in out.splitlines()] == [stage.value for stage in StageName]
+    code, out, _ = shell("providers", "check", "far", "--json")
+    assert (code, json.loads(out)["stages"][0]["state"]) == (1, "failed")
+    assert "FAILED" in shell.good("providers", "list")
     assert not shell.json("providers", "update", "far", "--no-credentials")["hasCredentials"]
     secret = tmp_path / "secret.json"
     secret.write_text(json.dumps({"token": "canary-from-a-file"}))
-    assert shell.json("providers", "update", "far", "--credentials-file", str(secret), "--enable")["hasCredentials"]
+    assert shell("providers", "enable", "far")[0] == 1, "it needs its token first"
+    assert shell.json("providers", "update", "far", "--credentials-file", str(secret))["hasCredentials"]
+    assert shell.json("providers", "enable", "far")["isActive"]
     monkeypatch.setattr(sys, "stdin", io.StringIO("canary-from-standard-input\n"))
-    assert shell.json("providers", "update", "far", "--credentials", "--disable")["isActive"] is False
+    assert shell.json("providers", "update", "far", "--credentials")["hasCredentials"]
+    assert shell.json("providers", "disable", "far")["isActive"] is False
+    assert shell.json("providers", "rename", "far", "farther")["name"] == "farther"
+    assert "internal" in shell("providers", "rename", "farther", "internal")[2]
+    shell.good("providers", "rename", "farther", "far")
     for bad in (
         ("providers", "add", "x", "--kind", "nothing", "--gateway", "https://far.example"),
         ("providers", "add", "x", "--kind", "orchestrator", "--gateway", "http://far.example"),

@@ -115,6 +115,83 @@ async def test_a_providers_life(tmp_path: Path) -> None:
     assert CANARY not in (tmp_path / "record.db").read_bytes().decode("latin-1")
 
 
+async def test_a_check_can_be_followed_and_its_result_is_kept(tmp_path: Path) -> None:
+    kind = ScriptedKind()
+    go_on = asyncio.Event()
+
+    async def checking(log: CheckLog) -> None:
+        await go_on.wait()
+        log.failed(StageName.PROTOCOL, f"It says {CANARY}.")
+
+    kind.checking = checking
+    async with admin(tmp_path, kind) as built:
+        root = built.bind(ROOT)
+        made = await root.create_provider(draft())
+        assert made.last_check is None
+
+        async def last() -> CheckReport | None:
+            return {one.id: one for one in await root.providers()}[made.id].last_check
+
+        async with asyncio.TaskGroup() as group:
+            check = group.create_task(root.check_provider(made.id))
+            async with asyncio.timeout(20):
+                while (told := await last()) is None or not told.stages:
+                    await asyncio.sleep(0.01)
+            assert told.under_way
+            assert [(one.stage, one.state) for one in told.stages] == [(StageName.REACHABLE, StageState.OK)]
+            go_on.set()
+        assert await last() == check.result()
+        await root.update_provider(made.id, ProviderChange(name="labs"))
+        assert await last() == check.result()
+    async with admin(tmp_path, kind, fresh=False) as built:
+        root = built.bind(ROOT)
+        assert await last() == check.result(), "it outlives the control plane"
+        assert CANARY not in str(await last())
+        await root.update_provider(made.id, ProviderChange(credentials=Credentials.of("another")))
+        assert await last() is None, "it was another that was checked"
+    assert CANARY not in (tmp_path / "record.db").read_bytes().decode("latin-1")
+
+
+async def test_a_check_that_was_overtaken_by_a_change_is_not_kept(tmp_path: Path) -> None:
+    kind = ScriptedKind()
+    go_on = asyncio.Event()
+
+    async def checking(log: CheckLog) -> None:
+        await go_on.wait()
+
+    kind.checking = checking
+    async with admin(tmp_path, kind) as built:
+        root = built.bind(ROOT)
+        made = await root.create_provider(draft())
+        async with asyncio.TaskGroup() as group:
+            check = group.create_task(root.check_provider(made.id))
+            await until(lambda: built.providers.checking(made.id), "a check")
+            await root.update_provider(made.id, ProviderChange(credentials=Credentials.of("another")))
+            go_on.set()
+        assert check.result().ok
+        (view,) = [one for one in await root.providers() if not one.built_in]
+        assert view.last_check is None
+
+
+async def test_health_says_since_when(tmp_path: Path) -> None:
+    kind = ScriptedKind()
+    async with admin(tmp_path, kind) as built:
+        root = built.bind(ROOT)
+        made = await root.create_provider(draft())
+        await running(kind)
+
+        def view() -> Any:
+            return next(one for one in built.provider_health() if one.provider == "lab")
+
+        await until(lambda: view().state == "ok", "it runs")
+        first = view().since
+        assert first is not None
+        assert view().since == first
+        await root.update_provider(made.id, ProviderChange(is_active=False))
+        assert view().state == "disabled"
+        assert view().since > first
+
+
 async def test_what_runs_after_a_restart(tmp_path: Path) -> None:
     kind = ScriptedKind()
     async with admin(tmp_path, kind) as built:

@@ -220,13 +220,9 @@ def _providers(parser: argparse.ArgumentParser) -> None:
     add.add_argument("--gateway", required=True, metavar="URL")
     add.add_argument("--disabled", action="store_true", help="store it, switched off")
     add.add_argument("--allow-insecure", action="store_true", help="accept an address that is not encrypted")
-    update = _within(within, "update", "change one, or switch it on or off")
+    update = _within(within, "update", "change one's address or credentials")
     update.add_argument("name")
-    update.add_argument("--rename", metavar="NAME", help="possible as long as no sessions are on record")
     update.add_argument("--gateway", metavar="URL", help="another computer needs the credentials again")
-    switch = update.add_mutually_exclusive_group()
-    switch.add_argument("--enable", dest="active", action="store_true", default=None)
-    switch.add_argument("--disable", dest="active", action="store_false")
     update.add_argument("--allow-insecure", action=argparse.BooleanOptionalAction, default=None)
     for verb in (add, update):
         where = verb.add_mutually_exclusive_group()
@@ -235,6 +231,11 @@ def _providers(parser: argparse.ArgumentParser) -> None:
         where.add_argument("--credentials", action="store_true", help="ask for a token, or read it from standard input")
         if verb is update:
             where.add_argument("--no-credentials", action="store_true", help="remove them")
+    _within(within, "enable", "switch one on").add_argument("name")
+    _within(within, "disable", "switch one off; its agents go on, unseen").add_argument("name")
+    rename = _within(within, "rename", "name one anew, as long as no sessions of it are on record")
+    rename.add_argument("name")
+    rename.add_argument("new_name", metavar="NEW")
     _within(within, "check", "try one's connection, stage by stage").add_argument("name")
     _within(within, "remove", "remove one; its sessions stay on record").add_argument("name")
 

@@ -15,19 +15,24 @@ from pathlib import Path
 
 import msgspec
 
-from mission_control_desktop.cli.output import Output, one_line
+from mission_control_desktop.cli.output import Output, one_line, when
 from mission_control_desktop.client.http import HttpMissionControl
 from mission_control_desktop.domain.credentials import MAX_TOTAL_CHARS, Credentials
-from mission_control_desktop.domain.errors import BadInput, NotFound
+from mission_control_desktop.domain.errors import BadInput, MissionControlError, NotFound
 from mission_control_desktop.domain.providers import (
+    DISABLED,
     CheckReport,
     ProviderChange,
     ProviderDraft,
     ProviderView,
+    StageName,
     StageState,
 )
+from mission_control_desktop.domain.tasks import Tasks
 
 MAX_FILE_BYTES = 4 * MAX_TOTAL_CHARS + 1_024
+FOLLOW_SECONDS = 0.25
+_MARKS = {StageState.OK: "ok", StageState.FAILED: "FAILED", StageState.SKIPPED: "-"}
 
 
 async def providers(mc: HttpMissionControl, args: Namespace, output: Output) -> int:
@@ -36,13 +41,22 @@ async def providers(mc: HttpMissionControl, args: Namespace, output: Output) -> 
             return await _add(mc, args, output)
         case "update":
             return await _update(mc, args, output)
+        case "enable" | "disable":
+            return await _change(mc, args.name, ProviderChange(is_active=args.what == "enable"), output)
+        case "rename":
+            return await _change(mc, args.name, ProviderChange(name=args.new_name), output)
         case "check":
-            found = await _named(mc, args.name)
-            return _report(await mc.check_provider(found.id), output)
+            return await _check(mc, args, output)
         case "remove":
             found = await _named(mc, args.name)
             await mc.delete_provider(found.id)
-            output.note(f"{found.name} is removed; its sessions stay on record")
+            if output.json:
+                output.document({"removed": found.name})
+            else:
+                output.note(
+                    f"{found.name} is removed with its credentials; its sessions and the audit log stay on record, and "
+                    "its agents go on"
+                )
             return 0
         case "kinds":
             return await _kinds(mc, output)
@@ -56,10 +70,19 @@ async def _list(mc: HttpMissionControl, output: Output) -> int:
         output.document({"items": found})
         return 0
     rows = [
-        (p.name, p.provider, "yes" if p.is_active else "no", p.health.state, p.health.detail or p.gateway_url or "-")
+        (
+            p.name,
+            p.provider,
+            "yes" if p.is_active else "no",
+            p.health.state if p.health.state in ("ok", DISABLED) else f"{p.health.state} since {when(p.health.since)}",
+            _checked(p.last_check),
+            p.gateway_url or "-",
+            p.health.detail or "-",
+        )
         for p in found
     ]
-    output.table(("NAME", "KIND", "ACTIVE", "HEALTH", "DETAIL"), rows, empty="There are no providers.")
+    headers = ("NAME", "KIND", "ENABLED", "CONNECTION", "CHECKED", "ADDRESS", "DETAIL")
+    output.table(headers, rows, empty="There are no providers.")
     return 0
 
 
@@ -96,15 +119,13 @@ async def _add(mc: HttpMissionControl, args: Namespace, output: Output) -> int:
 
 
 async def _update(mc: HttpMissionControl, args: Namespace, output: Output) -> int:
-    found = await _named(mc, args.name)
     credentials = Credentials() if args.no_credentials else await _credentials(args, output)
-    change = ProviderChange(
-        name=args.rename,
-        gateway_url=args.gateway,
-        credentials=credentials,
-        is_active=args.active,
-        allow_insecure=args.allow_insecure,
-    )
+    change = ProviderChange(gateway_url=args.gateway, credentials=credentials, allow_insecure=args.allow_insecure)
+    return await _change(mc, args.name, change, output)
+
+
+async def _change(mc: HttpMissionControl, name: str, change: ProviderChange, output: Output) -> int:
+    found = await _named(mc, name)
     return _shown(await mc.update_provider(found.id, change), output)
 
 
@@ -119,14 +140,53 @@ def _shown(view: ProviderView, output: Output) -> int:
     return 0
 
 
-def _report(report: CheckReport, output: Output) -> int:
+async def _check(mc: HttpMissionControl, args: Namespace, output: Output) -> int:
+    """Each stage is printed as it comes about."""
+    found = await _named(mc, args.name)
     if output.json:
+        report = await mc.check_provider(found.id)
         output.document(report)
-    else:
-        marks = {StageState.OK: "ok", StageState.FAILED: "FAILED", StageState.SKIPPED: "-"}
-        rows = [(one.stage.value, marks[one.state], one.detail) for one in report.stages]
-        output.table(("STAGE", "", "FOUND"), rows, empty="")
+        return 0 if report.ok else 1
+    shown: set[StageName] = set()
+    failures: list[BaseException] = []
+    following = Tasks(lambda _name, error: failures.append(error))
+    following.start(_follow(mc, found.id, shown, output), name="follow the check")
+    try:
+        report = await mc.check_provider(found.id)
+    finally:
+        await following.close()
+    if failures:
+        raise failures[0]
+    _stages(report, shown, output)
     return 0 if report.ok else 1
+
+
+async def _follow(mc: HttpMissionControl, provider_id: str, shown: set[StageName], output: Output) -> None:
+    while True:
+        await asyncio.sleep(FOLLOW_SECONDS)
+        try:
+            found = await mc.providers()
+        except MissionControlError:
+            return  # the check itself ends with what is wrong
+        for one in found:
+            if one.id == provider_id and one.last_check is not None and one.last_check.under_way:
+                _stages(one.last_check, shown, output)
+
+
+def _stages(report: CheckReport, shown: set[StageName], output: Output) -> None:
+    for one in report.stages:
+        # What was told may still turn out wrong: then it is told again.
+        if one.stage not in shown or (one.state is StageState.FAILED and not report.under_way):
+            shown.add(one.stage)
+            output.line(f"{one.stage.value:<14} {_MARKS[one.state]:<7} {one_line(one.detail)}")
+
+
+def _checked(report: CheckReport | None) -> str:
+    if report is None:
+        return "-"
+    if report.under_way:
+        return "under way"
+    return f"{'ok' if report.ok else 'FAILED'} {when(report.checked_at)}"
 
 
 async def _named(mc: HttpMissionControl, name: str) -> ProviderView:

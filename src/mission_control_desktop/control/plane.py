@@ -91,6 +91,7 @@ class ControlPlane:
         self.verifications = Verifications(database.audit.verify)
         self._tasks = Tasks(lambda name, error: log.error("control plane task failed", task=name, error=repr(error)))
         self._started_at: datetime = clock.now()
+        self._states: dict[str, tuple[str, datetime]] = {}
         self._orders_known = asyncio.Event()
         self.stop_files: StopFiles | None = None
         """Set where agents run on this host."""
@@ -148,6 +149,7 @@ class ControlPlane:
             known = self.provider_health()
             for gone in shown.keys() - {one.provider for one in known}:
                 del shown[gone]
+                self._states.pop(gone, None)
             for health in known:
                 if shown.get(health.provider) == health:
                     continue
@@ -163,9 +165,17 @@ class ControlPlane:
     def provider_health(self, workspace_id: str | None = None) -> tuple[ProviderHealth, ...]:
         """How a workspace's providers do, or all; with what was found when their way to stop was tested."""
         return tuple(
-            msgspec.structs.replace(health, stop=self.stop_probes.channel(health.provider))
+            msgspec.structs.replace(
+                health, stop=self.stop_probes.channel(health.provider), since=self._since(health.provider, health.state)
+            )
             for health in self.registry.health(workspace_id)
         )
+
+    def _since(self, provider: str, state: str) -> datetime:
+        known = self._states.get(provider)
+        if known is None or known[0] != state:
+            known = self._states[provider] = (state, self.clock.now())
+        return known[1]
 
     def bind(self, who: Principal) -> MissionControlService:
         """What this caller can see and do."""
@@ -255,6 +265,7 @@ class ControlPlane:
             updated_at=config.updated_at,
             health=health or ProviderHealth(provider=config.name, state="unreachable", detail="not started"),
             allow_insecure=config.allow_insecure,
+            last_check=self.providers.last_check(config),
         )
 
     def in_subtree(self, root: str, session_id: str) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from urllib.parse import urlsplit
 
 import msgspec
@@ -101,6 +102,7 @@ class ProviderManager:
         self._kinds: Mapping[str, AdapterKind] = {}
         self._check_seconds = check_seconds
         self._changing = asyncio.Lock()
+        self._checks: dict[str, tuple[CheckLog, datetime]] = {}
 
     async def start(self) -> None:
         """Open the adapters of all active providers, in the background. Raises Unavailable if the rows cannot be
@@ -171,6 +173,8 @@ class ProviderManager:
                 new = msgspec.structs.replace(new, gateway_url=url)
                 given = change.credentials
                 self._try(new, await self._credentials(old) if given is None else given)
+            if any(one is not None for one in touched):
+                new = msgspec.structs.replace(new, last_check=None)
             elsewhere = _peer(new) != _peer(old)
             if elsewhere and old.credentials is not None and change.credentials is None:
                 # Else whoever may change an address could read what is write-only by having it sent to himself.
@@ -204,15 +208,42 @@ class ProviderManager:
             await self._told_removed(config, "It was removed; its sessions stay on record.")
 
     async def check(self, workspace_id: str, config_id: str) -> CheckReport:
-        """Try the connection now, whether it is active or not, stage by stage and within bounded time."""
+        """Try the connection now, whether it is active or not, stage by stage and within bounded time. What is told
+        meanwhile is in `last_check`; the result is kept."""
         config = await self.get(workspace_id, config_id)
         try:
             credentials = await self._credentials(config)
         except Unavailable as error:
             stages = CheckLog(Credentials())
             stages.failed(StageName.REACHABLE, error.message)
-            return check_report(stages.stages(), self._clock.now())
-        stages = CheckLog(credentials)
+        else:
+            stages = CheckLog(credentials)
+            mine = self._checks[config_id] = (stages, self._clock.now())
+            try:
+                await self._try_out(config, credentials, stages)
+            finally:
+                if self._checks.get(config_id) is mine:
+                    del self._checks[config_id]
+        report = check_report(stages.stages(), self._clock.now())
+        try:
+            await self._store.keep_check(config, report)
+        except Unavailable as error:
+            log.warning("the result of a check is not kept", provider=config.name, error=error.message)
+        return report
+
+    def checking(self, config_id: str) -> bool:
+        """Whether a check of it is under way in this process."""
+        return config_id in self._checks
+
+    def last_check(self, config: StoredProviderConfig) -> CheckReport | None:
+        """The one that is under way in this process, or the last one."""
+        running = self._checks.get(config.id)
+        if running is None:
+            return config.last_check
+        stages, began = running
+        return check_report(stages.told(), began, under_way=True)
+
+    async def _try_out(self, config: StoredProviderConfig, credentials: Credentials, stages: CheckLog) -> None:
         try:
             kind = self._kind(config.provider)
             async with asyncio.timeout(self._check_seconds):
@@ -224,7 +255,6 @@ class ProviderManager:
         except Exception as error:  # noqa: BLE001 - logged, without what may be a credential
             log.error("check failed", provider=config.name, error=credentials.scrub(repr(error)))
             _fail(stages, f"The adapter failed ({type(error).__name__}); the control plane's log says more.")
-        return check_report(stages.stages(), self._clock.now())
 
     # --- what runs
 
@@ -272,12 +302,15 @@ class ProviderManager:
         if not _NAME.match(config.name):
             raise BadInput("name", "A name has up to 63 small letters, digits and dashes; it begins with no dash.")
         if config.name in RESERVED_NAMES:
-            raise Conflict(f"The name {config.name!r} has a meaning of its own here; choose another.")
+            raise Conflict(f"The name {config.name!r} has a meaning of its own here; choose another.", field="name")
         if config.name in self._registry.names():
-            raise Conflict(f"There is a provider named {config.name} already; names are unique over all workspaces.")
+            raise Conflict(
+                f"There is a provider named {config.name} already; names are unique over all workspaces.", field="name"
+            )
         if await self._store.workspaces_with_sessions_of(config.name) - {config.workspace_id}:
             raise Conflict(
-                f"Another workspace has sessions of a provider named {config.name} on record; choose another."
+                f"Another workspace has sessions of a provider named {config.name} on record; choose another.",
+                field="name",
             )
 
     async def _check_unused(self, config: StoredProviderConfig, what: str) -> None:
@@ -285,7 +318,8 @@ class ProviderManager:
         if await self._store.workspaces_with_sessions_of(config.name):
             raise Conflict(
                 f"Sessions of {config.name} are on record, so its {what} cannot be changed any more. Register a second "
-                "provider as you want it, and switch this one off or remove it: its sessions stay on record."
+                "provider as you want it, and switch this one off or remove it: its sessions stay on record.",
+                field=what,
             )
 
     def _try(self, config: StoredProviderConfig, credentials: Credentials) -> None:

@@ -53,12 +53,14 @@ class StopChannel(Record, frozen=True, kw_only=True):
 
 
 class ProviderHealth(Record, frozen=True, kw_only=True):
-    """How a provider is doing: `ok`, `degraded` or `unreachable`, and why."""
+    """How a provider is doing: `ok`, `degraded` or `unreachable`, and why; or that it was switched off or removed."""
 
     provider: str
     state: str
     detail: str | None = None
     stop: StopChannel = StopChannel()
+    since: datetime | None = None
+    """When it was first seen in this state by this run of the control plane."""
 
 
 class Reset(Record, frozen=True, kw_only=True):

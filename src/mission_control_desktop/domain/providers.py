@@ -19,49 +19,6 @@ DISABLED = "disabled"
 """`ProviderHealth.state` of a provider that was switched off."""
 
 
-class ProviderView(Record, frozen=True, kw_only=True):
-    """One provider, never with its credentials. `provider` is the adapter's kind; the built-in one has no gateway."""
-
-    id: str
-    workspace_id: str
-    name: str
-    provider: str
-    gateway_url: str
-    is_active: bool
-    has_credentials: bool
-    created_at: datetime
-    updated_at: datetime
-    health: ProviderHealth
-    allow_insecure: bool = False
-    """Whether someone accepted that what is said to the gateway is not encrypted."""
-    built_in: bool = False
-
-
-class CredentialField(Record, frozen=True, kw_only=True):
-    """One credential that a kind of adapter takes. `title` is what a form calls it."""
-
-    name: str
-    title: str
-    required: bool = False
-
-
-class KindView(Record, frozen=True, kw_only=True):
-    """A kind of provider that can be registered: what a form needs to know."""
-
-    kind: str
-    title: str
-    schemes: tuple[str, ...]
-    credentials: tuple[CredentialField, ...]
-
-
-class ProviderPage(Record, frozen=True, kw_only=True):
-    """The list of providers, and the kinds that more can be registered of."""
-
-    items: tuple[ProviderView, ...]
-    kinds: tuple[KindView, ...] = ()
-    next_cursor: str | None = None
-
-
 class StageName(StrEnum):
     """The stages of a check, in their order."""
 
@@ -92,12 +49,59 @@ class CheckReport(Record, frozen=True, kw_only=True):
     ok: bool
     stages: tuple[CheckStage, ...]
     checked_at: datetime
+    """When it ended, or began if it is under way."""
+    under_way: bool = False
+    """Then `stages` are those that were told so far."""
 
 
-def check_report(stages: Sequence[CheckStage], at: datetime) -> CheckReport:
-    return CheckReport(
-        ok=all(one.state is not StageState.FAILED for one in stages), stages=tuple(stages), checked_at=at
-    )
+class ProviderView(Record, frozen=True, kw_only=True):
+    """One provider, never with its credentials. `provider` is the adapter's kind; the built-in one has no gateway."""
+
+    id: str
+    workspace_id: str
+    name: str
+    provider: str
+    gateway_url: str
+    is_active: bool
+    has_credentials: bool
+    created_at: datetime
+    updated_at: datetime
+    health: ProviderHealth
+    allow_insecure: bool = False
+    """Whether someone accepted that what is said to the gateway is not encrypted."""
+    built_in: bool = False
+    last_check: CheckReport | None = None
+    """The check that is under way, or else the last one since its address, kind or credentials were changed."""
+
+
+class CredentialField(Record, frozen=True, kw_only=True):
+    """One credential that a kind of adapter takes. `title` is what a form calls it."""
+
+    name: str
+    title: str
+    required: bool = False
+
+
+class KindView(Record, frozen=True, kw_only=True):
+    """A kind of provider that can be registered: what a form needs to know."""
+
+    kind: str
+    title: str
+    schemes: tuple[str, ...]
+    credentials: tuple[CredentialField, ...]
+
+
+class ProviderPage(Record, frozen=True, kw_only=True):
+    """The list of providers, and the kinds that more can be registered of."""
+
+    items: tuple[ProviderView, ...]
+    kinds: tuple[KindView, ...] = ()
+    next_cursor: str | None = None
+
+
+def check_report(stages: Sequence[CheckStage], at: datetime, *, under_way: bool = False) -> CheckReport:
+    good = all(one.state is not StageState.FAILED for one in stages)
+    return CheckReport(ok=good, stages=tuple(stages), checked_at=at, under_way=under_way)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -119,6 +119,10 @@ class CheckLog:
         """The first stage that was not told yet; None after the last, or once one failed."""
         return next((stage for stage in StageName if stage not in self._stages), None) if self.goes_on else None
 
+    def told(self) -> tuple[CheckStage, ...]:
+        """The stages that something was told of so far, in order."""
+        return tuple(self._stages[stage] for stage in StageName if stage in self._stages)
+
     def stages(self) -> tuple[CheckStage, ...]:
         """All stages in order; those that nothing was told of are skipped."""
         failed = next((one.stage for one in self._stages.values() if one.state is StageState.FAILED), None)

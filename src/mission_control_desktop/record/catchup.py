@@ -234,7 +234,7 @@ def _sessions_with_evidence(connection: Connection, rows: Iterable[Row[Any]]) ->
 
 def _health_of(row: Row[Any]) -> ProviderHealth:
     stop = StopChannel() if row.stop is None else msgspec.convert(row.stop, StopChannel)
-    return ProviderHealth(provider=row.provider, state=row.state, detail=row.detail, stop=stop)
+    return ProviderHealth(provider=row.provider, state=row.state, detail=row.detail, stop=stop, since=row.since)
 
 
 def _kill(row: Row[Any]) -> EventData:

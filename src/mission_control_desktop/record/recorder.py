@@ -175,6 +175,7 @@ class Recorder:
                 "state": health.state,
                 "detail": health.detail,
                 "stop": health.stop,
+                "since": health.since,
                 "workspace_id": workspace_id,
                 "wseq": wseq,
             }

@@ -13,6 +13,7 @@ from sqlalchemy.exc import IntegrityError
 from mission_control_desktop.domain.base import to_builtins
 from mission_control_desktop.domain.errors import Conflict, Unavailable
 from mission_control_desktop.domain.profiles import LaunchProfile, ProfileView
+from mission_control_desktop.domain.providers import CheckReport
 from mission_control_desktop.storage import tables as t
 from mission_control_desktop.storage.access import Access
 from mission_control_desktop.storage.sealed import (
@@ -97,6 +98,7 @@ class StoredProviderConfig(msgspec.Struct, frozen=True, kw_only=True):
     is_active: bool = True
     allow_insecure: bool = False
     credentials: bytes | None = None
+    last_check: CheckReport | None = None
 
 
 class ProviderConfigs:
@@ -133,7 +135,7 @@ class ProviderConfigs:
         def work(connection: Connection) -> StoredProviderConfig:
             sealed = self._sealed(CREDENTIALS, config.id, credentials)
             stored = msgspec.structs.replace(config, credentials=sealed)
-            connection.execute(insert(t.provider_configs), msgspec.structs.asdict(stored))
+            connection.execute(insert(t.provider_configs), _values_of(stored))
             return stored
 
         try:
@@ -150,7 +152,7 @@ class ProviderConfigs:
         row = (t.provider_configs.c.workspace_id == config.workspace_id, t.provider_configs.c.id == config.id)
 
         def work(connection: Connection) -> StoredProviderConfig | None:
-            values = msgspec.structs.asdict(config)
+            values = _values_of(config)
             del values["credentials"]
             if credentials is not UNSET:
                 values["credentials"] = self._sealed(CREDENTIALS, config.id, credentials)
@@ -184,6 +186,14 @@ class ProviderConfigs:
 
         return await self._access.write(work)
 
+    async def keep_check(self, config: StoredProviderConfig, report: CheckReport) -> bool:
+        """Whether it was kept: not if the provider was changed or removed since `config` was read, because then it was
+        another that was checked."""
+        column = t.provider_configs.c
+        same = (column.id == config.id, column.updated_at == config.updated_at)
+        statement = update(t.provider_configs).where(*same).values(last_check=to_builtins(report))
+        return await self._access.write(lambda c: c.execute(statement).rowcount > 0)
+
     async def workspaces_with_sessions_of(self, name: str) -> set[str]:
         """The workspaces that have sessions of a provider of this name on record, registered now or earlier."""
         query = select(t.sessions.c.workspace_id).where(t.sessions.c.provider == name).distinct()
@@ -191,7 +201,12 @@ class ProviderConfigs:
 
 
 def _taken(name: str) -> Conflict:
-    return Conflict(f"There is a provider named {name} already; names are unique over all workspaces.")
+    return Conflict(f"There is a provider named {name} already; names are unique over all workspaces.", field="name")
+
+
+def _values_of(config: StoredProviderConfig) -> dict[str, Any]:
+    check = config.last_check
+    return msgspec.structs.asdict(config) | {"last_check": None if check is None else to_builtins(check)}
 
 
 def _config_of(row: Row[Any]) -> StoredProviderConfig:
@@ -206,4 +221,5 @@ def _config_of(row: Row[Any]) -> StoredProviderConfig:
         allow_insecure=row.allow_insecure,
         created_at=row.created_at,
         updated_at=row.updated_at,
+        last_check=None if row.last_check is None else msgspec.convert(row.last_check, CheckReport),
     )

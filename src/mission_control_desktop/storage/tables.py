@@ -183,6 +183,7 @@ provider_health = Table(
     Column("state", String, nullable=False),
     Column("detail", Text),
     Column("stop", JSON),
+    Column("since", UtcDateTime),
     Column("workspace_id", String, nullable=False, server_default="default"),
     Column("wseq", BigInteger, nullable=False, index=True),
 )
@@ -282,6 +283,7 @@ provider_configs = Table(
     Column("adapter_secrets", LargeBinary),
     Column("is_active", Boolean, nullable=False, server_default=text("true")),
     Column("allow_insecure", Boolean, nullable=False, server_default=text("false")),
+    Column("last_check", JSON),
     Column("created_at", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
     UniqueConstraint("workspace_id", "name"),

@@ -117,8 +117,9 @@ def _bad_status(error: InvalidStatus, place: str) -> Refused:
     return Refused(StageName.PROTOCOL, words)
 
 
-async def shake_hands(websocket: ClientConnection, handshake: Handshake) -> Hello:
-    """Raises Refused. The socket stays open only if it returns."""
+async def shake_hands(websocket: ClientConnection, handshake: Handshake, greeted: Callable[[], None]) -> Hello:
+    """`greeted` is called once the gateway has greeted as one. Raises Refused. The socket stays open only if it
+    returns."""
     try:
         async with asyncio.timeout(HELLO_TIMEOUT):
             while True:
@@ -126,6 +127,7 @@ async def shake_hands(websocket: ClientConnection, handshake: Handshake) -> Hell
                 if isinstance(answer, Hello):
                     return answer
                 if answer is not None:
+                    greeted()
                     await websocket.send(answer, text=True)
     except BadFrame as error:
         refused = Refused(StageName.PROTOCOL, f"What answers there is no OpenClaw gateway: {error}. Check the address.")

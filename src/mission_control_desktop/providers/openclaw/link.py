@@ -17,6 +17,7 @@ import structlog
 from mission_control_desktop.domain.credentials import Credentials
 from mission_control_desktop.domain.errors import MissionControlError, Unreachable
 from mission_control_desktop.domain.events import ProviderHealth
+from mission_control_desktop.domain.providers import StageName
 from mission_control_desktop.providers.kinds import Keep
 from mission_control_desktop.providers.openclaw.connection import Connection, EventSink, open_socket, shake_hands
 from mission_control_desktop.providers.openclaw.frames import Event, Hello
@@ -48,6 +49,13 @@ class Listener(Protocol):
         ...
 
 
+Progress = Callable[[StageName], None]
+
+
+def _unheard(stage: StageName) -> None:
+    """Nobody follows the way in."""
+
+
 class Doorway:
     """How to come in at one gateway: its address, the credentials, and what is kept sealed of earlier times."""
 
@@ -58,25 +66,28 @@ class Doorway:
         self._version = version
         self._kept: Kept | None = None
 
-    async def open(self, on_event: EventSink) -> Connection:
-        """Raises Refused; Unavailable if the sealed identity cannot be read or written."""
+    async def open(self, on_event: EventSink, came_to: Progress = _unheard) -> Connection:
+        """`came_to` is told of each stage that is passed on the way. Raises Refused; Unavailable if the sealed identity
+        cannot be read or written."""
         kept = await self._identity()
         shared = Secret(self._credentials.token or "")
         own = kept.token_of(self.url)
         try:
-            return await self._enter(Secret(own, of_device=True) if own else shared, kept, on_event)
+            return await self._enter(Secret(own, of_device=True) if own else shared, kept, on_event, came_to)
         except Refused as refused:
             if own is None or not refused.forget_token:
                 raise
             await self._save(Kept(device=kept.device))
             if not shared.value:
                 raise
-            return await self._enter(shared, kept, on_event)
+            return await self._enter(shared, kept, on_event, came_to)
 
-    async def _enter(self, secret: Secret, kept: Kept, on_event: EventSink) -> Connection:
+    async def _enter(self, secret: Secret, kept: Kept, on_event: EventSink, came_to: Progress) -> Connection:
         websocket = await open_socket(self.url)
+        came_to(StageName.REACHABLE)
         try:
-            hello = await shake_hands(websocket, Handshake(kept.device, secret, self._version))
+            handshake = Handshake(kept.device, secret, self._version)
+            hello = await shake_hands(websocket, handshake, lambda: came_to(StageName.PROTOCOL))
             await self._keep_token(hello, kept)
         except BaseException:
             await websocket.close()
