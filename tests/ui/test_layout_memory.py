@@ -16,7 +16,7 @@ import pytest
 from mission_control_desktop.ui import theme
 from mission_control_desktop.ui.control import MAX_DRAFTS, StateDrafts
 from mission_control_desktop.ui.local_state import LocalState
-from mission_control_desktop.ui.main_window.window import LAYOUT_KEY
+from mission_control_desktop.ui.main_window.layout_memory import LAYOUT_KEY
 from mission_control_desktop.ui.panel.port import Draft
 from support.rig import Rig, until
 from support.scripted_plane import ScriptedPlane, session

@@ -1,0 +1,76 @@
+"""What each command of the table does in the window."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING
+
+from PySide6.QtWidgets import QApplication
+
+from mission_control_desktop.ui.main_window.grid import GRIDS
+
+if TYPE_CHECKING:
+    from mission_control_desktop.ui.main_window.window import MainWindow
+
+
+def bind(window: MainWindow) -> None:
+    """Give every command its handler. Call once, when the window's parts are there."""
+    handle = window.commands.handle
+    _bind_mission(window, handle)
+    _bind_session(window, handle)
+    _bind_panels(window, handle)
+    walking = window.walking
+    handle("view.next_region", partial(walking.next_region, 1))
+    handle("view.previous_region", partial(walking.next_region, -1))
+    handle("view.filter", window.focus_filter)
+    handle("view.roster", window.toggle_roster)
+    handle("view.audit", window.toggle_audit)
+    handle("view.appearance", window.toggle_appearance)
+    handle("help.keys", window.keys_requested.emit)
+    handle("help.about", partial(window.settings_requested.emit, "about"))
+
+
+_Handle = Callable[[str, Callable[[], None]], None]
+
+
+def _bind_mission(window: MainWindow, handle: _Handle) -> None:
+    handle("mission.new_agent", window.show_launch)
+    handle("mission.next_attention", window.opening.next_attention)
+    handle("mission.settings", partial(window.settings_requested.emit, ""))
+    handle("mission.kill_all", window.kill_all_requested.emit)
+    handle("mission.close", window.close_requested.emit)
+
+
+def _bind_session(window: MainWindow, handle: _Handle) -> None:
+    def on_session(act: Callable[[str], object]) -> Callable[[], None]:
+        def run() -> None:
+            if session_id := window.current_session_id():
+                act(session_id)
+
+        return run
+
+    def ask(action: str) -> Callable[[str], object]:
+        return lambda session_id: window.session_action.emit(session_id, action)
+
+    handle("session.open", on_session(window.open_session))
+    for name in ("message", "spawn_below", "pause_resume", "cancel_turn", "terminate", "kill"):
+        handle(f"session.{name}", on_session(ask(name)))
+    handle("session.copy_id", on_session(QApplication.clipboard().setText))
+
+
+def _bind_panels(window: MainWindow, handle: _Handle) -> None:
+    panels, walking = window.panels, window.walking
+    handle("panel.close", lambda: panels.close_panel(panels.current_id))
+    handle("panel.close_ended", window.opening.close_ended)
+    handle("panel.next", partial(walking.step, 1))
+    handle("panel.previous", partial(walking.step, -1))
+    for way in ("left", "right", "up", "down"):
+        handle(f"panel.{way}", partial(panels.move_panel, way))
+    handle("panel.tab", panels.tab_with_next)
+    handle("panel.float", panels.float_or_dock)
+    handle("panel.full_screen", panels.toggle_full_screen)
+    for cells in GRIDS:
+        handle(f"layout.{cells}", partial(panels.arrange, cells))
+    for number in range(1, 10):
+        handle(f"panel.go_{number}", partial(walking.go, number))
