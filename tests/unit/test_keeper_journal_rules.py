@@ -198,4 +198,7 @@ print(*(sys.modules.keys() & {"asyncio", "subprocess", "threading", "logging", "
 """
     root = Path(program.__file__).parents[3]
     said = subprocess.run([sys.executable, "-I", "-S", "-c", source, root], capture_output=True, text=True, check=True)
-    assert said.stdout == "journal keeper processes spawn stopfile tree mission_control_desktop\n\n"
+    assert (
+        said.stdout
+        == "acting agent journal keeper place processes serving spawn stopfile tree mission_control_desktop\n\n"
+    )

@@ -24,7 +24,7 @@ import msgspec
 from mission_control_desktop.orchestrator.core.spec import SessionSpec
 from mission_control_desktop.orchestrator.files import make_private_dir, write_private
 from mission_control_desktop.orchestrator.keeper.client import read_journal
-from mission_control_desktop.orchestrator.keeper.keeper import LAUNCH
+from mission_control_desktop.orchestrator.keeper.place import LAUNCH
 
 NATIVE_ID = re.compile(r"[0-9a-f]{32}")
 SPEC, ENDED, JOURNAL = "spec.json", "ended", "journal.jsonl"

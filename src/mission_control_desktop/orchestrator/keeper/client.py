@@ -32,7 +32,7 @@ from mission_control_desktop.domain.sessions import ProcessInfo
 from mission_control_desktop.orchestrator.core.entries import Entry
 from mission_control_desktop.orchestrator.environment import OURS
 from mission_control_desktop.orchestrator.keeper import processes
-from mission_control_desktop.orchestrator.keeper.keeper import IDENTITY, JOURNAL, LAUNCH, MARKER_VARIABLE, SOCKET
+from mission_control_desktop.orchestrator.keeper.place import IDENTITY, JOURNAL, LAUNCH, MARKER_VARIABLE, SOCKET
 from mission_control_desktop.orchestrator.keeper.processes import Process
 
 WINDOW_BYTES = 4 << 20
