@@ -1,236 +1,281 @@
-"""Whatever the network does between window and control plane, the window's transcript equals the record.
+"""Whatever the network does between window and control plane, the window equals the record.
 
-Each round starts agents that talk, lets a window with the real feeds, inbox and transcript models follow them through a
-proxy that spoils every connection by a drawn plan, sends messages the same way, then heals the network and compares a
-hash of what the window has with one of the record: same ids, same content, same order.
+Several agents talk; many windows (real engine, feeds, inbox, transcript models, session store) follow them, each
+through a proxy of its own that spoils that window's connections by a schedule of its own, and send them messages the
+same way. When a schedule is played to its end and the agents rest, a hash of what the window has is compared with one
+of the record: same ids, same content, same order. What was shown at each reconnect before is looked at as well, and
+every acknowledged message has to be on record once.
 
-The seed is printed. MISSION_CONTROL_FAULT_SEED repeats a run, MISSION_CONTROL_FAULT_SECONDS makes it longer.
+One schedule is one drawn list of faults for one window's connections. The seed is printed; MISSION_CONTROL_FAULT_SEED
+repeats a run (schedules and orders are drawn from it; what the clock does is not), MISSION_CONTROL_FAULT_SECONDS makes
+it longer.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import json
+import logging
 import os
 import random
 import sys
 import time
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable
-from pathlib import Path
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+import structlog
 
-from mission_control_desktop.client import feeds
-from mission_control_desktop.client.engine import EngineHost
+from mission_control_desktop.client import feeds, transport
 from mission_control_desktop.client.http import HttpMissionControl
-from mission_control_desktop.client.inbox import Inbox, Link
-from mission_control_desktop.domain.errors import MissionControlError, Unavailable, Unreachable
-from mission_control_desktop.domain.messages import AgentMessage, MessageRole
+from mission_control_desktop.domain.errors import RateLimited, Unavailable, Unreachable
+from mission_control_desktop.domain.messages import MessageRole
+from mission_control_desktop.domain.people import Role
 from mission_control_desktop.domain.profiles import LaunchProfile, SpawnRequest
 from mission_control_desktop.domain.receipts import ReceiptState
 from mission_control_desktop.domain.sessions import SessionStatus, WaitingFor
-from mission_control_desktop.ui.transcript.model import TranscriptModel
 from support.control_plane import ControlPlaneProcess
-from support.faulty_proxy import FaultyProxy
+from support.faulty_proxy import FaultyProxy, draw_schedule
+from support.followers import Follower, Truth
 from support.orchestration import DOUBLE, sweep
 
 SEED = int(os.environ.get("MISSION_CONTROL_FAULT_SEED", "0")) or random.SystemRandom().randrange(1, 2**31)
-SECONDS = float(os.environ.get("MISSION_CONTROL_FAULT_SECONDS", "25"))
+SECONDS = float(os.environ.get("MISSION_CONTROL_FAULT_SECONDS", "30"))
 pytestmark = pytest.mark.timeout(SECONDS + 400)
-SESSIONS = 4
+WINDOWS = 40
+AGENTS = 6
+FOLLOWED = 2
 PATIENCE = 60.0
-MARKS = ("[words 60 8]", "[words 200 2]", "[tool]", "[thought]", "[plan]", "[usage]", "[unknown]", "[words 5 40]")
+MOST_MESSAGES = 350
+"""An agent with a longer transcript makes room for a new one: a page holds 500."""
+KEPT_OPEN = 0.7
+"""The share of windows that go on with what they have; the others begin anew."""
+MARKS = ("[words 30 6]", "[words 80 1]", "[tool]", "[thought]", "[plan]", "[usage]", "[unknown]", "[words 3 40]")
 
 
-def digest(rows: Iterable[tuple[Any, ...]]) -> str:
-    """One hash over everything that an operator reads, in its order."""
-    whole = hashlib.sha256()
-    for row in rows:
-        whole.update(json.dumps(row, sort_keys=True).encode() + b"\n")
-    return whole.hexdigest()
+@dataclass
+class Watcher:
+    window: Follower
+    proxy: FaultyProxy
+    token: str
+    opened: bool = False
 
 
-def row(message: AgentMessage) -> tuple[Any, ...]:
-    kind, complete = message.metadata.get("kind"), message.metadata.get("complete")
-    return (message.message_id, message.role.value, message.content, kind, complete)
+@dataclass
+class Tally:
+    schedules: int = 0
+    orders: int = 0
+    reconnects: int = 0
+    compared: int = 0
+    messages: int = 0
+    rounds: int = 0
+    longest: float = 0.0
 
 
-class Window:
-    """Feeds, inbox and transcript models as in the window, drained on this loop."""
+@dataclass
+class Soak:
+    """A control plane, agents that talk, and windows behind spoilt connections. `client` makes a window's client."""
 
-    def __init__(self) -> None:
-        self.inbox = Inbox()
-        self.host = EngineHost(self.inbox)
-        self.models: dict[str, TranscriptModel] = {}
-        self.links: Counter[str] = Counter()
-        self._loop = asyncio.get_running_loop()
-        self._woken = asyncio.Event()
-        self._level: set[str] = set()
-        self.inbox.on_wake(self._wake)
-        self.host.start()
+    plane: ControlPlaneProcess
+    direct: HttpMissionControl
+    seed: int
+    client: Callable[[str, str], HttpMissionControl] = HttpMissionControl
+    watchers: list[Watcher] = field(default_factory=list)
+    agents: list[str] = field(default_factory=list)
+    sent: dict[str, list[str]] = field(default_factory=dict)
+    tally: Tally = field(default_factory=Tally)
 
-    def _wake(self) -> None:
-        self._loop.call_soon_threadsafe(self._woken.set)
+    async def open(self, windows: int, agents: int) -> None:
+        await self.direct.put_profile(LaunchProfile(name="double", command=(sys.executable, str(DOUBLE))))
+        for number in range(windows):
+            token = await self.direct.create_token(user=f"person-{number}", role=Role.OPERATOR)
+            proxy = await FaultyProxy(self.plane.url).start()
+            self.watchers.append(Watcher(Follower(f"window {number}"), proxy, token.token))
+        for _ in range(agents):
+            await self._new_agent()
 
-    def follow(self, session_id: str) -> None:
-        model = self.models[session_id] = TranscriptModel()
-        model.level_wanted.connect(lambda _why: self._level.add(session_id))
-        self.host.open_session(session_id, replay=500)
+    async def _new_agent(self) -> None:
+        session = await self.direct.spawn(SpawnRequest(profile="double", prompt="[words 5 1]"))
+        self.agents.append(session.session_id)
+        self.sent[session.session_id] = []
 
-    async def let_go(self) -> None:
-        for session_id in self.models:
-            await asyncio.wrap_future(self.host.close_session(session_id))
-        self.models.clear()
+    async def close(self) -> None:
+        for watcher in self.watchers:
+            await watcher.window.close()
+            await watcher.proxy.close()
+        for session_id in self.agents:
+            await self.direct.kill(session_id, reason="the schedules are played")
 
-    async def run(self) -> None:
-        """Take what comes until cancelled."""
-        while True:
-            await self._woken.wait()
-            self._woken.clear()
-            self.take()
-            for session_id in list(self._level):
-                await self._read_again(session_id)
+    async def round(self) -> None:
+        """One schedule for each window, to its end."""
+        source = random.Random(f"{self.seed} {self.tally.rounds}")
+        began = time.monotonic()
+        for watcher in self.watchers:
+            if not watcher.opened or source.random() > KEPT_OPEN:
+                await self._open(watcher, source)
+            watcher.proxy.play(draw_schedule(source))
+        async with asyncio.TaskGroup() as group:
+            for session_id in self.agents:
+                for watcher in source.sample(self.watchers, source.randint(1, 2)):
+                    words = f"{' '.join(source.choices(MARKS, k=source.randint(1, 4)))} order {source.getrandbits(128)}"
+                    group.create_task(self._send(watcher, session_id, words, f"{source.getrandbits(128):x}"))
+        truths = {session_id: await self._rest(session_id) for session_id in self.agents}
+        for watcher in self.watchers:
+            await self._compare(watcher, truths)
+        self.tally.rounds += 1
+        self.tally.schedules += len(self.watchers)
+        self.tally.longest = max(self.tally.longest, time.monotonic() - began)
+        for session_id, truth in truths.items():
+            if len(truth.messages) > MOST_MESSAGES:
+                self.agents.remove(session_id)
+                await self.direct.kill(session_id, reason="it has said enough")
+                await self._new_agent()
+                for watcher in self.watchers:
+                    watcher.opened = watcher.opened and session_id not in watcher.window.followed
 
-    def take(self) -> None:
-        for item in self.inbox.drain():
-            if isinstance(item.event, Link):
-                self.links[item.event.state.value] += 1
-            elif item.topic in self.models:
-                self.models[item.topic].apply([item.event])
+    async def _open(self, watcher: Watcher, source: random.Random) -> None:
+        followed = source.sample(self.agents, min(FOLLOWED, len(self.agents)))
+        url, token = watcher.proxy.url, watcher.token
+        await watcher.window.open(lambda: self.client(url, token), followed)
+        watcher.opened = True
 
-    async def _read_again(self, session_id: str) -> None:
-        """As a panel does when what came does not fit what it has."""
-        try:
-            page = await self.host.call(lambda mc: mc.messages(session_id, limit=500))
-        except MissionControlError:
-            self.models[session_id].level_failed()
-            self._loop.call_later(0.05, self._woken.set)
-            return
-        self._level.discard(session_id)
-        self.models[session_id].load(page.items, has_older=False)
+    async def _send(self, watcher: Watcher, session_id: str, words: str, key: str) -> None:
+        """Send until it is acknowledged, with one key: what was stored is not stored again."""
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                try:
+                    await watcher.window.host.call(lambda mc: mc.inject(session_id, words, idempotency_key=key))
+                except (Unreachable, Unavailable):
+                    await asyncio.sleep(0.02)
+                except RateLimited:
+                    return
+                else:
+                    self.sent[session_id].append(words)
+                    self.tally.orders += 1
+                    return
 
-    def shown(self, session_id: str) -> list[tuple[Any, ...]]:
-        return [row(entry.message) for entry in self.models[session_id].entries]
-
-
-@pytest.fixture
-async def plane(tmp_path: Path) -> AsyncIterator[ControlPlaneProcess]:
-    process = ControlPlaneProcess(tmp_path / "data")
-    await asyncio.to_thread(process.start)
-    yield process
-    await asyncio.to_thread(process.stop)
-    sweep(tmp_path / "data")
-
-
-async def send(window: Window, session_id: str, words: str) -> None:
-    """Send until it is acknowledged, with one key: what was stored is not stored again."""
-    key = uuid.uuid4().hex
-    async with asyncio.timeout(PATIENCE):
-        while True:
-            try:
-                await window.host.call(lambda mc: mc.inject(session_id, words, idempotency_key=key))
-            except (Unreachable, Unavailable):
-                await asyncio.sleep(0.02)
-            else:
-                return
-
-
-async def quiet(direct: HttpMissionControl, session_id: str) -> None:
-    """Wait until the session rests and every message to it was handed over."""
-    open_states = (ReceiptState.STORED, ReceiptState.QUEUED)
-    async with asyncio.timeout(PATIENCE):
-        while True:
-            session = await direct.session(session_id)
-            rests = session.status is SessionStatus.WAITING and session.waiting_for is WaitingFor.OPERATOR
-            if rests and not any(one.state in open_states for one in await direct.receipts(session_id)):
-                return
-            await asyncio.sleep(0.05)
-
-
-async def one_round(direct: HttpMissionControl, window: Window, proxy: FaultyProxy, source: random.Random) -> str:
-    """One round; the hash of what all its windows showed in the end."""
-    ids: list[str] = []
-    for _ in range(SESSIONS):
-        prompt = " ".join(source.choices(MARKS, k=source.randint(2, 7)))
-        ids.append((await direct.spawn(SpawnRequest(profile="double", prompt=prompt))).session_id)
-    proxy.spoil()
-    sent: dict[str, list[str]] = {session_id: [] for session_id in ids}
-    async with asyncio.TaskGroup() as group:
-        for session_id in ids:
-            window.follow(session_id)
-            for _ in range(source.randint(0, 3)):
-                words = f"{source.choice(MARKS)} order {uuid.UUID(int=source.getrandbits(128))}"
-                sent[session_id].append(words)
-                group.create_task(send(window, session_id, words))
-    for session_id in ids:
-        await quiet(direct, session_id)
-    proxy.heal()
-    shown: list[str] = []
-    for session_id in ids:
-        page = await direct.messages(session_id, limit=500)
+    async def _rest(self, session_id: str) -> Truth:
+        """What is on record once the agent rests and every message to it was handed over."""
+        open_states = (ReceiptState.STORED, ReceiptState.QUEUED)
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                session = await self.direct.session(session_id)
+                receipts = await self.direct.receipts(session_id)
+                rests = session.status is SessionStatus.WAITING and session.waiting_for is WaitingFor.OPERATOR
+                if rests and not any(one.state in open_states for one in receipts):
+                    break
+                await asyncio.sleep(0.05)
+        page = await self.direct.messages(session_id, limit=500)
         assert page.next_cursor is None
-        record = [row(message) for message in page.items]
         orders = [message.content for message in page.items if message.role is MessageRole.OPERATOR]
-        assert sorted(orders) == sorted(sent[session_id]), "an acknowledged message is missing or doubled"
-        wanted = digest(record)
+        wanted = Counter(self.sent[session_id])
+        assert Counter(orders) == wanted, f"missing {wanted - Counter(orders)}, doubled {Counter(orders) - wanted}"
+        self.tally.messages += len(page.items)
+        return Truth.of(session, page.items, receipts)
+
+    async def _compare(self, watcher: Watcher, truths: dict[str, Truth]) -> None:
+        window = watcher.window
         deadline = time.monotonic() + PATIENCE
-        while digest(window.shown(session_id)) != wanted:
-            assert time.monotonic() < deadline, difference(record, window.shown(session_id))
-            await asyncio.sleep(0.01)
-        shown.append(wanted)
-    await window.let_go()
-    for session_id in ids:
-        await direct.kill(session_id, reason="the round is over")
-    return digest([tuple(shown)])
+        for session_id in window.followed:
+            truth = truths[session_id]
+            while not watcher.proxy.played or (wrong := window.wrong(session_id, truth)) is not None:
+                assert not window.faults, f"{window.name}: {window.faults}"
+                assert time.monotonic() < deadline, f"{window.name}: {wrong if watcher.proxy.played else 'not played'}"
+                await asyncio.sleep(0.02)
+            wrong = window.wrong_meanwhile(session_id, truth)
+            assert wrong is None, f"{window.name}: {wrong}"
+            self.tally.compared += 1
+        assert not window.faults, f"{window.name}: {window.faults}"
+        self.tally.reconnects += window.reconnects
+        window.reconnects = 0
+
+    @property
+    def spoilt(self) -> Counter[str]:
+        return sum((watcher.proxy.begun for watcher in self.watchers), Counter[str]())
+
+    @property
+    def cut(self) -> int:
+        return sum(watcher.proxy.cut for watcher in self.watchers)
 
 
-def difference(record: list[tuple[Any, ...]], shown: list[tuple[Any, ...]]) -> str:
-    for place, (wanted, seen) in enumerate(zip(record, shown, strict=False)):
-        if wanted != seen:
-            return f"differs at {place}: on record {wanted!r}, shown {seen!r}"
-    return f"{len(record)} on record, {len(shown)} shown"
+@pytest.fixture(scope="module")
+def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlaneProcess]:
+    data = tmp_path_factory.mktemp("network") / "data"
+    process = ControlPlaneProcess(data).start()
+    yield process
+    process.stop()
+    sweep(data)
 
 
-async def test_the_window_equals_the_record_over_spoilt_connections(
-    plane: ControlPlaneProcess, qapp: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    # The plans are many and short; waiting seconds between two of them would test nothing more.
+@pytest.fixture(autouse=True)
+def _hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The faults are many and short; waiting seconds between two of them would test nothing more."""
     monkeypatch.setattr(feeds, "BACKOFF_MIN_SECONDS", 0.002)
     monkeypatch.setattr(feeds, "BACKOFF_MAX_SECONDS", 0.02)
-    source = random.Random(SEED)
-    proxy = await FaultyProxy(plane.url, SEED).start()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+
+
+@asynccontextmanager
+async def soak(plane: ControlPlaneProcess, *, windows: int, agents: int, **more: Any) -> AsyncIterator[Soak]:
     direct = HttpMissionControl(plane.url, plane.token)
-    await direct.put_profile(LaunchProfile(name="double", command=(sys.executable, str(DOUBLE))))
-    window = Window()
-
-    async def connect() -> HttpMissionControl:
-        return HttpMissionControl(proxy.url, plane.token)
-
-    proxy.heal()
-    await window.host.connect(connect)
-    taking = asyncio.get_running_loop().create_task(window.run())
-    end = time.monotonic() + SECONDS
-    rounds = 0
+    made = Soak(plane, direct, SEED, **more)
     try:
-        while time.monotonic() < end:
-            assert not taking.done(), taking
-            await one_round(direct, window, proxy, source)
-            rounds += 1
-    except BaseException:
-        with capsys.disabled():
-            print(f"\nseed {SEED}, round {rounds}")
-        raise
+        await made.open(windows, agents)
+        yield made
     finally:
-        taking.cancel()
-        await asyncio.gather(taking, return_exceptions=True)
-        await proxy.close()
+        await made.close()
         await direct.close()
-        assert await asyncio.to_thread(window.host.stop)
-    total = proxy.begun.total()
-    with capsys.disabled():
-        print(f"\nnetwork faults: seed {SEED}, {rounds} rounds, {total} spoilt connections {dict(proxy.begun)}")
-    assert total > 20 * rounds, "the network was hardly spoilt at all"
+
+
+async def test_every_window_equals_the_record_whatever_its_network_does(
+    plane: ControlPlaneProcess, qapp: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    end = time.monotonic() + SECONDS
+    async with soak(plane, windows=WINDOWS, agents=AGENTS) as run:
+        try:
+            while time.monotonic() < end:
+                await run.round()
+        except BaseException:
+            with capsys.disabled():
+                print(f"\nnetwork faults: MISSION_CONTROL_FAULT_SEED={SEED}, {run.tally}")
+            raise
+        spoilt, tally = run.spoilt, run.tally
+        with capsys.disabled():
+            print(f"\nnetwork faults: seed {SEED}, {tally}, spoilt {spoilt.total()} {dict(spoilt)}, cut {run.cut}")
+    assert spoilt.total() >= tally.schedules, "the network was hardly spoilt at all"
+    assert tally.reconnects > tally.schedules, "hardly anybody had to come back"
+
+
+class Forgetful(HttpMissionControl):
+    """Comes back without saying what it had: the mistake that all of this is there to find."""
+
+    def stream(self, session_id: str, *, last_event_id: str | None = None, replay: int | None = None) -> Any:
+        return super().stream(session_id, last_event_id=None, replay=replay)
+
+
+class Keyless(HttpMissionControl):
+    """Sends again under another key."""
+
+    async def inject(self, session_id: str, content: str, **more: Any) -> Any:
+        return await super().inject(session_id, content, **more | {"idempotency_key": uuid.uuid4().hex})
+
+
+@pytest.mark.parametrize("client", [Forgetful, Keyless])
+async def test_a_broken_client_is_found(
+    plane: ControlPlaneProcess, qapp: Any, client: type[HttpMissionControl], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.modules[__name__], "PATIENCE", 6.0)
+    monkeypatch.setattr(transport, "ATTEMPTS", 1)
+    found = False
+    async with soak(plane, windows=12, agents=3, client=client) as run:
+        for _ in range(10):
+            try:
+                await run.round()
+            except* AssertionError:
+                found = True
+            if found:
+                break
+    assert found, f"{run.tally.schedules} schedules with {client.__name__} clients, and nothing was found"
