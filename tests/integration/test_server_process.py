@@ -163,7 +163,8 @@ def test_roles_serve_what_they_are_for(tmp_path: Path) -> None:
 def test_agents_live_through_stop_crash_and_start(tmp_path: Path) -> None:
     with served(tmp_path / "data") as made:
         made.double()
-        working, idle = made.spawn("[words 2000 5]"), made.spawn()
+        enough = tmp_path / "enough"
+        working, idle = made.spawn(f"[until {enough}][say the end]"), made.spawn()
         made.until(working, status="running")
         made.until(idle, waitingFor="operator")
         pid = made.admin.get(f"{SESSIONS}/{working}/processes").json()[0]["pid"]
@@ -176,9 +177,12 @@ def test_agents_live_through_stop_crash_and_start(tmp_path: Path) -> None:
         made.start()
         assert made.session(working)["status"] == "running"
         assert made.session(idle)["waitingFor"] == "operator"
+        enough.touch()
         made.until(working, waitingFor="operator")
         said = "".join(one["content"] for one in made.messages(working) if one["role"] == "agent")
-        assert said.split()[:2000] == [f"word{number}" for number in range(2000)]
+        words, _, end = said.partition("the end")
+        assert end.strip() == ""
+        assert words.split() == [f"word{number}" for number in range(len(words.split()))]
         killed = made.admin.post(f"{SESSIONS}/{working}/kill", json={"reason": "test"})
         assert killed.json()["status"] == "killed"
         assert made.admin.get(f"{SESSIONS}/{working}/processes").json() == []

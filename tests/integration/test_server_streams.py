@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -112,8 +113,9 @@ def test_a_stream_cut_again_and_again_equals_the_record(plane: Served) -> None:
     assert len("".join(text for _, text in on_record)) > 1500
 
 
-def test_a_stream_goes_on_exactly_after_the_control_plane_was_killed(plane: Served) -> None:
-    session_id = plane.spawn("[words 3000 4]")
+def test_a_stream_goes_on_exactly_after_the_control_plane_was_killed(plane: Served, tmp_path: Path) -> None:
+    enough = tmp_path / "enough"
+    session_id = plane.spawn(f"[until {enough}][say the end]")
     seen = Transcript()
     with Listener(plane.admin, f"{SESSIONS}/{session_id}/stream?replay=500") as stream:
         for event in stream.events():
@@ -124,13 +126,15 @@ def test_a_stream_goes_on_exactly_after_the_control_plane_was_killed(plane: Serv
     plane.start()
     assert plane.session(session_id)["status"] == "running"
     with Listener(plane.admin, f"{SESSIONS}/{session_id}/stream", seen.last_id) as stream:
-        for event in stream.events():
+        for number, event in enumerate(stream.events()):
             seen.take(event)
+            if number == 20:
+                enough.touch()
             if seen.waiting_for == "operator":
                 break
     on_record = [(message["role"], message["content"]) for message in plane.messages(session_id)]
     assert seen.contents() == on_record
-    assert any("word2999" in text for _, text in on_record)
+    assert any("the end" in text for _, text in on_record)
 
 
 def test_agents_streams_speak_native_ids(plane: Served) -> None:

@@ -1,8 +1,4 @@
-"""A real OpenClaw gateway for the live tests: the pinned one, on loopback, with the scripted model behind it.
-
-It costs too much to be installed by every run (650 MB): the live tests that need it run where it was installed once,
-which `MISSION_CONTROL_TEST_OPENCLAW=install` does.
-"""
+"""A real OpenClaw gateway for the live tests: the pinned one, on loopback, with the scripted model behind it."""
 
 from __future__ import annotations
 
@@ -19,17 +15,10 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-from live.installed_agents import NODE, installed
+from live.installed_agents import NODE, needed
 
-WANTED = "MISSION_CONTROL_TEST_OPENCLAW"
 START_SECONDS = 240
 STOP_SECONDS = 20
-
-
-def available() -> bool:
-    """Only where it is asked for: the gateway takes minutes to install and to start, and what a test run does must not
-    depend on what an earlier one left in a cache."""
-    return os.environ.get(WANTED) == "install"
 
 
 class RealGateway:
@@ -42,7 +31,7 @@ class RealGateway:
             free.bind(("127.0.0.1", 0))
             self.port = int(free.getsockname()[1])
         self._process: subprocess.Popen[bytes] | None = None
-        self._entry = installed("openclaw") / "node_modules" / "openclaw" / "openclaw.mjs"
+        self._entry = needed("openclaw") / "node_modules" / "openclaw" / "openclaw.mjs"
         for name in ("home", "state", "tmp", "work", "work-guarded"):
             (folder / name).mkdir(parents=True)
         self._config = folder / "state" / "openclaw.json"

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from live.gateway import WANTED, RealGateway, available
+from live.gateway import RealGateway
+from live.installed_agents import OPENCLAW, wants_openclaw
 from live.model import ScriptedModel, play
 from mission_control_desktop.domain.approvals import Approval, ApprovalState
 from mission_control_desktop.domain.credentials import Credentials
@@ -30,7 +31,7 @@ from support.records import fresh_database, recording
 pytestmark = [
     pytest.mark.live,
     pytest.mark.timeout(600),
-    pytest.mark.skipif(not available(), reason=f"the real gateway is tried where it is asked for: {WANTED}=install"),
+    pytest.mark.skipif(not wants_openclaw(), reason=f"{OPENCLAW}=no"),
 ]
 
 DEADLINE = 120

@@ -11,8 +11,8 @@ import threading
 import time
 from pathlib import Path
 
-READY_SECONDS = 60
-STOP_SECONDS = 20
+READY_SECONDS = 110
+STOP_SECONDS = 60
 
 
 class ControlPlaneProcess:

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
+from mission_control_desktop.control.assembly import DATABASE_FILE
 from mission_control_desktop.domain.approvals import Approval, ApprovalState
 from mission_control_desktop.domain.messages import AgentMessage
 from mission_control_desktop.domain.profiles import LaunchProfile, SpawnRequest
@@ -27,7 +28,7 @@ from mission_control_desktop.orchestrator.orchestrator import Limits, Orchestrat
 from mission_control_desktop.orchestrator.profiles import ProfileStore
 from mission_control_desktop.record.recorder import Recorder
 from mission_control_desktop.storage import Database, SystemClock, Uuid7, open_database
-from support.records import SEALER
+from support.records import SEALER, migrated
 
 DOUBLE = Path(__file__).parent.parent / "support_agents" / "double.py"
 PATIENCE = 40.0
@@ -69,7 +70,10 @@ class House:
 
     async def start(self) -> House:
         clock, ids = SystemClock(), Uuid7()
-        self.database = await asyncio.to_thread(open_database, self.data_dir / "control-plane.db", SEALER)
+        path = self.data_dir / DATABASE_FILE
+        if not path.exists():
+            await asyncio.to_thread(migrated, path)
+        self.database = await asyncio.to_thread(open_database, path, SEALER)
         self.recorder = Recorder(self.database, clock, ids, lambda name, error: self.errors.append((name, error)))
         await self.recorder.start()
         self.profiles = ProfileStore(self.database.profiles, environ={"PATH": os.environ["PATH"], "HOME": "/nowhere"})

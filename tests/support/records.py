@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import shutil
 import tempfile
 from collections.abc import AsyncIterator
@@ -11,6 +12,8 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+from sqlalchemy import delete
 
 from mission_control_desktop.domain.approvals import Approval, ApprovalOption, ApprovalState
 from mission_control_desktop.domain.audit import AuditAction, AuditEntry, AuditOutcome
@@ -23,6 +26,7 @@ from mission_control_desktop.record.ops import AppendText
 from mission_control_desktop.record.recorder import Recorder
 from mission_control_desktop.storage import Database, SystemClock, Uuid7, open_database
 from mission_control_desktop.storage.sealing import MasterKey, Sealer
+from mission_control_desktop.storage.tables import meta
 
 PATIENCE = 30.0
 SEALER = Sealer([MasterKey(bytes(range(32)))])
@@ -33,14 +37,24 @@ START = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 @cache
 def _template() -> Path:
     path = Path(tempfile.mkdtemp(prefix="record-template-")) / "record.db"
-    open_database(path, SEALER).close_now()
+    atexit.register(shutil.rmtree, path.parent, ignore_errors=True)
+    made = open_database(path)
+    made.access.write_now(lambda connection: connection.execute(delete(meta)))
+    made.close_now()
     return path
 
 
-def fresh_database(directory: Path) -> Database:
-    """A migrated, empty database; each has an epoch of its own only if it was not copied from another one."""
-    path = directory / "record.db"
+def migrated(path: Path) -> None:
+    """Put a database at `path` that has its tables and has never been opened: it gets an epoch of its own. Running the
+    migrations takes longer than most tests do, and they have tests of their own."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     shutil.copy(_template(), path)
+
+
+def fresh_database(directory: Path) -> Database:
+    """A migrated, empty database."""
+    path = directory / "record.db"
+    migrated(path)
     return open_database(path, SEALER)
 
 

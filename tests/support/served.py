@@ -15,8 +15,10 @@ from urllib.parse import quote
 import httpx
 
 from mission_control_desktop.client.sse import RawEvent, SseParser
+from mission_control_desktop.control.assembly import DATABASE_FILE
 from support.control_plane import ControlPlaneProcess
 from support.orchestration import DOUBLE, House
+from support.records import migrated
 
 T = TypeVar("T")
 PATIENCE = 40.0
@@ -117,7 +119,10 @@ class Served:
 
 @contextmanager
 def served(data_dir: Path, *arguments: str, **environment: str) -> Iterator[Served]:
-    """A started control plane; nothing of it is left behind. Its log must not tell of anything unexpected."""
+    """A started control plane on a new record; nothing of it is left behind. Its log must not tell of anything
+    unexpected."""
+    if not (data_dir / DATABASE_FILE).exists():
+        migrated(data_dir / DATABASE_FILE)
     made = Served(data_dir, **environment)
     try:
         yield made.start(*arguments)

@@ -27,6 +27,7 @@ Options
 
 Marks
     [words N MS]  N words, one every MS milliseconds      [thought]  [plan]
+    [until FILE]  words, one every 5 milliseconds, until FILE exists
     [tool]        a tool call with output                 [ticks FILE]  a tool whose shell (own session) writes ticks
     [permission]  asks allow once / reject once           [daemon FILE]  leaves a double-forked setsid daemon that ticks
     [subagent N]  reports a child session with N words    [bigline MIB]  one line of so many MiB
@@ -43,6 +44,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
 import json
 import os
 import queue
@@ -361,6 +363,15 @@ class Agent:
     def do_words(self, session: Session, argument: str) -> None:
         count, milliseconds = argument.split()
         self.words(session, int(count), float(milliseconds) / 1000)
+
+    def do_until(self, session: Session, argument: str) -> None:
+        for index in itertools.count():
+            if os.path.exists(argument):
+                return
+            if session.cancelled.is_set():
+                raise Cancelled
+            self.say(session.id, f"word{index} ")
+            time.sleep(0.005)
 
     def do_say(self, session: Session, argument: str) -> None:
         self.say(session.id, argument)

@@ -9,7 +9,6 @@ from typing import Any
 
 import msgspec
 from sqlalchemy import Connection, Table
-from sqlalchemy.dialects import postgresql, sqlite
 
 from mission_control_desktop.domain.errors import BadInput
 from mission_control_desktop.domain.limits import PAGE_MAX
@@ -22,7 +21,7 @@ def upsert(connection: Connection, table: Table, *keys: str, keep: str = "") -> 
 
 @cache
 def _upsert(dialect: str, table: Table, keys: tuple[str, ...], keep: str) -> Any:
-    statement = sqlite.insert(table) if dialect == "sqlite" else postgresql.insert(table)
+    statement = _insert(dialect, table)
     fixed = {*keys, keep}
     changed = {
         column.name: statement.excluded[column.name]
@@ -33,8 +32,18 @@ def _upsert(dialect: str, table: Table, keys: tuple[str, ...], keep: str) -> Any
 
 
 def insert_or_ignore(connection: Connection, table: Table) -> Any:
-    make = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
-    return make(table).on_conflict_do_nothing()
+    return _insert(connection.dialect.name, table).on_conflict_do_nothing()
+
+
+def _insert(dialect: str, table: Table) -> Any:
+    # Loaded where it is used: of what a start on SQLite imports, PostgreSQL's part would be a tenth.
+    if dialect == "sqlite":
+        from sqlalchemy.dialects.sqlite import insert
+
+        return insert(table)
+    from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+
+    return postgresql_insert(table)
 
 
 def like_pattern(text: str) -> str:
