@@ -1,0 +1,212 @@
+"""Operators' messages: accepted once, delivered once, and followed to what became of them."""
+
+from __future__ import annotations
+
+import asyncio
+
+from mission_control_desktop.domain.errors import BadInput, Conflict, NotFound, Unsupported
+from mission_control_desktop.domain.messages import MessageRole
+from mission_control_desktop.domain.receipts import ReceiptState
+from mission_control_desktop.domain.sessions import Delivery, global_id
+from mission_control_desktop.providers.conformance.bench import (
+    OPERATOR,
+    UNKNOWN,
+    Bench,
+    ids_of,
+    new_id,
+    new_words,
+    reason_of,
+)
+from mission_control_desktop.providers.conformance.verdict import Broken, Part, Skipped, demand
+
+PART = Part("operators' messages")
+ON_ITS_WAY = (ReceiptState.STORED, ReceiptState.QUEUED, ReceiptState.DELIVERED, ReceiptState.ANSWERED)
+ARRIVED = (ReceiptState.DELIVERED, ReceiptState.ANSWERED)
+
+
+async def takes_messages(bench: Bench) -> str:
+    """A new session that takes messages; skips the check where none does."""
+    native = await bench.new_session()
+    session = await bench.until_idle(native)
+    if not session.capabilities.inject:
+        raise Skipped(f"`inject` is empty: {reason_of(session, 'inject')}")
+    return native
+
+
+@PART
+async def a_message_arrives_once_and_is_followed(bench: Bench) -> None:
+    """A message is on record when `inject` returns, reaches the agent once, stands in the transcript once as the
+    operator's, and its receipt climbs to delivered."""
+    native = await takes_messages(bench)
+    word, injection = new_words()[0], new_id()
+    receipt = await bench.inject(native, word, injection_id=injection)
+    demand(receipt.injection_id == injection, f"the receipt is about {receipt.injection_id}")
+    demand(receipt.session_id == global_id(bench.name, native), f"the receipt names the session {receipt.session_id}")
+    demand(receipt.state in ON_ITS_WAY, f"a message that was accepted is {receipt.state.value}: {receipt.detail}")
+    on_record = await bench.receipt(injection)
+    demand(on_record is not None, "`inject` returned, and its receipt is not on record")
+    await bench.until_receipt(injection, *ARRIVED)
+    await bench.until_idle(native)
+    heard = await bench.heard(native, word)
+    demand(heard == 1, f"the runtime has the message {heard} times")
+    entries = [one for one in await bench.messages(native) if one.role is MessageRole.OPERATOR and word in one.content]
+    demand(len(entries) == 1, f"the message stands in the transcript {len(entries)} times as an operator's")
+    metadata = entries[0].metadata
+    demand(metadata.get("injectionId") == injection, "the entry in the transcript does not name its injectionId")
+    demand(metadata.get("operatorId") == OPERATOR, "the entry in the transcript does not name its operatorId")
+
+
+@PART
+async def the_same_key_is_one_message(bench: Bench) -> None:
+    """The same injection id again, at once and afterwards, is the same message: it reaches the agent once, and its
+    receipt is as it is then."""
+    native = await takes_messages(bench)
+    word, injection = new_words()[0], new_id()
+    first = await asyncio.gather(*(bench.inject(native, word, injection_id=injection) for _ in range(3)))
+    await bench.until_receipt(injection, *ARRIVED)
+    await bench.until_idle(native)
+    again = await bench.inject(native, word, injection_id=injection)
+    demand({one.injection_id for one in (*first, again)} == {injection}, "the receipts are of several messages")
+    demand(again.state in ARRIVED, f"it was delivered, and its receipt says {again.state.value} when asked again")
+    await _after_another(bench, native)
+    heard = await bench.heard(native, word)
+    demand(heard == 1, f"the runtime has the message {heard} times")
+
+
+async def _after_another(bench: Bench, native: str) -> None:
+    """Wait until a later message has arrived: an earlier one would have, too."""
+    await bench.deliver(native, new_words()[0])
+    await bench.until_idle(native)
+
+
+@PART
+async def a_key_outlives_the_control_plane(bench: Bench) -> None:
+    """A message that was delivered is not sent again by the next process of the control plane, and sending it again
+    there does not take its receipt back."""
+    native = await takes_messages(bench)
+    word, injection = new_words()[0], new_id()
+    await bench.inject(native, word, injection_id=injection)
+    await bench.until_receipt(injection, *ARRIVED)
+    await bench.until_idle(native)
+    await bench.go_down()
+    await bench.again()
+    await bench.until_idle(native)
+    await bench.inject(native, word, injection_id=injection)
+    await bench.until_receipt(injection, *ARRIVED)
+    await _after_another(bench, native)
+    heard = await bench.heard(native, word)
+    demand(heard == 1, f"the runtime has the message {heard} times")
+
+
+@PART
+async def a_message_survives_a_cut(bench: Bench) -> None:
+    """A message that was accepted while the connection was being cut arrives once."""
+    native = await takes_messages(bench)
+    word, injection = new_words()[0], new_id()
+    sending = asyncio.gather(bench.inject(native, word, injection_id=injection), return_exceptions=True)
+    await bench.peer.cut()
+    (outcome,) = await sending
+    if isinstance(outcome, Broken):
+        raise outcome
+    await bench.deliver(native, new_words()[0])
+    if isinstance(outcome, BaseException):
+        # It was refused, as the connection was gone. Whoever sent it tries again, with the key that it has.
+        await bench.inject(native, word, injection_id=injection)
+    await bench.until_receipt(injection, *ARRIVED)
+    await bench.until_idle(native)
+    await _after_another(bench, native)
+    heard = await bench.heard(native, word)
+    demand(heard == 1, f"the runtime has the message {heard} times")
+
+
+@PART
+async def an_unknown_session_is_refused(bench: Bench) -> None:
+    """A message to a session that there is not raises NotFound, and makes no session."""
+    await takes_messages(bench)
+    word = new_words()[0]
+    await bench.refused(bench.injecting(UNKNOWN, word), "inject into an unknown session", NotFound)
+    demand(await bench.heard(UNKNOWN, word) == 0, "the runtime has a message to a session that there is not")
+    listed = ids_of(await bench.call(bench.provider.list_sessions(), "list_sessions"))
+    demand(global_id(bench.name, UNKNOWN) not in listed, "a message to an unknown session made it")
+    demand(await bench.session(UNKNOWN) is None, "a message to an unknown session put one on record")
+
+
+@PART
+async def another_run_is_refused(bench: Bench) -> None:
+    """A message for a run that is not the current one raises Conflict, and does not arrive."""
+    native = await takes_messages(bench)
+    word = new_words()[0]
+    await bench.refused(bench.injecting(native, word, expected_run_id="another-run"), "inject", Conflict)
+    await _after_another(bench, native)
+    demand(await bench.heard(native, word) == 0, "the runtime has the message")
+
+
+@PART
+async def each_delivery_is_as_declared(bench: Bench) -> None:
+    """While the agent works, the ways of delivery that the session offers are taken, and those that it does not are
+    refused as unsupported, with the reason, and do not arrive."""
+    native = await bench.working()
+    session = await bench.until_session(native, "is on record")
+    offered = session.capabilities.inject
+    if not offered:
+        raise Skipped(f"`inject` is empty while the agent works: {reason_of(session, 'inject')}")
+    refused: list[str] = []
+    for way in Delivery:
+        word, injection = new_words()[0], new_id()
+        if way in offered and way is not Delivery.INTERRUPT:
+            receipt = await bench.inject(native, word, injection_id=injection, delivery=way)
+            demand(receipt.state in ON_ITS_WAY, f"{way.value} is offered, and the message is {receipt.state.value}")
+        elif way not in offered:
+            demand(reason_of(session, way.value), f"{way.value} is not offered, and `reasons` does not say why")
+            await bench.refused(bench.injecting(native, word, delivery=way), way.value, Unsupported)
+            refused.append(word)
+    if Delivery.INTERRUPT in offered:
+        word, injection = new_words()[0], new_id()
+        await bench.inject(native, word, injection_id=injection, delivery=Delivery.INTERRUPT)
+        await bench.until_heard(native, word)
+        await bench.until_receipt(injection, *ARRIVED)
+    for word in refused:
+        demand(await bench.heard(native, word) == 0, "a message that was refused arrived")
+
+
+@PART
+async def a_withdrawn_message_never_arrives(bench: Bench) -> None:
+    """A message that waits for the end of a turn can be withdrawn, or is told to be on its way (Conflict): what is
+    withdrawn never reaches the agent. A message that there is not raises NotFound."""
+    native = await bench.working()
+    session = await bench.until_session(native, "is on record")
+    if Delivery.QUEUE not in session.capabilities.inject:
+        raise Skipped(f"messages cannot wait for the end of a turn: {reason_of(session, 'queue')}")
+    await bench.refused(bench.provider.withdraw(native, new_id()), "withdraw of an unknown message", NotFound)
+    word, injection = new_words()[0], new_id()
+    await bench.inject(native, word, injection_id=injection, delivery=Delivery.QUEUE)
+    try:
+        receipt = await bench.call(bench.provider.withdraw(native, injection), "withdraw")
+    except Conflict:
+        found = await bench.receipt(injection)
+        demand(found is not None and found.state is not ReceiptState.WITHDRAWN, "it is withdrawn, and was a Conflict")
+        return
+    demand(receipt.state is ReceiptState.WITHDRAWN, f"withdraw answered a receipt that is {receipt.state.value}")
+    await bench.until_receipt(injection, ReceiptState.WITHDRAWN)
+    if Delivery.INTERRUPT in session.capabilities.inject:
+        later = new_words()[0]
+        await bench.inject(native, later, delivery=Delivery.INTERRUPT)
+        await bench.until_heard(native, later)
+    demand(await bench.heard(native, word) == 0, "a message that was withdrawn arrived")
+
+
+@PART
+async def text_arrives_as_it_was_written(bench: Bench) -> None:
+    """Text that needs care (several lines, quotes, emoji, markup) reaches the agent as it was written."""
+    native = await takes_messages(bench)
+    word = new_words()[0]
+    text = f'{word} "quoted" \\ back\u00a0slash \U0001f6f0 <b>&amp;</b>\nsecond line {word}'
+    try:
+        await bench.inject(native, text)
+    except BadInput as error:
+        raise Broken(f"plain text was refused: {error.message}") from error
+
+    async def arrived() -> bool:
+        return any(text in one for one in await bench.peer.heard(native))
+
+    await bench.until("the message arrives as it was written", arrived)
