@@ -12,13 +12,14 @@ unset MISSION_CONTROL_URL MISSION_CONTROL_TOKEN MISSION_CONTROL_DATA_DIR
 unset PYTHONUNBUFFERED
 python=.venv/bin/python
 workers=${TEST_WORKERS:-2}
+waiting_workers=${TEST_WORKERS:-3} # where tests wait for processes as long as they compute
 
 failed=0
 step() { # seconds that it may take, name, command...
     local seconds=$1 name=$2
     shift 2
     printf '\n== %s\n' "$name"
-    "$python" scripts/part.py --costs "$costs" --seconds "$seconds" "$name" "$@" || failed=1
+    "$python" scripts/part.py --costs "$costs" --seconds $((seconds * ${TEST_PATIENCE:-1})) "$name" "$@" || failed=1
 }
 
 suite() { # seconds that it may take, name, pytest options...
@@ -36,7 +37,7 @@ run() { # part
             step 300 "import rules" .venv/bin/lint-imports
             ;;
         unit) suite 600 unit -n "$workers" ;;
-        integration) suite 1800 integration -n "$workers" --dist worksteal ;;
+        integration) suite 1800 integration -n "$waiting_workers" --dist worksteal ;;
         ui) suite 900 ui -n "$workers" ;;
         faults) suite $((600 + 4 * ${MISSION_CONTROL_FAULT_SECONDS:-30})) faults ;;
         live)
@@ -76,7 +77,7 @@ trap tidy EXIT
 trap 'exit 130' INT TERM
 began=$SECONDS
 if [ $# -gt 1 ] && [[ " $* " == *" live "* ]]; then
-    TEST_COSTS=$costs "$python" scripts/part.py --seconds 3000 "live, in the background" \
+    TEST_COSTS=$costs "$python" scripts/part.py --seconds $((3000 * ${TEST_PATIENCE:-1})) "live, in the background" \
         bash scripts/test.sh live >build/test/live.txt 2>&1 &
     beside=$!
 fi
