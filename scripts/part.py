@@ -1,9 +1,9 @@
 """Run one part of the tests in a time box, say what it cost, and fail if a process of it outlives it.
 
-    part.py [--seconds N] [--costs FILE] NAME COMMAND...
+    part.py [--seconds N] [--costs FILE] [--grace N] NAME COMMAND...
 
 Exits as the command does; with 1 if processes were left behind (they are named, and killed), with 124 if the time was
-up (every process is named, Python ones that pytest started say where they stand, and all are killed). Appends a line
+up (every process is named, pytest's say where they stand, and all are killed). Appends a line
 to FILE: name, exit code, seconds, seconds of CPU of all processes, tab-separated.
 
 On Linux every process that loses its parent falls to this one, whatever it did to its session and its environment:
@@ -25,8 +25,10 @@ from pathlib import Path
 import psutil
 
 PR_SET_CHILD_SUBREAPER = 36
-GRACE_SECONDS = 10.0
-"""For what is ending already when the part's command ends."""
+KILL_SECONDS = 10.0
+REPORT_SECONDS = 20.0
+ABORT_SECONDS = 3.0
+"""Until xdist has noticed which of its processes are gone."""
 
 
 class TimeUp(Exception):
@@ -41,12 +43,13 @@ def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--seconds", type=int, default=0)
     parser.add_argument("--costs", type=Path)
+    parser.add_argument("--grace", type=float, default=10.0, help="seconds for what is ending already")
     parser.add_argument("name")
     parser.add_argument("command", nargs=argparse.REMAINDER)
     wanted = parser.parse_args()
     adopt_orphans()
     began = time.monotonic()
-    code = run(wanted.name, wanted.command, wanted.seconds)
+    code = run(wanted.name, wanted.command, wanted.seconds, wanted.grace)
     if wanted.costs is not None:
         spent = resource.getrusage(resource.RUSAGE_CHILDREN)
         with wanted.costs.open("a") as file:
@@ -62,13 +65,14 @@ def adopt_orphans() -> None:
             raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER)")
 
 
-def run(name: str, command: list[str], seconds: int) -> int:
+def run(name: str, command: list[str], seconds: int, grace: float) -> int:
     def time_up(_number: int, _frame: object) -> None:
         raise TimeUp
 
     def told(number: int, _frame: object) -> None:
         raise Told(signal.Signals(number).name)
 
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # in the background a shell has it ignored
     pid = os.posix_spawnp(command[0], command, os.environ)
     signal.signal(signal.SIGALRM, time_up)
     signal.signal(signal.SIGTERM, told)
@@ -86,7 +90,7 @@ def run(name: str, command: list[str], seconds: int) -> int:
         say(f"{name}: stopped by {signal_name}")
         end(living())
         return 130
-    return (code or 1) if left_behind(name) else code
+    return (code or 1) if left_behind(name, grace) else code
 
 
 def wait(pid: int) -> int:
@@ -113,8 +117,8 @@ def runs(process: psutil.Process) -> bool:
         return False
 
 
-def left_behind(name: str) -> bool:
-    deadline = time.monotonic() + GRACE_SECONDS
+def left_behind(name: str, grace: float) -> bool:
+    deadline = time.monotonic() + grace
     while left := living():
         if time.monotonic() > deadline:
             say(f"{name}: left behind {len(left)} processes:")
@@ -127,19 +131,32 @@ def left_behind(name: str) -> bool:
 
 
 def ask_where_it_stands(pid: int) -> None:
-    """pytest's processes print the stack of every thread when they are aborted."""
+    """pytest's processes print the stack of every thread when they are aborted; one that runs others (xdist) says which
+    test they were at, and an interrupted one what has failed so far."""
     found = living()
     for one in found:
         say(f"  {describe(one)}")
-    for one in found:
+    below = [one for one in found if one.pid != pid and parent(one) == pid]
+    for one in below:
         with contextlib.suppress(psutil.NoSuchProcess):
-            if one.pid == pid or one.ppid() == pid:
-                one.send_signal(signal.SIGABRT)
-    time.sleep(2)
+            one.send_signal(signal.SIGABRT)
+    time.sleep(ABORT_SECONDS)
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGINT)
+    deadline = time.monotonic() + REPORT_SECONDS
+    while pid in {one.pid for one in living()} and time.monotonic() < deadline:
+        time.sleep(0.1)
+
+
+def parent(process: psutil.Process) -> int | None:
+    try:
+        return process.ppid()
+    except psutil.NoSuchProcess:
+        return None
 
 
 def end(found: list[psutil.Process]) -> None:
-    deadline = time.monotonic() + GRACE_SECONDS
+    deadline = time.monotonic() + KILL_SECONDS
     while found and time.monotonic() < deadline:
         for one in found:
             with contextlib.suppress(psutil.NoSuchProcess):
