@@ -40,6 +40,7 @@ from mission_control_desktop.orchestrator.core.spec import SessionSpec
 from mission_control_desktop.orchestrator.directories import JOURNAL, SessionDirectory
 from mission_control_desktop.orchestrator.driver import SessionDriver
 from mission_control_desktop.orchestrator.keeper import client as keeper
+from mission_control_desktop.orchestrator.keeper.sweep import kill_tree_of_dead_keeper
 from mission_control_desktop.orchestrator.orchestrator import Orchestrator
 from mission_control_desktop.orchestrator.profiles import ProfileStore
 from mission_control_desktop.record.ops import PutSession
@@ -193,7 +194,7 @@ async def clean_up(data: Path) -> None:
             os.kill(identity.pid, signal.SIGKILL)
             while keeper.keeper_alive(directory):
                 await asyncio.sleep(0.01)
-        await asyncio.to_thread(keeper.kill_tree_of_dead_keeper, directory)
+        await asyncio.to_thread(kill_tree_of_dead_keeper, directory)
 
 
 def main() -> None:

@@ -18,9 +18,11 @@ from mission_control_desktop.orchestrator.keeper.client import (
     KeeperError,
     KeeperRefused,
     keeper_alive,
-    kill_tree_of_dead_keeper,
 )
-from support.keepers import ECHO, PATIENCE, Kept, Reader, alive, kept, until
+from mission_control_desktop.orchestrator.keeper.sweep import kill_tree_of_dead_keeper
+from support.keepers import ECHO, PATIENCE, WAYS, Kept, Reader, alive, kept, until
+
+both_ways = pytest.mark.parametrize("cgroup", WAYS)
 
 FAMILY = """
 import os, sys, time
@@ -83,8 +85,9 @@ def data(entry: Entry) -> dict[str, object]:
     return entry.data
 
 
-async def test_freeze_stops_every_descendant_and_thaw_lets_all_go_on(tmp_path: Path) -> None:
-    async with kept(tmp_path, FAMILY) as (_, reader):
+@both_ways
+async def test_freeze_stops_every_descendant_and_thaw_lets_all_go_on(tmp_path: Path, cgroup: bool) -> None:
+    async with kept(tmp_path, FAMILY, cgroup=cgroup) as (_, reader):
         pids = await family(reader)
         await until(lambda: all((tmp_path / name).exists() for name in NAMES))
         for turn in range(3):
@@ -104,8 +107,9 @@ async def test_freeze_stops_every_descendant_and_thaw_lets_all_go_on(tmp_path: P
         await ticking(tmp_path)
 
 
-async def test_what_had_stopped_by_itself_stays_stopped_after_a_thaw(tmp_path: Path) -> None:
-    async with kept(tmp_path, FAMILY) as (_, reader):
+@both_ways
+async def test_what_had_stopped_by_itself_stays_stopped_after_a_thaw(tmp_path: Path, cgroup: bool) -> None:
+    async with kept(tmp_path, FAMILY, cgroup=cgroup) as (_, reader):
         pids = await family(reader)
         os.kill(pids[0], signal.SIGSTOP)
         await until(lambda: psutil.Process(pids[0]).status() == psutil.STATUS_STOPPED)
@@ -143,8 +147,9 @@ async def test_processes_names_everything_that_a_stop_would_hit(tmp_path: Path) 
         )
 
 
-async def test_kill_leaves_nothing(tmp_path: Path) -> None:
-    async with kept(tmp_path, FAMILY) as (_, reader):
+@both_ways
+async def test_kill_leaves_nothing(tmp_path: Path, cgroup: bool) -> None:
+    async with kept(tmp_path, FAMILY, cgroup=cgroup) as (_, reader):
         pids = await family(reader)
         escaped = {process.pid for process in await reader.link.processes() if process.escaped}
         assert {pids[1], pids[2], pids[3]} == escaped
@@ -184,7 +189,8 @@ time.sleep(3600)
         await reader.link.quit()
 
 
-async def test_kill_catches_processes_that_fork_and_exit_all_the_time(tmp_path: Path) -> None:
+@both_ways
+async def test_kill_catches_processes_that_fork_and_exit_all_the_time(tmp_path: Path, cgroup: bool) -> None:
     source = """
     import os, time
     print("go", flush=True)
@@ -200,7 +206,7 @@ async def test_kill_catches_processes_that_fork_and_exit_all_the_time(tmp_path: 
             os._exit(0)
     time.sleep(600)
     """
-    async with kept(tmp_path, textwrap.dedent(source)) as (_, reader):
+    async with kept(tmp_path, textwrap.dedent(source), cgroup=cgroup) as (_, reader):
         await reader.until_line("go")
         await until(lambda: len(psutil.Process(reader.link.pid).children()) > 4)
         await reader.link.do("k", "kill")
@@ -248,8 +254,9 @@ async def test_an_agent_that_ignores_end_of_input_and_sigterm(tmp_path: Path) ->
         assert data(await reader.until_did("k"))["ok"] is True
 
 
-async def test_term_reaches_a_frozen_tree(tmp_path: Path) -> None:
-    async with kept(tmp_path, FAMILY) as (_, reader):
+@both_ways
+async def test_term_reaches_a_frozen_tree(tmp_path: Path, cgroup: bool) -> None:
+    async with kept(tmp_path, FAMILY, cgroup=cgroup) as (_, reader):
         pids = await family(reader)
         await reader.link.do("f", "freeze")
         await reader.link.do("t", "term")
@@ -292,8 +299,9 @@ async def test_sigterm_to_the_keeper_ends_the_agent_too(tmp_path: Path) -> None:
         assert ("exit", None) in kinds
 
 
-async def test_what_a_killed_keeper_leaves_is_found_and_killed(tmp_path: Path) -> None:
-    async with kept(tmp_path, FAMILY) as (keeper, reader):
+@both_ways
+async def test_what_a_killed_keeper_leaves_is_found_and_killed(tmp_path: Path, cgroup: bool) -> None:
+    async with kept(tmp_path, FAMILY, cgroup=cgroup) as (keeper, reader):
         pids = await family(reader)
         agent = reader.link.agent_pid
         assert agent is not None

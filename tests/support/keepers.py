@@ -6,12 +6,18 @@ import asyncio
 import contextlib
 import os
 import signal
+import subprocess
 import sys
+import tempfile
+import uuid
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from types import TracebackType
 
+import pytest
+
 from mission_control_desktop.orchestrator.core.entries import Entry
+from mission_control_desktop.orchestrator.keeper.cgroup import Unusable, create
 from mission_control_desktop.orchestrator.keeper.client import (
     KeeperGone,
     KeeperLink,
@@ -19,11 +25,11 @@ from mission_control_desktop.orchestrator.keeper.client import (
     Launch,
     attach,
     keeper_alive,
-    kill_tree_of_dead_keeper,
     launch,
     read_identity,
     read_journal,
 )
+from mission_control_desktop.orchestrator.keeper.sweep import kill_tree_of_dead_keeper
 
 PATIENCE = 40.0
 """Seconds that a state may take to come about on a busy computer."""
@@ -153,3 +159,23 @@ async def kept(directory: Path, source: str, **options: object) -> AsyncIterator
     """A keeper around Python source, attached from the first entry."""
     async with Kept.python(directory, source, **options) as keeper:
         yield keeper, await keeper.attach()
+
+
+def no_cgroup_here() -> str | None:
+    """Why keepers that are started by this process cannot have a cgroup; None if they can. Tried, not guessed."""
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            group = create(folder, uuid.uuid4().hex)
+        except Unusable as reason:
+            return str(reason)
+        try:
+            child = subprocess.run(["/bin/sh", "-c", f"echo 0 > {group.path}/cgroup.procs"], check=False)
+            return None if child.returncode == 0 else "it can be made, but not joined"
+        finally:
+            group.remove()
+
+
+NO_CGROUP = no_cgroup_here()
+with_cgroup = pytest.mark.skipif(NO_CGROUP is not None, reason=f"no cgroup v2 can be made here: {NO_CGROUP}")
+WAYS = [pytest.param(True, id="cgroup", marks=with_cgroup), pytest.param(False, id="sub-reaper")]
+"""Values of `Launch.cgroup`."""

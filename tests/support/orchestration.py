@@ -20,10 +20,10 @@ from mission_control_desktop.domain.profiles import LaunchProfile, SpawnRequest
 from mission_control_desktop.domain.sessions import AgentSession, SessionStatus, WaitingFor, global_id, split_id
 from mission_control_desktop.orchestrator.keeper.client import (
     keeper_alive,
-    kill_tree_of_dead_keeper,
     read_identity,
     read_journal,
 )
+from mission_control_desktop.orchestrator.keeper.sweep import kill_tree_of_dead_keeper
 from mission_control_desktop.orchestrator.orchestrator import Limits, Orchestrator
 from mission_control_desktop.orchestrator.profiles import ProfileStore
 from mission_control_desktop.record.recorder import Recorder

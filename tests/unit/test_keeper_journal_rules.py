@@ -200,5 +200,5 @@ print(*(sys.modules.keys() & {"asyncio", "subprocess", "threading", "logging", "
     said = subprocess.run([sys.executable, "-I", "-S", "-c", source, root], capture_output=True, text=True, check=True)
     assert (
         said.stdout
-        == "acting agent journal keeper place processes serving spawn stopfile tree mission_control_desktop\n\n"
+        == "acting agent cgroup journal keeper place processes serving spawn stopfile tree mission_control_desktop\n\n"
     )

@@ -16,7 +16,7 @@ from mission_control_desktop.orchestrator.aftermath import last_words
 from mission_control_desktop.orchestrator.core.commands import Command
 from mission_control_desktop.orchestrator.core.effects import Do, SetTimer
 from mission_control_desktop.orchestrator.core.entries import Entry
-from mission_control_desktop.orchestrator.keeper.client import Swept
+from mission_control_desktop.orchestrator.keeper.sweep import Swept
 from mission_control_desktop.orchestrator.recording import Change, RecordWriter
 from mission_control_desktop.orchestrator.timers import Timers
 from mission_control_desktop.orchestrator.tree import SessionTree

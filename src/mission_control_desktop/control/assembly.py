@@ -52,12 +52,14 @@ async def open_plane(
     orchestrator: bool = True,
     environ: Mapping[str, str] | None = None,
     attend: bool = True,
+    cgroups: bool = True,
 ) -> AsyncIterator[ControlPlane]:
     """A started control plane; everything is closed again in the end, and no agent is ended by that.
 
     Without `attend` it is not started: for what needs the record alone, and must not judge what an earlier process left
     behind. `valkey_url` is where rate limits are shared with other control planes. `environ` is what agents inherit,
-    and where master keys are looked for (they are taken out of it: no agent gets them). Raises BadInput or Unavailable
+    and where master keys are looked for (they are taken out of it: no agent gets them). Without `cgroups` agents
+    are held by their keepers alone. Raises BadInput or Unavailable
     if the record cannot be opened, or is another's; BadInput for a master key that is none.
     """
     if environ is None:
@@ -77,7 +79,7 @@ async def open_plane(
         if orchestrator:
             profiles = ProfileStore(database.profiles, environ=variables, cache=data_dir / VERSIONS_FILE)
             stack.push_async_callback(profiles.close)
-            agents = Orchestrator(data_dir, profiles, clock=clock, ids=ids, environ=variables)
+            agents = Orchestrator(data_dir, profiles, clock=clock, ids=ids, environ=variables, cgroups=cgroups)
             registry.add(agents, kind="orchestrator")
         plane = ControlPlane(
             database,

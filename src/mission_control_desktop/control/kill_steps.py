@@ -163,7 +163,7 @@ class KillSteps:
                 return
             late = asyncio.get_running_loop().time() >= deadline
             if not left and (late or over):
-                run.set(session_id, TargetState.DEAD, self._now())
+                run.set(session_id, TargetState.DEAD, self._now(), _how_dead(current))
                 return
             if late:
                 pids = ", ".join(str(process.pid) for process in left[:10])
@@ -198,3 +198,17 @@ class KillSteps:
 
     def _now(self) -> datetime:
         return self._clock.now()
+
+
+def _how_dead(session: AgentSession | None) -> str | None:
+    """How it is known that nothing lives, in a few words; None where the provider does not say."""
+    steps = session.metadata.get("stopSteps") if session is not None else None
+    step = steps[-1] if isinstance(steps, list) and steps else None
+    if not isinstance(step, dict) or step.get("left") != 0:
+        return None
+    by = {"cgroup": "its cgroup is empty", "sub-reaper": "no process is below its keeper"}.get(str(step.get("by")))
+    count, escaped = step.get("processes"), step.get("escaped")
+    if by is None or not isinstance(count, int) or not isinstance(escaped, int):
+        return None
+    hit = f"{count} {'process' if count == 1 else 'processes'}" + (f", {escaped} escaped" if escaped else "")
+    return f"{by} ({hit})"

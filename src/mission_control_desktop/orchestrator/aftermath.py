@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from mission_control_desktop.orchestrator.core.effects import Do
-from mission_control_desktop.orchestrator.keeper.client import Swept
+from mission_control_desktop.orchestrator.keeper.sweep import Swept
+
+MAX_PIDS = 1000
 
 
 def last_words(
@@ -30,14 +32,15 @@ def last_words(
             {
                 "kind": "did",
                 "key": effect.key,
-                "data": {"what": effect.what, "key": effect.key, "ok": not left, "pids": pids, "left": left},
+                "data": {"what": effect.what, "key": effect.key, "ok": not left, "pids": pids[:MAX_PIDS], "left": left}
+                | {"by": swept.held_by},
             }
             for effect in asked
         ]
     if exited:
         return []
     cause = "restart" if swept.rebooted else "killed"
-    data: dict[str, Any] = {"cause": cause, "killed": len(pids), "left": left}
+    data: dict[str, Any] = {"cause": cause, "killed": len(pids), "left": left, "by": swept.held_by}
     if denied is not None:
         data["denied"] = denied
     return [{"kind": "lost", "data": data}]

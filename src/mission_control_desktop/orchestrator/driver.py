@@ -39,6 +39,7 @@ from mission_control_desktop.orchestrator.core.session import SessionCore
 from mission_control_desktop.orchestrator.core.spec import SessionSpec
 from mission_control_desktop.orchestrator.directories import SessionDirectory
 from mission_control_desktop.orchestrator.keeper import client as keeper
+from mission_control_desktop.orchestrator.keeper.sweep import kill_tree_of_dead_keeper
 from mission_control_desktop.orchestrator.orders import Orders, error_of, not_carried_out
 from mission_control_desktop.orchestrator.recording import Change, RecordWriter
 from mission_control_desktop.orchestrator.timers import Timers
@@ -561,7 +562,7 @@ class SessionDriver:
 
     async def _without_keeper(self) -> After:
         """The keeper is dead, or never was: nothing of the agent may live on, and the journal gets what it lacks."""
-        swept = await asyncio.to_thread(keeper.kill_tree_of_dead_keeper, self.directory.path)
+        swept = await asyncio.to_thread(kill_tree_of_dead_keeper, self.directory.path)
         self._survivors = len(swept.left)
         damaged: str | None = None
         try:

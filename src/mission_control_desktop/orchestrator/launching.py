@@ -23,16 +23,24 @@ from mission_control_desktop.orchestrator.mcp import server as mcp_server
 
 
 class Launcher:
-    """`environ` is what agents inherit (cleaned, see `environment`)."""
+    """`environ` is what agents inherit (cleaned, see `environment`); `cgroups` as for `Orchestrator`."""
 
     def __init__(
-        self, data_dir: Path, provider: str, *, clock: Clock, ids: IdSource, environ: Mapping[str, str]
+        self,
+        data_dir: Path,
+        provider: str,
+        *,
+        clock: Clock,
+        ids: IdSource,
+        environ: Mapping[str, str],
+        cgroups: bool = True,
     ) -> None:
         self._data_dir = data_dir
         self._provider = provider
         self._clock = clock
         self._ids = ids
         self._environ = dict(environ)
+        self._cgroups = cgroups
 
     def launch(self, request: SpawnRequest, profile: LaunchProfile, *, parent_cwd: str | None) -> Launch:
         """What the keeper is told. BadInput names the field of the request, and says what to do."""
@@ -59,6 +67,7 @@ class Launcher:
             env=environment,
             stop_file=str(self._data_dir / STOP_FILE),
             provider=self._provider,
+            cgroup=self._cgroups,
         )
 
     def spec(

@@ -60,6 +60,7 @@ from mission_control_desktop.orchestrator.driver import SessionDriver
 from mission_control_desktop.orchestrator.files import make_private_dir
 from mission_control_desktop.orchestrator.keeper import client as keeper
 from mission_control_desktop.orchestrator.keeper.stopfile import StopFile, StopOrder
+from mission_control_desktop.orchestrator.keeper.sweep import kill_tree_of_dead_keeper, remove_leftover_cgroups
 from mission_control_desktop.orchestrator.launching import Launcher
 from mission_control_desktop.orchestrator.profiles import ProfileStore
 from mission_control_desktop.orchestrator.tree import SessionTree
@@ -112,7 +113,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 class Orchestrator:
     """`AgentProvider` for agents on this host. Native ids are 32 hex digits; `<root>.<n>` for what an agent reports.
 
-    `environ` is the environment that agents inherit (cleaned, see `environment`). One orchestrator per data directory.
+    `environ` is the environment that agents inherit (cleaned, see `environment`). Without `cgroups` no agent gets a
+    cgroup of its own, also where that could be. One orchestrator per data directory.
     """
 
     def __init__(
@@ -125,6 +127,7 @@ class Orchestrator:
         environ: Mapping[str, str] | None = None,
         name: str = INTERNAL_PROVIDER,
         limits: Limits | None = None,
+        cgroups: bool = True,
     ) -> None:
         self._data_dir = data_dir.resolve()
         self._agents = self._data_dir / "agents"
@@ -133,7 +136,12 @@ class Orchestrator:
         self._ids = ids
         self._name = name
         self._launcher = Launcher(
-            self._data_dir, name, clock=clock, ids=ids, environ=os.environ if environ is None else environ
+            self._data_dir,
+            name,
+            clock=clock,
+            ids=ids,
+            environ=os.environ if environ is None else environ,
+            cgroups=cgroups,
         )
         self._limits = limits or Limits()
         self._record: ProviderRecord | None = None
@@ -171,6 +179,8 @@ class Orchestrator:
             self._note_stop(session)
         drivers = [self._driver(spec, directory) for directory, spec in await asyncio.to_thread(self._unfinished)]
         await asyncio.gather(*(self._take_up(driver, known, record) for driver in drivers))
+        taken = [driver.directory.path for driver in drivers]
+        await asyncio.to_thread(remove_leftover_cgroups, self._agents, taken)
         for driver in drivers:
             driver.start()
         await self._end_without_files(known, {driver.native_id for driver in drivers})
@@ -710,7 +720,7 @@ def _native_parent(session: AgentSession) -> str | None:
 
 def _sweep(path: Path) -> int:
     try:
-        return len(keeper.kill_tree_of_dead_keeper(path).killed)
+        return len(kill_tree_of_dead_keeper(path).killed)
     except keeper.KeeperError as error:
         log.error("not swept", directory=str(path), error=str(error))
         return 0

@@ -53,6 +53,7 @@ class Options:
     tls_certificate: Path | None = None
     tls_key: Path | None = None
     exit_when_idle: float | None = None
+    no_cgroups: bool = False
 
 
 def routes_of(role: str) -> Sequence[Route]:
@@ -143,6 +144,7 @@ async def running(options: Options) -> AsyncIterator[Running]:
                 database_url=options.database_url,
                 valkey_url=options.valkey_url,
                 orchestrator=options.role != "api",
+                cgroups=not options.no_cgroups,
             ) as plane:
                 await ensure_local_token(plane.tokens, data_dir)
                 async with _serving(options, plane, doors, data_dir) as served:

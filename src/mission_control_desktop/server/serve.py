@@ -60,6 +60,12 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--exit-when-idle", type=float, metavar="SECONDS", help="end when no client came and nothing ran for so long"
     )
+    made.add_argument(
+        "--no-cgroups",
+        action="store_true",
+        default=None,
+        help="hold agents' processes by their keepers alone, also where a cgroup v2 of their own could hold them",
+    )
     made.add_argument("--log-level", choices=logs.LEVELS, help="how much is logged (default info)")
     return made
 
@@ -99,6 +105,7 @@ def _read_config(path: Path) -> dict[str, Any]:
     kinds |= {
         "port": int,
         "allow_insecure": bool,
+        "no_cgroups": bool,
         "allow_host": list,
         "exit_when_idle": (int, float),
         "log_level": str,

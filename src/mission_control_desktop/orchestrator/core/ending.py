@@ -285,14 +285,17 @@ class Ending:
         return True
 
     def _note_step(self, step: Step, data: dict[str, Any]) -> None:
-        """Keep what each step of an end did, for whoever asks how it was stopped: {step, processes, escaped, left, ms}.
+        """Keep what each step of an end did, for whoever asks how it was stopped: {step, processes, escaped, left, ms,
+        by}.
         A process may meet several steps, so the steps are not added up."""
         what = data.get("what")
         if what not in ("eof", "term", "kill") or self._parts.root.final:
             return
         pids, escaped, ms = pids_of(data.get("pids")), whole(data.get("escaped")) or 0, whole(data.get("ms"))
         left = pids_of(data.get("left"))
-        noted = {"step": what, "processes": len(pids), "escaped": escaped, "left": len(left), "ms": ms}
+        noted: dict[str, Any] = {"step": what, "processes": len(pids), "escaped": escaped, "left": len(left), "ms": ms}
+        if isinstance(by := data.get("by"), str) and what != "eof":
+            noted["by"] = by[:20]
         steps = self._parts.root.metadata.get("stopSteps", [])
         self._parts.root.set("stopSteps", [*steps[-(MAX_STEPS - 1) :], noted])
         if what == "kill":

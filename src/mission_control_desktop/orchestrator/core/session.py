@@ -219,6 +219,9 @@ class SessionCore:
         parts.root.started(step)
         process = {key: data[key] for key in ("pid", "startTime") if isinstance(data.get(key), int)}
         parts.root.set("process", process or None)
+        held = {name: text[:500] for name in ("heldBy", "noCgroup") if isinstance(text := data.get(name), str)}
+        for name in ("heldBy", "noCgroup"):
+            parts.root.set(name, held.get(name))
         pid = f" (process {process['pid']})" if "pid" in process else ""
         parts.root.transcript.notice(step, "info", f"Started {program}{pid}.")
         if ending.outcome is None:

@@ -85,13 +85,14 @@ class Actions:
 
     def processes(self) -> list[dict[str, Any]]:
         """What a stop would hit."""
+        stopped = self._tree.stopped
         return [
             {
                 "pid": process.pid,
                 "startTime": process.start,
                 "ppid": process.ppid,
                 "command": command_line(process),
-                "state": process.state,
+                "state": "T" if process.pid in stopped else process.state,
                 "escaped": self._escaped(process),
             }
             for process in self._tree.walk()
@@ -99,7 +100,7 @@ class Actions:
 
     def left(self) -> list[int]:
         """Pids of the tree that live, as many as an entry names."""
-        return [process.pid for process in self._tree.walk()[:MAX_PIDS]]
+        return [] if self._tree.empty else [process.pid for process in self._tree.walk()[:MAX_PIDS]]
 
     def _first(self, action: Generator[float, None, None]) -> None:
         self._queue.appendleft(action)
@@ -115,7 +116,8 @@ class Actions:
         data: dict[str, Any] = {
             "what": what,
             "key": key,
-            "ok": not errors if what == "term" else not left,
+            "ok": not errors if what == "term" else not left and (what != "kill" or self._tree.empty),
+            "by": self._tree.held_by,
             "pids": [process.pid for process in hit[:MAX_PIDS]],
             "left": [process.pid for process in left[:MAX_PIDS]],
             "ms": round((self._now() - began) * 1000),
@@ -134,9 +136,9 @@ class Actions:
     def _end_in_order(self) -> Generator[float, None, None]:
         yield from self._act("keeper:sigterm", "term", self._tree.term())
         deadline = self._now() + END_SECONDS
-        while self._tree.walk() and self._now() < deadline:
+        while not self._tree.empty and self._now() < deadline:
             yield 0.05
-        if self._tree.walk():
+        if not self._tree.empty:
             yield from self._act("keeper:sigkill", "kill", self._tree.kill())
         self.tree_ended = True
         deadline = self._now() + END_SECONDS
@@ -175,6 +177,6 @@ class Actions:
 
     def _stop(self, key: str) -> Generator[float, None, None]:
         yield from self._act(key, "kill", self._tree.kill())
-        while self._stopped_by is not None and self._tree.walk() and self.stop_order() is not None:
+        while self._stopped_by is not None and not self._tree.empty and self.stop_order() is not None:
             yield STOP_AGAIN_SECONDS
             yield from self._tree.kill()

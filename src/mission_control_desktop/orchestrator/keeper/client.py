@@ -1,7 +1,7 @@
-"""Start keepers, attach to them, read what they wrote, and clean up after one that was killed.
+"""Start keepers, attach to them, read what they wrote.
 
-`launch` and `attach` are for an event loop; `read_journal`, `keeper_alive` and `kill_tree_of_dead_keeper` do plain file
-and process work: call them in a thread. What a request to a keeper can raise:
+`launch` and `attach` are for an event loop; `read_journal` and `keeper_alive` do plain file and process work: call them
+in a thread. What a request to a keeper can raise:
 
 KeeperError
 ├── KeeperNotStarted  `launch`: the message says why (it is the keeper's own)
@@ -15,31 +15,26 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import socket
 import sys
-import time
 from collections import deque
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
-import structlog
 
 from mission_control_desktop.domain.limits import MAX_LINE_BYTES
 from mission_control_desktop.domain.sessions import ProcessInfo
 from mission_control_desktop.orchestrator.core.entries import Entry
 from mission_control_desktop.orchestrator.environment import OURS
 from mission_control_desktop.orchestrator.keeper import processes
-from mission_control_desktop.orchestrator.keeper.place import IDENTITY, JOURNAL, LAUNCH, MARKER_VARIABLE, SOCKET
-from mission_control_desktop.orchestrator.keeper.processes import Process
+from mission_control_desktop.orchestrator.keeper.place import IDENTITY, JOURNAL, LAUNCH, SOCKET
 
 WINDOW_BYTES = 4 << 20
 """How many bytes of entries may be on the way to a client that has not consumed them; one entry may exceed it."""
 REPLY_SECONDS = 30.0
 READ_BYTES = 1 << 18
-_log = structlog.get_logger(__name__)
 
 
 class KeeperError(Exception):
@@ -89,6 +84,8 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Where an order to stop everything would lie (see `stopfile`)."""
     provider: str = ""
     """Whose agent it is: a stop file may name one provider alone."""
+    cgroup: bool = True
+    """Whether a cgroup holds the agent where one can be made."""
 
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -98,19 +95,12 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     start_time: int
     marker: str
     boot_id: str = ""
+    cgroup: str | None = None
+    """Where the agent was put, if anywhere."""
 
     @property
     def of_this_boot(self) -> bool:
         return not self.boot_id or self.boot_id == processes.boot_id()
-
-
-class Swept(msgspec.Struct, frozen=True, kw_only=True):
-    """What `kill_tree_of_dead_keeper` found: processes that were killed, and those that would not die. `rebooted`: the
-    computer was started anew since, so that there was nothing to look for."""
-
-    killed: tuple[ProcessInfo, ...]
-    left: tuple[ProcessInfo, ...]
-    rebooted: bool = False
 
 
 _entries = msgspec.json.Decoder(Entry)
@@ -405,90 +395,3 @@ def keeper_alive(directory: Path) -> bool:
         return False
     process = processes.read_process(identity.pid)
     return process is not None and process.start == identity.start_time and not process.ended
-
-
-def kill_tree_of_dead_keeper(directory: Path, *, seconds: float = 5.0) -> Swept:
-    """Find and kill what a keeper that was killed has left behind; blocking. Raises KeeperError if the keeper lives.
-
-    Found are the agent itself (pid and start time of the newest `start` entry), every process that carries the
-    keeper's marker in its environment, and the descendants of all these. They are stopped first, so that none can
-    fork away from the search, and then killed.
-    """
-    if keeper_alive(directory):
-        raise KeeperError("the keeper lives: ask it")
-    identity = read_identity(directory)
-    if identity is not None and not identity.of_this_boot:
-        return Swept(killed=(), left=(), rebooted=True)
-    mark = f"{MARKER_VARIABLE}={identity.marker}".encode() if identity else None
-    agent = _last_start(directory)
-    hit: dict[tuple[int, int], ProcessInfo] = {}
-    deadline, clean = time.monotonic() + seconds, 0
-    left: list[Process] = []
-    while time.monotonic() < deadline:
-        left = _abandoned(agent, mark, set(hit))
-        new = [process for process in left if process.id not in hit]
-        for process in new:
-            hit[process.id] = _info(process)
-            processes.send_signal(process, signal.SIGSTOP)
-        if new:
-            continue
-        clean = clean + 1 if not left else 0
-        if clean == 2:
-            break
-        for process in left:
-            processes.send_signal(process, signal.SIGKILL)
-        time.sleep(0.01)
-    remaining = {process.id for process in left}
-    swept = Swept(
-        killed=tuple(info for id_, info in hit.items() if id_ not in remaining),
-        left=tuple(info for id_, info in hit.items() if id_ in remaining),
-    )
-    if hit:
-        _log.warning("swept", directory=str(directory), killed=len(swept.killed), left=len(swept.left))
-    return swept
-
-
-def _last_start(directory: Path) -> tuple[int, int] | None:
-    found = None
-    try:
-        for entry in read_journal(directory):
-            if entry.kind == "start" and entry.data and "pid" in entry.data:
-                found = (int(entry.data["pid"]), int(entry.data["startTime"]))
-    except JournalDamaged:
-        _log.warning("journal_damaged", directory=str(directory))
-    return found
-
-
-def _abandoned(agent: tuple[int, int] | None, mark: bytes | None, known: set[tuple[int, int]]) -> list[Process]:
-    me = os.getpid()
-    everything = processes.all_processes()
-    roots = [
-        process
-        for process in everything
-        if process.pid != me
-        and not process.ended
-        and (process.id == agent or process.id in known or _carries(process.pid, mark))
-    ]
-    below = processes.descendants([process.pid for process in roots], everything)
-    return roots + [process for process in below if process.pid != me]
-
-
-def _carries(pid: int, mark: bytes | None) -> bool:
-    if mark is None:
-        return False
-    try:
-        with open(f"/proc/{pid}/environ", "rb") as file:
-            return mark in file.read().split(b"\0")
-    except OSError:  # gone, or another user's
-        return False
-
-
-def _info(process: Process) -> ProcessInfo:
-    return ProcessInfo(
-        pid=process.pid,
-        start_time=process.start,
-        ppid=process.ppid,
-        command=processes.command_line(process),
-        state=process.state,
-        escaped=True,
-    )

@@ -31,9 +31,12 @@ one attached client; a newer `attach` replaces it (it reads {"op": "replaced"} a
 position, with 64 KiB read ahead: one that is stuck costs nothing.
 
 **Processes** are the descendants of the keeper, which is their sub-reaper: nothing that the agent starts can leave.
-They are named by pid and start time and signalled through a pidfd, so that a pid that was given again is never hit.
-The agent finds MISSION_CONTROL_KEEPER=marker in its environment, and so do all its descendants; DIR/keeper.json
-repeats the marker, for whoever has to clean up after a keeper that was killed.
+Where a cgroup v2 can be made (see `cgroup`; `cgroup: false` in launch.json forbids it) the agent is in one before it
+runs: then it is frozen and killed at one blow, also after the keeper's own death, and `populated 0` verifies that. The
+`start` entry says which way it is held (`heldBy`), and why there is no cgroup. Processes are named by pid and start
+time and signalled through a pidfd, so that a pid that was given again is never hit. The agent finds
+MISSION_CONTROL_KEEPER=marker in its environment, and so do all its descendants; DIR/keeper.json repeats the marker and
+names the cgroup, for whoever has to clean up after a keeper that was killed.
 
 **Stop file.** While something of the agent lives, the keeper looks once a second for an order to stop (see `stopfile`)
 at the path `stopFile` of launch.json: it journals it (`stop`: who, why), kills the tree, verifies that and journals the
@@ -60,6 +63,7 @@ import time
 
 from mission_control_desktop.orchestrator.keeper.acting import Actions
 from mission_control_desktop.orchestrator.keeper.agent import Agent
+from mission_control_desktop.orchestrator.keeper.cgroup import Unusable, create
 from mission_control_desktop.orchestrator.keeper.journal import Journal
 from mission_control_desktop.orchestrator.keeper.place import (
     IDENTITY,
@@ -80,6 +84,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from mission_control_desktop.orchestrator.keeper.cgroup import Cgroup
+
 SHUTDOWN_SECONDS = 0.25
 """How far apart the keeper and its agent may get the signals of a shutdown."""
 MAX_COMPLAINTS = 50
@@ -91,7 +97,7 @@ class Keeper:
 
     def __init__(self, directory: int, launch: dict[str, Any], listener: socket.socket, journal_fd: int) -> None:
         self._launch = launch
-        self._limits = limits = Limits(launch)
+        self.limits = limits = Limits(launch)
         self._now = time.monotonic
         self._poll = select.epoll()
         self.journal = Journal(journal_fd, self._now)
@@ -103,12 +109,19 @@ class Keeper:
         self._actions = Actions(self._pid, self._tree, self._agent, self.journal, limits)
         self._ending = self._quit = False
         self._exit_at: float | None = None
+        self._no_group: str | None = None
         self._lonely_since: float | None = None
         self._look_at = 0.0
         me = read_process(self._pid)
         self._start_time = me.start if me else 0
 
     # -- start
+
+    def hold(self, group: Cgroup | None, why_not: str | None = None) -> None:
+        """What holds the tree beside the sub-reaper; or why there is no cgroup."""
+        if self._tree.group is not None:
+            self._tree.group.remove()
+        self._tree.group, self._no_group = group, why_not
 
     def start_agent(self, marker: str, umask: int) -> None:
         """Start the agent and journal that it runs, or why it could not start."""
@@ -123,21 +136,25 @@ class Keeper:
                 raise ValueError("launch.json names no command")
             environment = dict(self._launch.get("env") or {})
             environment[MARKER_VARIABLE] = marker
-            process, pipes = spawn(command, cwd, environment, umask)
+            group = self._tree.group
+            process, pipes, outside = spawn(command, cwd, environment, umask, group.path if group else None)
         except (OSError, ValueError, TypeError) as error:
             reason = (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
             name = command[0] if isinstance(command, list) and command else "the agent"
             self.journal.entry("start", data={"error": f"{name} could not be started: {reason}"})
             return
-        self.journal.entry(
-            "start",
-            data={
-                "pid": process.pid,
-                "startTime": process.start,
-                "keeperPid": self._pid,
-                "keeperStartTime": self._start_time,
-            },
-        )
+        if outside is not None:
+            self.hold(None, outside)
+        data: dict[str, Any] = {
+            "pid": process.pid,
+            "startTime": process.start,
+            "keeperPid": self._pid,
+            "keeperStartTime": self._start_time,
+            "heldBy": self._tree.held_by,
+        }
+        if self._no_group is not None:
+            data["noCgroup"] = self._no_group
+        self.journal.entry("start", data=data)
         self._agent.adopt(process, pipes)
 
     # -- the loop
@@ -207,12 +224,12 @@ class Keeper:
             self._lonely_since, self._look_at = None, 0.0
         elif now >= self._look_at:
             self._look_at = now + 5.0
-            if self._tree.walk():
+            if not self._tree.empty:
                 self._lonely_since = None
                 return
             if self._lonely_since is None:
                 self._lonely_since = now
-            end = self._lonely_since + self._limits.linger
+            end = self._lonely_since + self.limits.linger
             self._quit = self._quit or now >= end
             self._look_at = min(end, self._look_at)
 
@@ -278,7 +295,7 @@ class Keeper:
             case "ps":
                 return {"op": "ps", "processes": self._actions.processes(), "journal": self.journal.error}
             case "quit":
-                if self._agent.process is not None or self._tree.walk():
+                if self._agent.process is not None or not self._tree.empty:
                     raise Refused("busy", "processes of the agent still live")
                 self._quit = True
                 return {"op": "ok"}
@@ -295,7 +312,7 @@ class Keeper:
                 data = request["data"]
                 if not isinstance(data, dict):
                     raise Refused("bad", "data is an object")
-                if self.journal.pending_bytes > 2 * self._limits.pending:
+                if self.journal.pending_bytes > 2 * self.limits.pending:
                     raise Refused("full", f"the journal cannot be written: {self.journal.error}")
                 return {"op": "ok", "n": self.journal.entry("cmd", data=data)}
             case other:
@@ -310,8 +327,10 @@ class Keeper:
         return {"op": "ok"}
 
     def close(self) -> None:
-        """Say the last replies and remove the socket."""
+        """Say the last replies and remove the socket, and the cgroup if nothing lives in it."""
         self._server.close()
+        if self._tree.group is not None:
+            self._tree.group.remove()
 
 
 def main() -> int:
@@ -339,11 +358,25 @@ def main() -> int:
     keeper = Keeper(directory, launch, listener, journal)
     me = read_process(os.getpid())
     marker = os.urandom(16).hex()
-    identity = {"pid": os.getpid(), "startTime": me.start if me else 0, "marker": marker, "bootId": boot_id()}
+    group, why_not = (None, "switched off")
+    if keeper.limits.cgroup:
+        try:
+            group = create(os.readlink(f"/proc/self/fd/{directory}"), marker)
+        except Unusable as reason:
+            why_not = str(reason)
+    identity = {
+        "pid": os.getpid(),
+        "startTime": me.start if me else 0,
+        "marker": marker,
+        "bootId": boot_id(),
+        "cgroup": group.path if group else None,
+    }
+    keeper.hold(group, None if group else why_not)
     try:
         write_file(IDENTITY, json.dumps(identity).encode(), directory)
     except OSError as error:
         sys.stderr.write(f"the keeper cannot start: {error}\n")
+        keeper.hold(None)
         return 1
     keeper.start_agent(marker, umask)
     os.write(tell, b"1")

@@ -31,6 +31,7 @@ class Limits:
         path = launch.get("stopFile")
         self.stop_file = StopFile(path) if isinstance(path, str) and path else None
         self.provider = str(launch.get("provider") or "")
+        self.cgroup = launch.get("cgroup") is not False
 
 
 def write_file(name: str, content: bytes, directory: int) -> None:

@@ -6,16 +6,21 @@ import fcntl
 import os
 import signal
 
+from mission_control_desktop.orchestrator.keeper.cgroup import join
 from mission_control_desktop.orchestrator.keeper.processes import Process, read_process
+
+NOT_JOINED = b"\0"
+"""The report of a process that runs on, but outside its cgroup, begins and ends so."""
 
 
 def spawn(
-    command: list[str], cwd: str | None, environment: dict[str, str], umask: int
-) -> tuple[Process, tuple[int, int, int]]:
-    """Start the agent in a session of its own, with three pipes.
+    command: list[str], cwd: str | None, environment: dict[str, str], umask: int, cgroup: str | None = None
+) -> tuple[Process, tuple[int, int, int], str | None]:
+    """Start the agent in a session of its own, with three pipes, and in the cgroup if one is given: from before its
+    first instruction, so that nothing it starts can be outside.
 
-    The process and our (not blocking) ends of its standard input, output and error. Raises OSError, and ValueError with
-    what the new process itself could not do.
+    The process, our (not blocking) ends of its standard input, output and error, and why it is not in the cgroup.
+    Raises OSError, and ValueError with what the new process itself could not do.
     """
     stdin, self_in = os.pipe()
     self_out, stdout = os.pipe()
@@ -24,13 +29,17 @@ def spawn(
     theirs, ours = (stdin, stdout, stderr, failure), (self_in, self_out, self_err)
     pid = os.fork()
     if pid == 0:
-        _become(command, cwd, environment, umask, (stdin, stdout, stderr), failure)
+        _become(command, cwd, environment, umask, (stdin, stdout, stderr), failure, cgroup)
     for fd in theirs:
         os.close(fd)
     message = b""
     while piece := os.read(report, 4096):
         message += piece
     os.close(report)
+    outside = None
+    if message.startswith(NOT_JOINED):
+        _, outside_bytes, message = message.split(NOT_JOINED, 2)
+        outside = outside_bytes.decode("utf-8", "replace")
     if message:
         os.waitpid(pid, 0)
         for fd in ours:
@@ -41,7 +50,7 @@ def spawn(
     process = read_process(pid)  # at worst a zombie: nobody else reaps it
     if process is None:
         raise ValueError("it vanished")
-    return process, ours
+    return process, ours, outside
 
 
 def _become(
@@ -51,10 +60,16 @@ def _become(
     umask: int,
     pipes: tuple[int, int, int],
     failure: int,
+    cgroup: str | None,
 ) -> None:
     """In the child, after the fork: turn into the agent, or tell the keeper why not. Never returns."""
     what = "working directory"
     try:
+        if cgroup is not None:
+            try:
+                join(cgroup)
+            except OSError as error:
+                os.write(failure, NOT_JOINED + f"{cgroup} cannot be joined: {error.strerror}".encode() + NOT_JOINED)
         os.setsid()
         for number in (
             signal.SIGHUP,
