@@ -40,9 +40,9 @@ from mission_control_desktop.orchestrator.core.spec import SessionSpec
 from mission_control_desktop.orchestrator.directories import JOURNAL, SessionDirectory
 from mission_control_desktop.orchestrator.driver import SessionDriver
 from mission_control_desktop.orchestrator.keeper import client as keeper
-from mission_control_desktop.orchestrator.keeper.sweep import kill_tree_of_dead_keeper
 from mission_control_desktop.orchestrator.orchestrator import Orchestrator
 from mission_control_desktop.orchestrator.profiles import ProfileStore
+from mission_control_desktop.orchestrator.sweep import kill_tree_of_dead_keeper
 from mission_control_desktop.record.ops import PutSession
 from mission_control_desktop.record.recorder import Recorder
 from mission_control_desktop.storage import SystemClock, Uuid7, open_database

@@ -24,6 +24,7 @@ def control(argv: Sequence[str] | None = None) -> int:
         programs={"serve": Program(about="run the control plane", run=_serve)},
         at_rest=open_at_rest,
         living=_living,
+        sweep=_sweep,
     )
 
 
@@ -33,13 +34,19 @@ def _living(data_dir: Path) -> Mapping[str, int]:
     return living_sessions(data_dir)
 
 
+def _sweep(data_dir: Path) -> None:
+    from mission_control_desktop.orchestrator.living import end_what_has_no_keeper
+
+    end_what_has_no_keeper(data_dir)
+
+
 def desktop(argv: Sequence[str] | None = None) -> int:
     """`mission-control-desktop`."""
     words = list(sys.argv[1:] if argv is None else argv)
     if "--tray" in words and not {"-h", "--help"} & set(words):
         from mission_control_desktop.ui.tray.program import run as run_tray  # without a window's modules
 
-        return run_tray(words, living=_living)
+        return run_tray(words, living=_living, sweep=_sweep)
     from mission_control_desktop.ui.application import run
 
     return run(words, in_process=open_in_process)

@@ -17,7 +17,7 @@ import pytest
 from mission_control_desktop.orchestrator.keeper.cgroup import Cgroup, create, name_of, own_cgroup
 from mission_control_desktop.orchestrator.keeper.client import keeper_alive, read_identity
 from mission_control_desktop.orchestrator.keeper.processes import all_processes
-from mission_control_desktop.orchestrator.keeper.sweep import (
+from mission_control_desktop.orchestrator.sweep import (
     cgroup_of,
     kill_tree_of_dead_keeper,
     marker_of,
@@ -271,7 +271,7 @@ async def test_who_sweeps_from_within_lives_on(tmp_path: Path) -> None:
         source = f"""
         from pathlib import Path
         from mission_control_desktop.orchestrator.keeper.cgroup import join
-        from mission_control_desktop.orchestrator.keeper.sweep import kill_tree_of_dead_keeper
+        from mission_control_desktop.orchestrator.sweep import kill_tree_of_dead_keeper
         join({group.path!r})
         swept = kill_tree_of_dead_keeper(Path({str(tmp_path)!r}), seconds=3)
         print(sorted(process.pid for process in swept.killed))

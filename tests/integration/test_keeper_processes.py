@@ -19,7 +19,7 @@ from mission_control_desktop.orchestrator.keeper.client import (
     KeeperRefused,
     keeper_alive,
 )
-from mission_control_desktop.orchestrator.keeper.sweep import kill_tree_of_dead_keeper
+from mission_control_desktop.orchestrator.sweep import kill_tree_of_dead_keeper
 from support.keepers import ECHO, PATIENCE, WAYS, Kept, Reader, alive, kept, until
 
 both_ways = pytest.mark.parametrize("cgroup", WAYS)

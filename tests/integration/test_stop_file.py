@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -17,10 +18,11 @@ from mission_control_desktop.domain.audit import AuditAction, AuditEntry, AuditO
 from mission_control_desktop.domain.errors import Conflict
 from mission_control_desktop.domain.people import DEFAULT_WORKSPACE
 from mission_control_desktop.domain.sessions import SessionStatus
-from mission_control_desktop.orchestrator.keeper.client import read_journal
+from mission_control_desktop.orchestrator.keeper.client import keeper_alive, read_identity, read_journal
 from mission_control_desktop.orchestrator.keeper.stopfile import StopFile
-from mission_control_desktop.orchestrator.living import living_sessions
+from mission_control_desktop.orchestrator.living import end_what_has_no_keeper, living_sessions
 from mission_control_desktop.storage import SystemClock
+from support.keepers import WAYS
 from support.orchestration import House, eventually, house, ticking
 
 
@@ -103,6 +105,39 @@ async def test_without_a_control_plane_everything_is_stopped_and_told_late_and_o
     assert await asyncio.to_thread(main, ["kill-all", "--data-dir", str(home.data_dir), "--clear-stop"]) == 0
     native = await home.spawn("[say yes]")
     await home.until_said(native, "yes")
+
+
+@pytest.mark.parametrize("cgroup", WAYS)
+async def test_without_control_plane_and_keeper_what_is_left_is_seen_and_ended(tmp_path: Path, cgroup: bool) -> None:
+    file = tmp_path / "ticks"
+    async with house(tmp_path / "data", cgroups=cgroup) as home:
+        native = await home.spawn(f"[daemon {file}][wait]")
+        await home.until_said(native, "waiting.")
+        assert (await home.session(native)).metadata["heldBy"] == ("cgroup" if cgroup else "sub-reaper")
+        await home.stop()
+        keeper = read_identity(home.directory(native))
+        assert keeper is not None
+        os.kill(keeper.pid, signal.SIGKILL)
+        await eventually(lambda: asyncio.to_thread(lambda: not keeper_alive(home.directory(native))), "its end")
+        assert (await asyncio.to_thread(living_sessions, home.data_dir))[native] >= 2
+        words = [
+            "kill-all",
+            "--data-dir",
+            str(home.data_dir),
+            "--scope",
+            "all",
+            "--confirm",
+            "KILL ALL",
+            "--reason",
+            "drill",
+        ]
+        code = await asyncio.to_thread(main, words, living=living_sessions, sweep=end_what_has_no_keeper)
+        assert code == 0
+        assert not await asyncio.to_thread(living_sessions, home.data_dir)
+        assert not await ticking(file)()
+        await home.start()
+        await home.until(native, lambda session: session.status.final)
+        assert clear_stop_file(home.data_dir)
 
 
 async def test_a_living_control_plane_shows_it_at_once(home: House) -> None:

@@ -29,7 +29,7 @@ from mission_control_desktop.orchestrator.keeper.client import (
     read_identity,
     read_journal,
 )
-from mission_control_desktop.orchestrator.keeper.sweep import kill_tree_of_dead_keeper
+from mission_control_desktop.orchestrator.sweep import kill_tree_of_dead_keeper
 
 PATIENCE = 40.0
 """Seconds that a state may take to come about on a busy computer."""

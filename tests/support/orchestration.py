@@ -23,9 +23,9 @@ from mission_control_desktop.orchestrator.keeper.client import (
     read_identity,
     read_journal,
 )
-from mission_control_desktop.orchestrator.keeper.sweep import kill_tree_of_dead_keeper
 from mission_control_desktop.orchestrator.orchestrator import Limits, Orchestrator
 from mission_control_desktop.orchestrator.profiles import ProfileStore
+from mission_control_desktop.orchestrator.sweep import kill_tree_of_dead_keeper
 from mission_control_desktop.record.recorder import Recorder
 from mission_control_desktop.storage import Database, SystemClock, Uuid7, open_database
 from support.records import SEALER, migrated
@@ -59,9 +59,10 @@ def ticking(file: Path) -> Callable[[], Awaitable[bool]]:
 class House:
     """Data directory, database, recorder and orchestrator; `stop` and `start` again as often as a test likes."""
 
-    def __init__(self, data_dir: Path, *, limits: Limits | None = None) -> None:
+    def __init__(self, data_dir: Path, *, limits: Limits | None = None, cgroups: bool = True) -> None:
         self.data_dir = data_dir
         self.limits = limits
+        self.cgroups = cgroups
         self.errors: list[tuple[str, BaseException]] = []
         self.database: Database
         self.recorder: Recorder
@@ -84,6 +85,7 @@ class House:
             ids=ids,
             environ=dict(os.environ),
             limits=self.limits,
+            cgroups=self.cgroups,
         )
         await self.orchestrator.start(self.recorder.provider_record("internal"))
         return self
@@ -212,9 +214,9 @@ def sweep(data_dir: Path) -> int:
 
 
 @contextlib.asynccontextmanager
-async def house(data_dir: Path, *, limits: Limits | None = None) -> AsyncIterator[House]:
+async def house(data_dir: Path, *, limits: Limits | None = None, cgroups: bool = True) -> AsyncIterator[House]:
     """A started house with the profile `double`; nothing of it is left behind."""
-    built = await House(data_dir, limits=limits).start()
+    built = await House(data_dir, limits=limits, cgroups=cgroups).start()
     try:
         await built.profile()
         yield built

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -38,6 +39,8 @@ from support.served import Served, wait_for
 
 LONG = 60.0
 Scenario = Callable[[], Coroutine[Any, Any, None]]
+
+HOW_DEAD = r"(its cgroup is empty|no process is below its keeper) \(\d+ process(es)?(, \d+ escaped)?\)"
 
 
 @pytest.fixture
@@ -175,6 +178,9 @@ def test_everything_is_stopped_while_the_window_is_stopped(
         shown.act.click()
         await until(lambda: "Every target is verified dead" in shown._result.text(), "all verified", LONG)
         assert shown.summary.text() == "2 of 2 verified dead"
+        details = [str(shown.model.index(row, 4).data()) for row in range(2)]
+        assert all(re.fullmatch(HOW_DEAD, detail) for detail in details), details
+        assert any("escaped" in detail for detail in details)
         shown.cancel.click()
         await until(lambda: entry.agents.text() == "No agent lives")
         await tray.close()

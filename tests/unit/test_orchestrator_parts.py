@@ -16,8 +16,8 @@ from mission_control_desktop.orchestrator.aftermath import last_words
 from mission_control_desktop.orchestrator.core.commands import Command
 from mission_control_desktop.orchestrator.core.effects import Do, SetTimer
 from mission_control_desktop.orchestrator.core.entries import Entry
-from mission_control_desktop.orchestrator.keeper.sweep import Swept
 from mission_control_desktop.orchestrator.recording import Change, RecordWriter
+from mission_control_desktop.orchestrator.sweep import Swept
 from mission_control_desktop.orchestrator.timers import Timers
 from mission_control_desktop.orchestrator.tree import SessionTree
 from mission_control_desktop.record.ops import AppendText, RecordOp
@@ -103,6 +103,7 @@ def test_last_words_end_every_story() -> None:
         "cause": "killed",
         "killed": 0,
         "left": [],
+        "by": "sub-reaper",
         "denied": "why",
     }
     assert last_words(nothing, entries=9, exited=True, asked=[], unstarted="x", denied=None) == []

@@ -49,6 +49,7 @@ def main(
     programs: Mapping[str, Program] | None = None,
     at_rest: AtRest | None = None,
     living: stopping.Living | None = None,
+    sweep: stopping.Sweep | None = None,
 ) -> int:
     """Run one command; never raises for what a person or a peer did wrong."""
     words = list(sys.argv[1:] if argv is None else argv)
@@ -65,8 +66,9 @@ def main(
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else 2
     output = Output(json=bool(getattr(args, "json", False)))
+    here = None if living is None else stopping.Here(living=living, sweep=sweep)
     try:
-        code = asyncio.run(_run(args, output, at_rest, living))
+        code = asyncio.run(_run(args, output, at_rest, here))
         output.flush()
     except MissionControlError as error:
         where = f"{error.field}: " if isinstance(error, BadInput) and error.field not in error.message else ""
@@ -113,7 +115,7 @@ def _environment(given: Sequence[str], parser: ArgumentParser) -> dict[str, str]
     return found
 
 
-async def _run(args: Namespace, output: Output, at_rest: AtRest | None, living: stopping.Living | None) -> int:
+async def _run(args: Namespace, output: Output, at_rest: AtRest | None, here: stopping.Here | None) -> int:
     if args.verb == "audit" and args.what == "verify" and args.file is not None:
         head = None if args.head is None else parse_head(args.head)
         return await asyncio.to_thread(audit_log.verify_file, args.file, head, output)
@@ -123,7 +125,7 @@ async def _run(args: Namespace, output: Output, at_rest: AtRest | None, living: 
     if args.verb == "kill-all":
         if args.clear_stop:
             return await stopping.clear(discovery.data_dir, output)
-        return await _kill_all(discovery, args, output, living)
+        return await _kill_all(discovery, args, output, here)
     try:
         endpoint = await discovery.find(args.url)
     except Unreachable:
@@ -151,7 +153,7 @@ async def _at_rest(data_dir: Path, args: Namespace, output: Output, open_record:
         await mission_control.close()
 
 
-async def _kill_all(discovery: Discovery, args: Namespace, output: Output, living: stopping.Living | None) -> int:
+async def _kill_all(discovery: Discovery, args: Namespace, output: Output, here: stopping.Here | None) -> int:
     """By the control plane; by the stop file where that does not answer soon and agents may run here."""
     opened: list[HttpMissionControl] = []
 
@@ -168,10 +170,10 @@ async def _kill_all(discovery: Discovery, args: Namespace, output: Output, livin
                 state = await begin()
         except (Unreachable, TimeoutError) as error:
             elsewhere = args.url or os.environ.get(ENV_URL)
-            if elsewhere or living is None or not discovery.data_dir.is_dir():
+            if elsewhere or here is None or not discovery.data_dir.is_dir():
                 raise Unreachable(str(error) or "The control plane does not answer.") from error
             why = str(error) or f"nothing within {stopping.ANSWER_SECONDS:g} s"
-            return await stopping.without_control_plane(discovery.data_dir, args, output, why, living)
+            return await stopping.without_control_plane(discovery.data_dir, args, output, why, here)
         return await follow_kill_all(opened[0], state, output)
     finally:
         for mission_control in opened:

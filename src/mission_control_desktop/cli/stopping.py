@@ -6,6 +6,7 @@ import asyncio
 import time
 from argparse import Namespace
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from mission_control_desktop.cli.output import Output
@@ -21,6 +22,16 @@ LOOK_SECONDS = 0.2
 
 Living = Callable[[Path], Mapping[str, int]]
 """The sessions of a data directory whose processes live, by native id, and how many; blocking."""
+Sweep = Callable[[Path], None]
+"""Ends what keepers that are gone have left in a data directory; blocking."""
+
+
+@dataclass(frozen=True, slots=True)
+class Here:
+    """How the agents of this computer are looked at, and those ended that nobody holds."""
+
+    living: Living
+    sweep: Sweep | None = None
 
 
 async def clear(data_dir: Path, output: Output) -> int:
@@ -33,7 +44,7 @@ async def clear(data_dir: Path, output: Output) -> int:
     return 0
 
 
-async def without_control_plane(data_dir: Path, args: Namespace, output: Output, why: str, living: Living) -> int:
+async def without_control_plane(data_dir: Path, args: Namespace, output: Output, why: str, here: Here) -> int:
     """0 only if nothing of any agent was seen to live in the end. BadInput for what the control plane would refuse."""
     if args.confirm != CONFIRM_WORDS:
         raise BadInput("confirm", f"To end everything, confirm with the words {CONFIRM_WORDS}.")
@@ -41,7 +52,7 @@ async def without_control_plane(data_dir: Path, args: Namespace, output: Output,
         raise BadInput("reason", "Say why: a reason is needed for this.")
     if args.scope not in (SCOPE_ALL, INTERNAL_PROVIDER):
         raise BadInput("scope", f"Without a control plane only agents of this computer are stopped, not {args.scope}.")
-    before = await asyncio.to_thread(living, data_dir)
+    before = await asyncio.to_thread(here.living, data_dir)
     path = await asyncio.to_thread(
         write_stop_file, data_dir, scope=args.scope, reason=args.reason.strip(), actor=local_user()
     )
@@ -50,11 +61,13 @@ async def without_control_plane(data_dir: Path, args: Namespace, output: Output,
         "They are killed within seconds; the audit log is written when a control plane runs again. Until "
         "'mission-control kill-all --clear-stop' nothing is started here. Agents elsewhere were not reached."
     )
+    if here.sweep is not None:
+        await asyncio.to_thread(here.sweep, data_dir)
     deadline = time.monotonic() + DEAD_SECONDS
     dead: set[str] = set()
     left = before
     while True:
-        left = await asyncio.to_thread(living, data_dir)
+        left = await asyncio.to_thread(here.living, data_dir)
         for session in sorted(set(before) - set(left) - dead):
             dead.add(session)
             if not output.json:

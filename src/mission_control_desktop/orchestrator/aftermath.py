@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from mission_control_desktop.orchestrator.core.effects import Do
-from mission_control_desktop.orchestrator.keeper.sweep import Swept
+from mission_control_desktop.orchestrator.sweep import Swept
 
 MAX_PIDS = 1000
 

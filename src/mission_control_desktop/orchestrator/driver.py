@@ -39,9 +39,9 @@ from mission_control_desktop.orchestrator.core.session import SessionCore
 from mission_control_desktop.orchestrator.core.spec import SessionSpec
 from mission_control_desktop.orchestrator.directories import SessionDirectory
 from mission_control_desktop.orchestrator.keeper import client as keeper
-from mission_control_desktop.orchestrator.keeper.sweep import kill_tree_of_dead_keeper
 from mission_control_desktop.orchestrator.orders import Orders, error_of, not_carried_out
 from mission_control_desktop.orchestrator.recording import Change, RecordWriter
+from mission_control_desktop.orchestrator.sweep import kill_tree_of_dead_keeper
 from mission_control_desktop.orchestrator.timers import Timers
 from mission_control_desktop.providers.contract import ProviderRecord
 from mission_control_desktop.record.ops import PutSession, RecordOp

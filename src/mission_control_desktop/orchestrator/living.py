@@ -1,18 +1,19 @@
-"""Which sessions of a data directory have living processes, by /proc: for those who do not ask the control plane."""
+"""What lives of a data directory's sessions, by /proc, and an end for what no keeper holds any more: for those who
+cannot ask the control plane. Blocking."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from mission_control_desktop.orchestrator.directories import session_directories
-from mission_control_desktop.orchestrator.keeper.client import keeper_alive, read_identity
+from mission_control_desktop.orchestrator.keeper.client import KeeperError, keeper_alive, read_identity
 from mission_control_desktop.orchestrator.keeper.processes import Process, all_processes, descendants
-from mission_control_desktop.orchestrator.keeper.sweep import cgroup_of, marker_of
+from mission_control_desktop.orchestrator.sweep import cgroup_of, kill_tree_of_dead_keeper, marker_of
 
 
 def living_sessions(data_dir: Path) -> dict[str, int]:
     """By native id, how many processes live below its keeper, in its cgroup, or with the mark of a keeper that was
-    killed. Blocking."""
+    killed."""
     everything = [process for process in all_processes() if not process.ended]
     found: dict[str, int] = {}
     marked: dict[str, list[Process]] | None = None
@@ -32,6 +33,17 @@ def living_sessions(data_dir: Path) -> dict[str, int]:
         if living:
             found[directory.session_id] = len(living)
     return found
+
+
+def end_what_has_no_keeper(data_dir: Path) -> None:
+    """Kill what keepers that were killed have left: no stop file reaches it. What the next start makes of its sessions
+    is the same as if it had found the processes itself."""
+    for directory in session_directories(data_dir / "agents"):
+        if not directory.ended and not keeper_alive(directory.path):
+            try:
+                kill_tree_of_dead_keeper(directory.path)
+            except KeeperError:  # one has been started meanwhile: it sees the file
+                continue
 
 
 def _by_mark(everything: list[Process]) -> dict[str, list[Process]]:

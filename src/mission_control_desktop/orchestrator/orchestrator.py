@@ -60,9 +60,9 @@ from mission_control_desktop.orchestrator.driver import SessionDriver
 from mission_control_desktop.orchestrator.files import make_private_dir
 from mission_control_desktop.orchestrator.keeper import client as keeper
 from mission_control_desktop.orchestrator.keeper.stopfile import StopFile, StopOrder
-from mission_control_desktop.orchestrator.keeper.sweep import kill_tree_of_dead_keeper, remove_leftover_cgroups
 from mission_control_desktop.orchestrator.launching import Launcher
 from mission_control_desktop.orchestrator.profiles import ProfileStore
+from mission_control_desktop.orchestrator.sweep import kill_tree_of_dead_keeper, remove_leftover_cgroups
 from mission_control_desktop.orchestrator.tree import SessionTree
 from mission_control_desktop.providers.contract import ProviderRecord
 from mission_control_desktop.record.ops import PutSession

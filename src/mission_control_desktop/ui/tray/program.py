@@ -33,7 +33,7 @@ from mission_control_desktop.ui.process import configure_logs, is_headless, make
 from mission_control_desktop.ui.sessions import SessionStore
 from mission_control_desktop.ui.tray.entry import TrayEntry
 from mission_control_desktop.ui.tray.following import Following
-from mission_control_desktop.ui.tray.without import Living, StopByFile
+from mission_control_desktop.ui.tray.without import Living, StopByFile, Sweep
 
 log = structlog.get_logger(__name__)
 
@@ -45,10 +45,10 @@ UNNEEDED_SECONDS = 60.0
 LOOK_SECONDS = 5.0
 
 
-def run(argv: Sequence[str], *, living: Living) -> int:
+def run(argv: Sequence[str], *, living: Living, sweep: Sweep | None = None) -> int:
     """Stay in the tray until it is quit or not needed any more; the exit code. 1 if it cannot be there: no display, no
     tray, or another one of this data
-    directory. `living` looks at what lives when the control plane cannot be asked."""
+    directory. `living` looks at what lives when the control plane cannot be asked, `sweep` ends what has no keeper."""
     parser = argparse.ArgumentParser(prog="mission-control-desktop --tray")
     parser.add_argument("--tray", action="store_true")
     parser.add_argument("--connect", metavar="URL", help="use the control plane at this address")
@@ -71,7 +71,8 @@ def run(argv: Sequence[str], *, living: Living) -> int:
         asyncio.set_event_loop(loop)
         try:
             with loop:
-                return int(loop.run_until_complete(TrayDesk(folder, living, connect=arguments.connect).main()))
+                desk = TrayDesk(folder, living, sweep=sweep, connect=arguments.connect)
+                return int(loop.run_until_complete(desk.main()))
         finally:
             asyncio.set_event_loop(None)
     finally:
@@ -86,7 +87,7 @@ def _cannot(text: str) -> int:
 class TrayDesk(QObject):
     """The entry with everything behind it."""
 
-    def __init__(self, folder: Path, living: Living, *, connect: str | None = None) -> None:
+    def __init__(self, folder: Path, living: Living, *, sweep: Sweep | None = None, connect: str | None = None) -> None:
         super().__init__()
         self._folder, self._connect = folder, connect
         self._closed = asyncio.Event()
@@ -108,7 +109,7 @@ class TrayDesk(QObject):
         self.following.changed.connect(self._on_link)
         # Only the agents of this computer have keepers that look for the file.
         here = connect is None and not os.environ.get(paths.ENV_URL)
-        otherwise = StopByFile(folder, self.store, living) if here else None
+        otherwise = StopByFile(folder, self.store, living, sweep) if here else None
         self._flow = KillAllFlow(self.store, self.host, self.tasks, self.entry.tell, self, otherwise=otherwise)
         self.entry.open_wanted.connect(self._on_open)
         self.entry.kill_all_wanted.connect(self.ask_kill_all)

@@ -24,13 +24,15 @@ LOOK_SECONDS = 0.2
 
 Living = Callable[[Path], Mapping[str, int]]
 """The sessions of a data directory whose processes live, by native id, and how many; blocking."""
+Sweep = Callable[[Path], None]
+"""Ends what keepers that are gone have left in a data directory; blocking."""
 
 
 class StopByFile:
     """Carries out a `KillAllFlow`'s order for the agents of one data directory; the dialog's board shows it."""
 
-    def __init__(self, folder: Path, store: SessionStore, living: Living) -> None:
-        self._folder, self._store, self._living = folder, store, living
+    def __init__(self, folder: Path, store: SessionStore, living: Living, sweep: Sweep | None = None) -> None:
+        self._folder, self._store, self._living, self._sweep = folder, store, living, sweep
 
     async def __call__(self, dialog: KillAllDialog, scope: str, reason: str, why: str) -> None:
         """Raises Unsupported for a scope that no keeper here obeys, Unavailable if the file cannot be written."""
@@ -40,6 +42,8 @@ class StopByFile:
         before = await in_thread(lambda: self._living(self._folder))
         actor = local_user()
         await in_thread(lambda: write_stop_file(self._folder, scope=scope, reason=reason, actor=actor))
+        if (sweep := self._sweep) is not None:
+            await in_thread(lambda: sweep(self._folder))
         order = KillAll(
             kill_id=f"stop-file-{uuid.uuid4().hex}",
             state=KillState.KILLING,
