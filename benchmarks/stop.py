@@ -1,11 +1,12 @@
 """How long a kill-all takes until everything is dead, seen from outside.
 
-    python -m benchmarks.stop [--agents 100]
+    python -m benchmarks.stop [--agents 100] [--no-cgroups]
 
 Each agent is `benchmarks/talker.py --family` under its keeper: four processes, of which one is a child, one left the
 session, and one is a double-forked daemon that escaped. A watcher reads /proc without asking the product; every process
-of the families carries a mark in its environment. The baseline, in the same run and before it: the same families
-without keepers, whose pids are known, killed one by one. Writes `build/bench/stop.json`; times in milliseconds.
+of the families carries a mark in its environment. A process stands still if it is stopped or in a frozen cgroup. The
+baseline, in the same run and before it: the same families without keepers, whose pids are known, killed one by one.
+Writes `build/bench/stop.json`; times in milliseconds.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import sys
 import tempfile
 import time
 import uuid
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -47,10 +49,28 @@ def marked(mark: str) -> dict[int, str]:
             if wanted in Path("/proc", name, "environ").read_bytes():
                 state = Path("/proc", name, "stat").read_text().rpartition(")")[2].split()[0]
                 if state not in "ZX":
-                    found[int(name)] = state
+                    found[int(name)] = "T" if frozen(name) else state
         except OSError:
             continue
     return found
+
+
+@cache
+def mount() -> Path | None:
+    """Where cgroup v2 is."""
+    lines = Path("/proc/self/mountinfo").read_text().splitlines()
+    return next((Path(line.split()[4]) for line in lines if " - cgroup2 " in line), None)
+
+
+def frozen(pid: str) -> bool:
+    """Whether the process's cgroup says that all in it stand still."""
+    top = mount()
+    try:
+        lines = Path("/proc", pid, "cgroup").read_text().splitlines()
+        line = next((line for line in lines if line.startswith("0::/")), "")
+        return top is not None and len(line) > 4 and "frozen 1" in (top / line[4:] / "cgroup.events").read_text()
+    except OSError:  # gone, or out of sight
+        return False
 
 
 async def until(mark: str, count: int) -> tuple[float, list[tuple[float, int, int]]]:
@@ -143,10 +163,10 @@ async def stop(mission_control: HttpMissionControl, mark: str, undo_seconds: flo
     }
 
 
-async def run(folder: Path, agents: int, undo_seconds: float) -> dict[str, Any]:
+async def run(folder: Path, agents: int, undo_seconds: float, *options: str) -> dict[str, Any]:
     bare = await baseline(agents)
     plane = subprocess.Popen(
-        [sys.executable, "-m", "mission_control_desktop", "serve", "--port", "0", "--data-dir", str(folder)],
+        [sys.executable, "-m", "mission_control_desktop", "serve", "--port", "0", "--data-dir", str(folder), *options],
         stdout=subprocess.PIPE, stderr=(folder / "log").open("w"), text=True,
     )  # fmt: skip
     try:
@@ -168,17 +188,20 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--agents", type=int, default=100)
     parser.add_argument("--undo", type=float, default=0.0, help="seconds frozen before the kill")
+    parser.add_argument("--no-cgroups", action="store_true", help="hold the agents' processes by their keepers alone")
     parser.add_argument("--out", type=Path, default=Path("build/bench/stop.json"))
     arguments = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="mission-control-bench-"))
     os.environ["MISSION_CONTROL_DATA_DIR"] = str(folder)
     os.environ["MISSION_CONTROL_LOG_LEVEL"] = "warning"
     try:
-        result = asyncio.run(run(folder, arguments.agents, arguments.undo))
+        options = ["--no-cgroups"] if arguments.no_cgroups else []
+        result = asyncio.run(run(folder, arguments.agents, arguments.undo, *options))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     about = {
-        "agents": arguments.agents, "processesEach": FAMILY, "undoSeconds": arguments.undo, "cores": os.cpu_count(),
+        "agents": arguments.agents, "processesEach": FAMILY, "cgroups": not arguments.no_cgroups,
+        "undoSeconds": arguments.undo, "cores": os.cpu_count(),
         "python": platform.python_version(), "machine": platform.machine(), "unit": "ms",
     }  # fmt: skip
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
