@@ -1,4 +1,5 @@
-"""Make the pictures of `docs/screenshots/` again: the real window on a control plane of its own, with the demo mission.
+"""Make the pictures of `docs/screenshots/` again: the real window on a control plane of its own, with the demo mission,
+and the settings with providers in each of their states.
 
     python scripts/screenshots.py [--seconds 45]
 
@@ -23,7 +24,7 @@ from PySide6.QtGui import QImage
 ROOT = Path(__file__).resolve().parent.parent
 LIMIT = 400 * 1024
 TAKEN = ("first-run", "kill-all", "audit", "window-1280x800-light", "window-1280x800-dark", "window-2560x1440-light",
-         "window-2560x1440-dark")  # fmt: skip
+         "window-2560x1440-dark", "providers-well-light", "providers-unpaired-dark")  # fmt: skip
 
 
 def main() -> int:
@@ -43,6 +44,10 @@ def main() -> int:
     if place.exists():  # it would stay for a while, for the next window
         os.kill(json.loads(place.read_text())["pid"], signal.SIGTERM)
     shutil.rmtree(folder, ignore_errors=True)
+    if done.returncode != 0:
+        return done.returncode
+    rooms = [sys.executable, str(ROOT / "scripts" / "screenshots_providers.py")]
+    done = subprocess.run(rooms, cwd=ROOT, env=environment | {"QT_QPA_PLATFORM": "offscreen"}, check=False)
     if done.returncode != 0:
         return done.returncode
     target = ROOT / "docs" / "screenshots"

@@ -32,14 +32,14 @@ class Rig:
         self.failures: list[str] = []
         self.expected_failures = False
 
-    def run(self, scenario: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    def run(self, scenario: Callable[[], Coroutine[Any, Any, None]], *, seconds: float = 100) -> None:
         """Run a scenario on a Qt event loop of its own; fails on anything that the window reported as failed."""
         self.app.setQuitOnLastWindowClosed(False)
         loop = qasync.QEventLoop(self.app)
         asyncio.set_event_loop(loop)
         try:
             with loop:
-                loop.run_until_complete(asyncio.wait_for(self._whole(scenario), 100))
+                loop.run_until_complete(asyncio.wait_for(self._whole(scenario), seconds))
         finally:
             asyncio.set_event_loop(None)
             QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)

@@ -5,15 +5,18 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from PySide6.QtCore import QModelIndex
+from PySide6.QtCore import QModelIndex, Qt
 from PySide6.QtTest import QAbstractItemModelTester
 
+from mission_control_desktop.domain.events import ProviderHealth
 from mission_control_desktop.domain.sessions import AgentSession, SessionStatus
 from mission_control_desktop.ui.roster import RosterFilterModel, RosterModel, parse_filter
 
+NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 Make = Callable[..., AgentSession]
 
 
@@ -137,3 +140,15 @@ def test_ten_thousand_sessions_are_quick(qt: Any, make_session: Make) -> None:
     assert loaded - started < 3
     assert updated - loaded < 1
     assert done - updated < 3
+
+
+def test_a_row_tells_that_its_provider_is_away(qt: Any, make_session: Make) -> None:
+    health: dict[str, ProviderHealth] = {}
+    model = RosterModel(lambda: NOW, health=health)
+    model.put([make_session("a", provider="lab")])
+    row = model.index_for("lab:a")
+    assert model.data(row, Qt.ItemDataRole.AccessibleTextRole) == "Agent a, running, provider lab"
+    since = NOW - timedelta(seconds=65)
+    health["lab"] = ProviderHealth(provider="lab", state="unreachable", detail="Nothing listens.", since=since)
+    assert "provider lab unreachable, 1m 05s" in model.data(row, Qt.ItemDataRole.AccessibleTextRole)
+    assert "Provider lab: unreachable, 1m 05s. Nothing listens." in model.data(row, Qt.ItemDataRole.ToolTipRole)

@@ -29,7 +29,8 @@ from mission_control_desktop.ui import detached
 from mission_control_desktop.ui.application import Desktop
 from mission_control_desktop.ui.dialogs import kill_flow
 from mission_control_desktop.ui.sessions import SessionStore
-from mission_control_desktop.ui.settings.dialog import TRAY, SettingsDialog
+from mission_control_desktop.ui.settings.appearance import TRAY, AppearancePage
+from mission_control_desktop.ui.settings.dialog import SettingsDialog
 from mission_control_desktop.ui.tray import following, program
 from mission_control_desktop.ui.tray.entry import TrayEntry
 from mission_control_desktop.ui.tray.program import TrayDesk
@@ -324,7 +325,7 @@ def test_the_tray_can_be_switched_off(rig: Rig, monkeypatch: pytest.MonkeyPatch)
         await until(lambda: len(started) > before or not desk.state.get(TRAY, True))
         desk.window.commands["mission.settings"].trigger()
         shown = await dialog(SettingsDialog, desk.window)
-        shown.tray.setChecked(False)
+        shown.page(AppearancePage).tray.setChecked(False)
         shown.reject()
         desk.window.commands["mission.close"].trigger()
         assert await running == 0

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from mission_control_desktop.domain.events import ProviderHealth, StopChannel, StopState
+from mission_control_desktop.domain.providers import DISABLED
 from mission_control_desktop.ui.stop_words import lamp_view
 from support.rig import Rig, until
 from support.scripted_plane import ScriptedPlane, session
@@ -35,6 +36,11 @@ def told(provider: str, state: StopState, seconds: float | None = 5, detail: str
             [told("a", StopState.UNTESTED, None), told("b", StopState.DEGRADED, 3, "1 of 2 lost")],
             StopState.DEGRADED,
             "b: degraded, tested 3s ago. 1 of 2 lost",
+        ),
+        (
+            [told("a", StopState.ARMED), ProviderHealth(provider="b", state=DISABLED)],
+            StopState.ARMED,
+            "b: switched off. A stop does not reach what runs there",
         ),
     ],
 )

@@ -30,6 +30,7 @@ from mission_control_desktop.domain.events import ProviderHealth
 from mission_control_desktop.domain.profiles import NAME_PATTERN
 from mission_control_desktop.domain.providers import (
     DISABLED,
+    REMOVED,
     RESERVED_NAMES,
     CheckReport,
     KindView,
@@ -52,7 +53,6 @@ log = structlog.get_logger(__name__)
 
 CHECK_SECONDS = 15.0
 MAX_KEPT_BYTES = 16_384
-REMOVED = "removed"
 _NAME = re.compile(NAME_PATTERN)
 _TABLE = "agent_provider_configs"
 

@@ -17,6 +17,8 @@ RESERVED_NAMES = frozenset({INTERNAL_PROVIDER, SCOPE_ALL})
 """Names that mean something else where a provider is named."""
 DISABLED = "disabled"
 """`ProviderHealth.state` of a provider that was switched off."""
+REMOVED = "removed"
+"""The last `ProviderHealth.state` that is told of a provider."""
 
 
 class StageName(StrEnum):

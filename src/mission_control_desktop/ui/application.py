@@ -35,7 +35,7 @@ from mission_control_desktop.ui.panels import Panels
 from mission_control_desktop.ui.presence import Presence
 from mission_control_desktop.ui.process import configure_logs, is_headless, make_app, on_end_signals
 from mission_control_desktop.ui.sessions import SessionStore
-from mission_control_desktop.ui.settings.dialog import TRAY
+from mission_control_desktop.ui.settings.appearance import TRAY
 
 log = structlog.get_logger(__name__)
 

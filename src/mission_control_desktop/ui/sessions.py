@@ -14,6 +14,7 @@ from mission_control_desktop.domain.approvals import Approval, ApprovalState
 from mission_control_desktop.domain.audit import AuditEntry
 from mission_control_desktop.domain.events import ProviderHealth, StreamEvent
 from mission_control_desktop.domain.kill import KillAll
+from mission_control_desktop.domain.providers import REMOVED
 from mission_control_desktop.domain.sessions import AgentSession, SessionStatus, WaitingFor
 from mission_control_desktop.ui import words
 
@@ -72,7 +73,10 @@ class SessionStore(QObject):
                 self.kills[item.kill_id] = item
                 kills[item.kill_id] = None
             elif isinstance(item, ProviderHealth):
-                self.health[item.provider] = item
+                if item.state == REMOVED:
+                    self.health.pop(item.provider, None)
+                else:
+                    self.health[item.provider] = item
                 providers[item.provider] = None
             elif isinstance(item, AuditEntry):
                 audit.append(item)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from mission_control_desktop.domain.events import ProviderHealth, StopState
+from mission_control_desktop.domain.providers import DISABLED
 from mission_control_desktop.ui import words
 
 LATELY = timedelta(seconds=90)
@@ -33,6 +34,9 @@ def lamp_view(health: Mapping[str, ProviderHealth], now: datetime, *, connected:
     states: list[StopState] = []
     lines: list[str] = []
     for name, one in sorted(health.items()):
+        if one.state == DISABLED:
+            lines.append(f"{name}: switched off. A stop does not reach what runs there")
+            continue
         state, said = one.stop.state, one.stop.detail or ""
         age = None if one.stop.tested_at is None else now - one.stop.tested_at
         if age is not None and age > LATELY:
@@ -40,5 +44,5 @@ def lamp_view(health: Mapping[str, ProviderHealth], now: datetime, *, connected:
         states.append(state)
         when = "" if age is None else f", tested {words.duration(age.total_seconds())} ago"
         lines.append(f"{name}: {state.value}{when}" + (f". {said}" if said else ""))
-    worst = next(state for state in _WORST_FIRST if state in states)
+    worst = next((state for state in _WORST_FIRST if state in states), StopState.UNTESTED)
     return LampView(worst, f"Stop {worst.value}", "\n".join(lines))

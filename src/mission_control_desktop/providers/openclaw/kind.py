@@ -7,7 +7,7 @@ from weakref import WeakValueDictionary
 from mission_control_desktop import __version__
 from mission_control_desktop.domain.credentials import TOKEN, Credentials
 from mission_control_desktop.domain.errors import BadInput
-from mission_control_desktop.domain.providers import CredentialField
+from mission_control_desktop.domain.providers import CredentialField, StageName, StageState
 from mission_control_desktop.providers.contract import AgentProvider
 from mission_control_desktop.providers.kinds import AdapterConfig, CheckLog, Keep
 from mission_control_desktop.providers.openclaw.check import check_gateway
@@ -17,7 +17,7 @@ from mission_control_desktop.storage import SystemClock, Uuid7
 
 
 class OpenClawKind:
-    """An `AdapterKind`. It remembers what it opened only to wake it after a check that succeeded."""
+    """An `AdapterKind`. It remembers what it opened only to wake it after a check that came in."""
 
     kind = "openclaw"
     title = "OpenClaw gateway"
@@ -38,7 +38,8 @@ class OpenClawKind:
     async def check(self, config: AdapterConfig, credentials: Credentials, keep: Keep, log: CheckLog) -> None:
         await check_gateway(Doorway(config.gateway_url, credentials, keep, version=__version__), log)
         provider = self._opened.get(config.id)
-        if log.goes_on and provider is not None and provider.health().state != "ok":
+        came_in = any(one.stage is StageName.AUTHENTICATED and one.state is StageState.OK for one in log.told())
+        if came_in and provider is not None and provider.health().state != "ok":
             provider.nudge()
 
 

@@ -124,11 +124,14 @@ def _pairing(reason: str, request: str | None) -> str:
         else "run `openclaw devices list` on its computer and approve the newest request, "
     )
     if "scope" in reason:
-        what = "The gateway knows Mission Control, but has not granted all that it asks for."
+        what = (
+            "The gateway knows Mission Control, but its owner has not granted all that it asks for: to read, to send "
+            "and stop, to answer approvals and questions."
+        )
     elif "revoked" in reason or "reject" in reason:
         what = "The gateway's owner has turned this device down."
     else:
-        what = "The gateway does not know this device yet."
+        what = "The gateway does not know Mission Control yet: its owner has to let it in once, as a device (pairing)."
     return f"{what} On the gateway, {approve}then check the connection here again."
 
 

@@ -13,6 +13,7 @@ from mission_control_desktop.domain.sessions import SessionStatus
 from mission_control_desktop.ui import icons, theme
 from mission_control_desktop.ui.commands import CommandActions
 from mission_control_desktop.ui.main_window.lamp import StopLamp
+from mission_control_desktop.ui.main_window.provider_chip import ProviderChip
 from mission_control_desktop.ui.sessions import SessionStore
 
 _ORDER = (
@@ -126,18 +127,7 @@ class Dot(QWidget):
         self.setFixedSize(12, 12)
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        look = theme.current()
-        painter = QPainter(self)
-        box = QRectF(0, 0, 12, 12)
-        match self.level:
-            case "ok":
-                theme.paint_status(painter, box, SessionStatus.COMPLETED, color=look.text_muted)
-            case "busy":
-                theme.paint_status(painter, box, SessionStatus.SPAWNING, color=look.text_muted)
-            case "warning":
-                theme.paint_status(painter, box, SessionStatus.WAITING, color=look.attention)
-            case _:
-                theme.paint_status(painter, box, SessionStatus.FAILED, color=look.error)
+        theme.paint_level(QPainter(self), QRectF(0, 0, 12, 12), self.level)
 
 
 class Header(QFrame):
@@ -145,6 +135,7 @@ class Header(QFrame):
 
     attention_clicked = Signal()
     connection_clicked = Signal()
+    providers_clicked = Signal()
 
     def __init__(self, store: SessionStore, commands: CommandActions, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -161,6 +152,8 @@ class Header(QFrame):
         self.connection.setObjectName("header.connection")
         self.connection.setProperty("kind", "quiet")
         self.connection.clicked.connect(self.connection_clicked)
+        self.providers = ProviderChip(store.health, self)
+        self.providers.clicked.connect(self.providers_clicked)
         self.demo = QLabel("DEMO", self)
         self.demo.setProperty("tone", "demo")
         self.demo.setToolTip("A demo mission runs: scripted agents, real child processes")
@@ -191,6 +184,7 @@ class Header(QFrame):
         layout.addSpacing(8)
         layout.addWidget(self._dot)
         layout.addWidget(self.connection)
+        layout.addWidget(self.providers)
         layout.addWidget(self.demo, 0, Qt.AlignmentFlag.AlignVCenter)
         layout.addSpacing(8)
         layout.addWidget(self.counts, 1)
@@ -207,7 +201,7 @@ class Header(QFrame):
         store.sessions_changed.connect(self._on_sessions)
         store.sessions_removed.connect(self._on_sessions)
         store.attention_changed.connect(self.refresh)
-        store.provider_changed.connect(lambda _name: self.lamp.refresh())
+        store.provider_changed.connect(self._on_provider)
         commands["view.audit"].toggled.connect(self.audit.setChecked)
         for command_id in ("mission.kill_all", "mission.new_agent"):
             commands[command_id].changed.connect(self._on_actions)
@@ -233,6 +227,10 @@ class Header(QFrame):
     def _on_actions(self) -> None:
         self.kill_all.setEnabled(self._commands["mission.kill_all"].isEnabled())
         self.new_agent.setEnabled(self._commands["mission.new_agent"].isEnabled())
+
+    def _on_provider(self, _name: str) -> None:
+        self.lamp.refresh()
+        self.providers.refresh()
 
     def _on_sessions(self, _ids: list[str]) -> None:
         self.refresh()

@@ -29,13 +29,14 @@ from mission_control_desktop.ui.dialogs.keys import KeysDialog
 from mission_control_desktop.ui.dialogs.kill_all import KillAllDialog
 from mission_control_desktop.ui.dialogs.kill_flow import KillAllFlow
 from mission_control_desktop.ui.dialogs.reason import ReasonDialog
+from mission_control_desktop.ui.health_words import degraded, record_words
 from mission_control_desktop.ui.launch.profile_form import ProfileForm
 from mission_control_desktop.ui.launch.spawn_dialog import SpawnDialog
 from mission_control_desktop.ui.main_window.header import connection_view
 from mission_control_desktop.ui.main_window.window import MainWindow
 from mission_control_desktop.ui.panels import Panels
 from mission_control_desktop.ui.ports import Gateway
-from mission_control_desktop.ui.settings.dialog import TRAY, SettingsDialog
+from mission_control_desktop.ui.settings.flow import SettingsFlow, Standing
 
 log = structlog.get_logger(__name__)
 
@@ -67,7 +68,8 @@ class WindowPresenter(QObject):
         self._user = ""
         self._degraded: str | None = None
         self._health_task: asyncio.Task[Any] | None = None
-        self._settings: SettingsDialog | None = None
+        self._settings = SettingsFlow(window, gateway, tasks, self._standing, self)
+        self._settings.edit_profile_requested.connect(self._edit_profile)
         self._kill_flow = KillAllFlow(
             self._store, gateway, tasks, lambda text: window.notices.show_notice(text, error=True), self
         )
@@ -75,7 +77,7 @@ class WindowPresenter(QObject):
         window.session_action.connect(self._on_session_action)
         window.kill_all_requested.connect(self.ask_kill_all)
         window.keys_requested.connect(self._on_keys)
-        window.settings_requested.connect(self._on_settings)
+        window.settings_requested.connect(self._settings.open)
         window.new_agent_shown.connect(self.load_profiles)
         window.launch.refresh_requested.connect(self.load_profiles)
         window.launch.start_requested.connect(self._on_start)
@@ -190,11 +192,8 @@ class WindowPresenter(QObject):
                 self._window.record_label.setText("record: not known")
             else:
                 self._version = health.version
-                reason = str(health.detail.get("reason") or health.detail.get("detail") or "see its log")
-                self._degraded = None if health.status == "ok" else f"degraded: {reason}"
-                self._window.record_label.setText(
-                    "record: ok" if self._degraded is None else f"record {self._degraded}"
-                )
+                self._degraded = degraded(health)
+                self._window.record_label.setText(record_words(health))
             self._show_connection()
             stats = self._inbox.stats()
             self._window.flow_label.setText(
@@ -283,8 +282,7 @@ class WindowPresenter(QObject):
             self._window.launch.show_profiles(self._profiles, note=f"The profiles cannot be read: {error.message}")
             return
         self._window.launch.show_profiles(self._profiles)
-        if self._settings is not None:
-            self._settings.show_profiles(self._profiles)
+        self._settings.show_profiles(self._profiles)
 
     def _on_start(self, request: SpawnRequest) -> None:
         self._tasks.start(self._start(request, self._window.launch.form), name="start")
@@ -364,26 +362,14 @@ class WindowPresenter(QObject):
     def _on_keys(self) -> None:
         self._open(KeysDialog(self._window.commands, self._window))
 
-    def _on_settings(self, page: str) -> None:
+    def _standing(self) -> Standing:
         facts = (
             ("Control plane", self._where or "not connected"),
             ("Its version", self._version or "not known"),
             ("You are", f"{self._user} ({self._role.value})" if self._role else "not known"),
             ("Connection", self._window.header.connection.text()),
         )
-        state = self._window.state
-        dialog = SettingsDialog(facts, self._window, page=page, tray=bool(state.get(TRAY, True)))
-        dialog.show_profiles(self._profiles)
-        dialog.scheme_chosen.connect(self._window.choose_scheme)
-        dialog.tray_chosen.connect(lambda on: state.put(TRAY, on))
-        dialog.add_profile_requested.connect(lambda: self._edit_profile(None))
-        dialog.edit_profile_requested.connect(self._edit_profile)
-        dialog.finished.connect(self._on_settings_closed)
-        self._settings = dialog
-        self._open(dialog)
-
-    def _on_settings_closed(self) -> None:
-        self._settings = None
+        return Standing(role=self._role, facts=facts)
 
     @staticmethod
     def _open(dialog: QDialog) -> None:

@@ -105,7 +105,8 @@ class MainWindow(QMainWindow):
 
     def _listen(self) -> None:
         self.header.attention_clicked.connect(self.opening.next_attention)
-        self.header.connection_clicked.connect(lambda: self.settings_requested.emit("about"))
+        self.header.connection_clicked.connect(lambda: self.settings_requested.emit("connections"))
+        self.header.providers_clicked.connect(lambda: self.settings_requested.emit("providers"))
         self.roster.open_requested.connect(self.open_session)
         self.roster.kill_requested.connect(lambda i: self.session_action.emit(i, "kill"))
         self.roster.pause_requested.connect(lambda i: self.session_action.emit(i, "pause_resume"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from PySide6.QtCore import (
     QAbstractItemModel,
     QEvent,
@@ -17,8 +19,10 @@ from PySide6.QtCore import (
 from PySide6.QtGui import QColor, QFontMetrics, QHelpEvent, QMouseEvent, QPainter, QPen
 from PySide6.QtWidgets import QAbstractItemView, QStyle, QStyledItemDelegate, QStyleOptionViewItem, QToolTip
 
+from mission_control_desktop.domain.events import ProviderHealth
 from mission_control_desktop.domain.sessions import INTERNAL_PROVIDER, AgentSession, Freshness, SessionStatus
 from mission_control_desktop.ui import icons, theme, words
+from mission_control_desktop.ui.provider_words import UNREACHABLE, abnormal, provider_look
 from mission_control_desktop.ui.roster.filter import needs_person
 from mission_control_desktop.ui.roster.model import BELOW_ROLE, SESSION_ROLE, Column
 
@@ -34,8 +38,9 @@ class RosterDelegate(QStyledItemDelegate):
     pause_clicked = Signal(str)
     kill_clicked = Signal(str)
 
-    def __init__(self, parent: QObject | None = None) -> None:
+    def __init__(self, health: Mapping[str, ProviderHealth], parent: QObject | None = None) -> None:
         super().__init__(parent)
+        self._health = health
         self.narrow = True
         self._hovered: tuple[str, str] | None = None
         self._now = words.utc_now
@@ -66,7 +71,7 @@ class RosterDelegate(QStyledItemDelegate):
                 color = self._status_color(session)
                 self._text(painter, rect.adjusted(6, 0, -4, 0), theme.status_text(session, short=True), color)
             case Column.PROVIDER:
-                self._badge(painter, rect.adjusted(6, 0, -4, 0), session.provider, look.text_muted)
+                self._provider(painter, rect.adjusted(6, 0, -4, 0), session)
             case Column.ELAPSED:
                 right = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
                 self._text(painter, rect.adjusted(2, 0, -6, 0), str(index.data()), look.text_muted, align=right)
@@ -100,16 +105,16 @@ class RosterDelegate(QStyledItemDelegate):
         """Status in words, for how long, what kind of session, and how old the newest sign of life is."""
         look = theme.current()
         line.setLeft(line.left() + self._text(painter, line, theme.status_text(session), color, small=True) + 6)
-        spent = f"· {words.elapsed(session, self._now())}"
-        line.setLeft(line.left() + self._text(painter, line, spent, look.text_muted, small=True) + 8)
-        tags = ["DEMO"] if words.is_demo(session) and session.parent_session_id is None else []
-        tags += [session.provider] if session.provider != INTERNAL_PROVIDER else []
-        for tag in tags:
-            if line.width() > 44:
-                ink = look.attention if tag == "DEMO" else look.text_muted
-                line.setLeft(line.left() + self._badge(painter, line, tag, ink) + 6)
+        away = abnormal(self._health.get(session.provider))
+        if not away:  # else the room is needed for what is wrong, and for how long
+            spent = f"· {words.elapsed(session, self._now())}"
+            line.setLeft(line.left() + self._text(painter, line, spent, look.text_muted, small=True) + 8)
+        if words.is_demo(session) and session.parent_session_id is None and line.width() > 44:
+            line.setLeft(line.left() + self._badge(painter, line, "DEMO", look.attention) + 6)
+        if (away or session.provider != INTERNAL_PROVIDER) and line.width() > 44:
+            line.setLeft(line.left() + self._provider(painter, line, session, with_age=True) + 6)
         age = words.evidence_age(session, self._now())
-        if not age or line.width() < 40:
+        if away or not age or line.width() < 40:
             return
         stale = self._stale(session)
         text = age if stale else f"seen {age} ago"
@@ -136,6 +141,9 @@ class RosterDelegate(QStyledItemDelegate):
             icons.icon(name, ink).paint(painter, box.adjusted(4, 4, -4, -4))
 
     def _stale(self, session: AgentSession) -> bool:
+        health = self._health.get(session.provider)
+        if health is not None and health.state == UNREACHABLE and not session.status.final:
+            return True
         return words.is_stale(session, session.evidence.last_event_at, self._now())
 
     def _status_color(self, session: AgentSession) -> QColor:
@@ -168,6 +176,22 @@ class RosterDelegate(QStyledItemDelegate):
         painter.setPen(color)
         painter.drawText(rect, int(align | Qt.TextFlag.TextSingleLine), shown)
         return metrics.horizontalAdvance(shown)
+
+    def _provider(self, painter: QPainter, rect: QRect, session: AgentSession, *, with_age: bool = False) -> int:
+        """The provider's badge; with its shape where its sessions may not be as they are drawn, and how it is, and for
+        how long. Returns its width."""
+        health, look = self._health.get(session.provider), theme.current()
+        if health is None or not abnormal(health):
+            return self._badge(painter, rect, session.provider, look.text_muted)
+        said = provider_look(health, self._now())
+        theme.paint_level(painter, QRectF(rect.left(), rect.center().y() - 6, 12, 12), said.level)
+        color = look.error if said.level == "error" else look.attention
+        text = session.provider
+        if with_age:
+            metrics = QFontMetrics(theme.ui_font(theme.metrics.text_small - 1))
+            full, short = f"{text} {said.text}", f"{text}, {said.age}" if said.age else text
+            text = full if metrics.horizontalAdvance(full) <= rect.width() - 28 else short
+        return 16 + self._badge(painter, rect.adjusted(16, 0, 0, 0), text, color)
 
     @staticmethod
     def _badge(painter: QPainter, rect: QRect, text: str, color: QColor) -> int:

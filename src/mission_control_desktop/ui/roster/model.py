@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from enum import IntEnum
 from typing import Any
@@ -19,8 +19,10 @@ from PySide6.QtCore import (
     Qt,
 )
 
+from mission_control_desktop.domain.events import ProviderHealth
 from mission_control_desktop.domain.sessions import AgentSession
 from mission_control_desktop.ui import theme, words
+from mission_control_desktop.ui.provider_words import abnormal, provider_look
 from mission_control_desktop.ui.roster.filter import SessionFilter
 
 Index = QModelIndex | QPersistentModelIndex
@@ -70,8 +72,15 @@ class RosterModel(QAbstractItemModel):
     ignored. Indexes carry serial numbers, never pointers, so that a stale index is merely invalid.
     """
 
-    def __init__(self, now: Callable[[], datetime] = words.utc_now, parent: QObject | None = None) -> None:
+    def __init__(
+        self,
+        now: Callable[[], datetime] = words.utc_now,
+        parent: QObject | None = None,
+        *,
+        health: Mapping[str, ProviderHealth] | None = None,
+    ) -> None:
         self._now = now
+        self._health: Mapping[str, ProviderHealth] = {} if health is None else health
         self._root = _Node(0, None)
         self._nodes: dict[str, _Node] = {}
         self._by_serial: dict[int, _Node] = {0: self._root}
@@ -290,7 +299,9 @@ class RosterModel(QAbstractItemModel):
             return self._text(session, index.column())
         if role == Qt.ItemDataRole.AccessibleTextRole and index.column() == Column.SESSION:
             below = f", {words.plural(node.below, 'agent')} below" if node.below else ""
-            return f"{words.name(session)}, {theme.status_text(session)}, provider {session.provider}{below}"
+            health = self._health.get(session.provider)
+            state = f" {provider_look(health, self._now()).text}" if health is not None and abnormal(health) else ""
+            return f"{words.name(session)}, {theme.status_text(session)}, provider {session.provider}{state}{below}"
         if role == Qt.ItemDataRole.ToolTipRole:
             return self._tip(session, node.below)
         return None
@@ -315,6 +326,10 @@ class RosterModel(QAbstractItemModel):
             lines.insert(1, "Demo: a scripted agent")
         if session.error:
             lines.append(session.error[:400])
+        health = self._health.get(session.provider)
+        if health is not None and abnormal(health):
+            look = provider_look(health, self._now())
+            lines.append(f"Provider {session.provider}: {look.text}. {look.detail}")
         if below:
             lines.append(f"{words.plural(below, 'agent')} below it")
         lines.append(

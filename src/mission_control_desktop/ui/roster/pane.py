@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from PySide6.QtCore import QModelIndex, QPoint, QSize, Qt, QTimer, Signal
 from PySide6.QtGui import QKeyEvent, QMouseEvent, QResizeEvent
 from PySide6.QtWidgets import (
@@ -18,6 +20,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from mission_control_desktop.domain.events import ProviderHealth
 from mission_control_desktop.domain.sessions import AgentSession
 from mission_control_desktop.ui import theme
 from mission_control_desktop.ui.roster.delegate import ACTIONS_WIDTH, RosterDelegate
@@ -39,11 +42,13 @@ class RosterTree(QTreeView):
     pause_requested = Signal(str)
     menu_requested = Signal(str, QPoint)
 
-    def __init__(self, model: RosterFilterModel, parent: QWidget | None = None) -> None:
+    def __init__(
+        self, model: RosterFilterModel, health: Mapping[str, ProviderHealth], parent: QWidget | None = None
+    ) -> None:
         self._filtered = model
         self._delegate: RosterDelegate | None = None
         super().__init__(parent)
-        self._delegate = RosterDelegate(self)
+        self._delegate = RosterDelegate(health, self)
         self.setObjectName("roster.tree")
         self.setAccessibleName("Roster of all sessions")
         self.setModel(model)
@@ -177,9 +182,9 @@ class RosterPane(QFrame):
         # A reset of the model forgets both; they are put back afterwards.
         self._open_branches: dict[str, None] = {}
         self._chosen = ""
-        self.model = RosterModel(parent=self)
+        self.model = RosterModel(parent=self, health=store.health)
         self.filtered = RosterFilterModel(self.model, self)
-        self.tree = RosterTree(self.filtered, self)
+        self.tree = RosterTree(self.filtered, store.health, self)
         self.filter_line = QLineEdit(self)
         self.filter_line.setObjectName("roster.filter")
         self.filter_line.setPlaceholderText("Filter: words, status:running, needs:me")
@@ -241,6 +246,7 @@ class RosterPane(QFrame):
         self.tree.collapsed.connect(self._on_collapsed)
         store.sessions_changed.connect(self._on_changed)
         store.sessions_removed.connect(self._on_removed)
+        store.provider_changed.connect(self._on_provider)
         self.filtered.rowsInserted.connect(self._on_rows)
         self.filtered.modelReset.connect(self._on_reset)
         for again in (self.filtered.rowsRemoved, self.filtered.layoutChanged):
@@ -285,6 +291,9 @@ class RosterPane(QFrame):
     def _on_removed(self, session_ids: list[str]) -> None:
         self.model.remove(session_ids)
         self._show_state()
+
+    def _on_provider(self, _name: str) -> None:
+        self.tree.viewport().update()
 
     def _on_rows(self, parent: QModelIndex, first: int, last: int) -> None:
         # Only when the first child comes: what a person closed stays closed.

@@ -1,1 +1,1 @@
-"""Settings: appearance, the connection, launch profiles."""
+"""Settings: a frame, and one file per page."""

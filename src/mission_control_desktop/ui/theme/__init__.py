@@ -5,7 +5,7 @@ Widgets ask `current()` when they paint and connect to `signals.theme_changed`; 
 
 from mission_control_desktop.ui.theme.fonts import Metrics, metrics, mono_font, ui_font
 from mission_control_desktop.ui.theme.scheme import SCHEMES, Scheme, current, palette, scheme, set_scheme, signals
-from mission_control_desktop.ui.theme.shapes import paint_status, status_icon, status_text
+from mission_control_desktop.ui.theme.shapes import level_icon, paint_level, paint_status, status_icon, status_text
 from mission_control_desktop.ui.theme.tokens import DARK, LIGHT, Theme, contrast
 
 __all__ = [
@@ -17,8 +17,10 @@ __all__ = [
     "Theme",
     "contrast",
     "current",
+    "level_icon",
     "metrics",
     "mono_font",
+    "paint_level",
     "paint_status",
     "palette",
     "scheme",

@@ -92,6 +92,42 @@ def paint_status(
     painter.restore()
 
 
+def paint_level(painter: QPainter, rect: QRectF, level: str) -> None:
+    """How a connection or a step of it is, as a shape: check, dotted ring, ring, cross, bars, dash; by level `ok`,
+    `busy`, `warning`, `error`, `off`, `none`. Only what is abnormal is coloured."""
+    look = current()
+    match level:
+        case "ok":
+            paint_status(painter, rect, SessionStatus.COMPLETED, color=look.text_muted)
+        case "busy":
+            paint_status(painter, rect, SessionStatus.SPAWNING, color=look.text_muted)
+        case "warning":
+            paint_status(painter, rect, SessionStatus.WAITING, color=look.attention)
+        case "none":
+            middle = rect.center()
+            painter.setPen(QPen(look.text_muted, 1.5))
+            painter.drawLine(QPointF(middle.x() - 3.5, middle.y()), QPointF(middle.x() + 3.5, middle.y()))
+        case "off":
+            paint_status(painter, rect, SessionStatus.PAUSED, color=look.text_muted)
+        case _:
+            paint_status(painter, rect, SessionStatus.FAILED, color=look.error)
+
+
+def level_icon(level: str, *, side: int = 14) -> QIcon:
+    """`paint_level` as an icon, in the colours of now."""
+    icon = QIcon()
+    for ratio in (1.0, 2.0):
+        pixmap = QPixmap(int(side * ratio), int(side * ratio))
+        pixmap.setDevicePixelRatio(ratio)
+        pixmap.fill(Qt.GlobalColor.transparent)
+        painter = QPainter(pixmap)
+        paint_level(painter, QRectF(0, 0, side, side), level)
+        painter.end()
+        for mode in (QIcon.Mode.Normal, QIcon.Mode.Disabled, QIcon.Mode.Selected):
+            icon.addPixmap(pixmap, mode)
+    return icon
+
+
 def status_icon(status: SessionStatus, waiting_for: WaitingFor | None = None, *, side: int = 16) -> QIcon:
     """The same shape as an icon, for menus and lists."""
     icon = QIcon()

@@ -120,6 +120,12 @@ QTreeView:focus, QTableView:focus {{ border: 2px solid {t["focus"]}; }}
 QTableView::item {{ padding: 0 5px; border: 0; }}
 QTableView::item:selected {{ background: {t["selection"]}; color: {t["text"]}; }}
 QAbstractScrollArea::corner {{ background: transparent; border: 0; }}
+QListView[surface="pages"] {{ background: {t["window"]}; border: 0; padding: 12px 8px; }}
+QListView[surface="pages"]::item {{ padding: 7px 10px; border-radius: {m.radius}px; }}
+QListView[surface="pages"]::item:selected {{ background: {t["selection"]}; color: {t["text"]}; }}
+QListView[surface="pages"]::item:selected:focus {{ border: 2px solid {t["focus"]}; padding: 5px 8px; }}
+QTableView[surface="card"], QListView[surface="card"] {{ border: 1px solid {t["border"]}; }}
+QTableView[surface="card"]:focus, QListView[surface="card"]:focus {{ border: 2px solid {t["focus"]}; }}
 QHeaderView {{ background: {t["surface"]}; }}
 QHeaderView::section {{ background: {t["surface"]}; color: {t["text_muted"]}; border: 0;
   border-bottom: 1px solid {t["border"]}; padding: 4px 8px; }}
@@ -153,6 +159,7 @@ QMainWindow::separator {{ background: {t["border"]}; width: 1px; height: 1px; }}
 QFrame[surface="window"], QWidget[surface="window"] {{ background: {t["window"]}; }}
 QFrame[surface="bar"] {{ background: {t["window"]}; border: 0; border-bottom: 1px solid {t["border"]}; }}
 QFrame[surface="drawer"] {{ background: {t["surface"]}; border: 0; border-left: 1px solid {t["border_strong"]}; }}
+QFrame[surface="rule"] {{ background: {t["border"]}; border: 0; }}
 QFrame[surface="card"] {{ background: {t["surface_raised"]}; border: 1px solid {t["border"]};
   border-radius: 6px; }}
 QFrame[surface="card"]:hover {{ border-color: {t["border_strong"]}; }}

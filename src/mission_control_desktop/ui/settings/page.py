@@ -1,0 +1,40 @@
+"""What a page of the settings is to the frame around it."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from PySide6.QtGui import QMouseEvent
+from PySide6.QtWidgets import QLabel, QPushButton, QVBoxLayout, QWidget
+
+
+class SettingsPage(QWidget):
+    """One page. `key` names it to whoever opens the settings at it, `title` stands in the list of pages."""
+
+    key: ClassVar[str]
+    title: ClassVar[str]
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName(f"settings.{self.key}")
+        heading = QLabel(self.title)
+        heading.setProperty("tone", "title")
+        self.column = QVBoxLayout(self)
+        """Where a page puts what it shows, below its title."""
+        self.column.setContentsMargins(20, 16, 20, 8)
+        self.column.setSpacing(10)
+        self.column.addWidget(heading)
+
+    def shown(self) -> None:
+        """The page was turned to."""
+
+
+class OnceButton(QPushButton):
+    """A double click on it is one click: what it asks for is asked for once."""
+
+    def __init__(self, text: str, parent: QWidget | None = None) -> None:
+        super().__init__(text, parent)
+        self.setAutoDefault(False)
+
+    def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:
+        event.accept()

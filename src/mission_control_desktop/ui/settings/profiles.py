@@ -1,0 +1,50 @@
+"""What agents can be started from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtWidgets import QHBoxLayout, QListWidget, QListWidgetItem, QPushButton, QWidget
+
+from mission_control_desktop.domain.profiles import ProfileView
+from mission_control_desktop.ui.settings.page import SettingsPage
+
+
+class ProfilesPage(SettingsPage):
+    key, title = "profiles", "Launch profiles"
+
+    add_requested = Signal()
+    edit_requested = Signal(str)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.list = QListWidget()
+        self.list.setAccessibleName("Launch profiles")
+        self.list.setProperty("surface", "card")
+        self.list.itemActivated.connect(self._on_edit)
+        row = QHBoxLayout()
+        add = QPushButton("&New profile…")
+        add.setAutoDefault(False)
+        add.clicked.connect(self.add_requested)
+        edit = QPushButton("&Edit…")
+        edit.setAutoDefault(False)
+        edit.clicked.connect(lambda: self._on_edit(self.list.currentItem()))
+        row.addWidget(add)
+        row.addWidget(edit)
+        row.addStretch(1)
+        self.column.addWidget(self.list)
+        self.column.addLayout(row)
+
+    def show_profiles(self, profiles: Sequence[ProfileView]) -> None:
+        """List the profiles that can be started."""
+        self.list.clear()
+        for profile in profiles:
+            kind = "demo" if profile.demo else "found here" if profile.detected else "your own"
+            item = QListWidgetItem(f"{profile.title or profile.name}  ({kind})\n{' '.join(profile.command)}")
+            item.setData(Qt.ItemDataRole.UserRole, None if profile.demo else profile.name)
+            self.list.addItem(item)
+
+    def _on_edit(self, item: QListWidgetItem | None) -> None:
+        if item is not None and (name := item.data(Qt.ItemDataRole.UserRole)):
+            self.edit_requested.emit(name)
