@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from mission_control_desktop.domain.approvals import Approval
+from mission_control_desktop.domain.receipts import Letter, Receipt
 from mission_control_desktop.domain.sessions import AgentSession
 from mission_control_desktop.orchestrator import recording
 from mission_control_desktop.orchestrator.aftermath import last_words
@@ -135,6 +136,12 @@ class SlowRecord:
 
     async def approval(self, approval_id: str) -> Approval | None:
         return None
+
+    async def receipt(self, injection_id: str) -> Receipt | None:
+        return None
+
+    async def letters(self) -> list[tuple[Receipt, Letter]]:
+        return []
 
 
 def change(n: int, **fields: Any) -> Change:

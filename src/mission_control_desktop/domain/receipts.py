@@ -6,6 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from mission_control_desktop.domain.base import Record
+from mission_control_desktop.domain.sessions import Delivery
 
 
 class ReceiptState(StrEnum):
@@ -44,3 +45,11 @@ class Receipt(Record, frozen=True, kw_only=True):
     at: datetime
     position: int | None = None
     detail: str | None = None
+
+
+class Letter(Record, frozen=True, kw_only=True):
+    """An operator's message on its way to a runtime that keeps no journal of ours: what is needed to send it again."""
+
+    content: str
+    operator_id: str
+    delivery: Delivery

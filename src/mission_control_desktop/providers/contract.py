@@ -13,7 +13,7 @@ from typing import Protocol, runtime_checkable
 from mission_control_desktop.domain.approvals import Approval
 from mission_control_desktop.domain.events import ProviderHealth
 from mission_control_desktop.domain.profiles import SpawnRequest
-from mission_control_desktop.domain.receipts import Receipt
+from mission_control_desktop.domain.receipts import Letter, Receipt
 from mission_control_desktop.domain.sessions import AgentSession, Delivery, ProcessInfo
 from mission_control_desktop.record.ops import RecordOp
 
@@ -45,6 +45,12 @@ class ProviderRecord(Protocol):
     async def session(self, session_id: str) -> AgentSession | None: ...
 
     async def approval(self, approval_id: str) -> Approval | None: ...
+
+    async def receipt(self, injection_id: str) -> Receipt | None: ...
+
+    async def letters(self) -> list[tuple[Receipt, Letter]]:
+        """Messages that were put on record with `PutReceipt.letter` and not dropped since, oldest first."""
+        ...
 
 
 @runtime_checkable

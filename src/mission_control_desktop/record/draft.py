@@ -20,11 +20,19 @@ from mission_control_desktop.domain.limits import MAX_STORED_CONTENT_CHARS
 from mission_control_desktop.domain.messages import AgentMessage
 from mission_control_desktop.domain.sessions import AgentSession, SessionStatus, split_id, transition_allowed
 from mission_control_desktop.record.known import Change, Known, MessageKey, MessageState, SessionState, StreamState
-from mission_control_desktop.record.ops import AppendText, PutApproval, PutMessage, PutReceipt, PutSession, RecordOp
+from mission_control_desktop.record.ops import (
+    AppendText,
+    DropLetter,
+    PutApproval,
+    PutMessage,
+    PutReceipt,
+    PutSession,
+    RecordOp,
+)
 from mission_control_desktop.storage import tables as t
 from mission_control_desktop.storage.approvals import approval_row
 from mission_control_desktop.storage.messages import tails_of
-from mission_control_desktop.storage.receipts import receipt_row
+from mission_control_desktop.storage.receipts import letter_row, receipt_row
 from mission_control_desktop.storage.sessions import session_row, with_removed
 from mission_control_desktop.storage.sql import upsert
 from mission_control_desktop.storage.types import clean_text
@@ -71,6 +79,8 @@ class Draft:
         self._session_rows: dict[str, dict[str, Any]] = {}
         self._receipt_rows: dict[str, dict[str, Any]] = {}
         self._approval_rows: dict[str, dict[str, Any]] = {}
+        self._letter_rows: dict[str, dict[str, Any]] = {}
+        self._dropped_letters: set[str] = set()
 
     # What is on record
 
@@ -191,6 +201,12 @@ class Draft:
                 place = self._place(session_id, op.receipt.at, workspace_id)
                 self._receipt_rows[op.receipt.injection_id] = {**receipt_row(op.receipt), **place}
                 self._changed(Change(EventType.RECEIPT, op.receipt, session_id, **place))
+                if op.letter is not None:
+                    self._letter_rows[op.receipt.injection_id] = letter_row(op.receipt, provider, op.letter)
+                    self._dropped_letters.discard(op.receipt.injection_id)
+            case DropLetter():
+                self._letter_rows.pop(op.injection_id, None)
+                self._dropped_letters.add(op.injection_id)
             case PutApproval():
                 place = self._place(session_id, op.approval.created_at, workspace_id)
                 self._approval_rows[op.approval.approval_id] = {**approval_row(op.approval), **place}
@@ -377,6 +393,10 @@ class Draft:
             )
         if self._receipt_rows:
             run(upsert(connection, t.receipts, "injection_id"), list(self._receipt_rows.values()))
+        if self._letter_rows:
+            run(upsert(connection, t.letters, "injection_id"), list(self._letter_rows.values()))
+        if self._dropped_letters:
+            run(delete(t.letters).where(t.letters.c.injection_id.in_(sorted(self._dropped_letters))))
         if self._approval_rows:
             run(upsert(connection, t.approvals, "approval_id"), list(self._approval_rows.values()))
         if self._parent is None:
@@ -430,6 +450,8 @@ def op_session(op: RecordOp) -> str:
             return op.session.session_id
         case PutReceipt():
             return op.receipt.session_id
+        case DropLetter():
+            return op.session_id
         case PutApproval():
             return op.approval.session_id
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from mission_control_desktop.domain.approvals import Approval
 from mission_control_desktop.domain.base import Record
 from mission_control_desktop.domain.messages import AgentMessage
-from mission_control_desktop.domain.receipts import Receipt
+from mission_control_desktop.domain.receipts import Letter, Receipt
 from mission_control_desktop.domain.sessions import AgentSession
 
 
@@ -35,11 +35,21 @@ class AppendText(Record, frozen=True, kw_only=True):
 
 
 class PutReceipt(Record, frozen=True, kw_only=True):
+    """With a `letter`, that is kept in the same transaction until `DropLetter`."""
+
     receipt: Receipt
+    letter: Letter | None = None
+
+
+class DropLetter(Record, frozen=True, kw_only=True):
+    """Nothing has to be done for this message any more."""
+
+    session_id: str
+    injection_id: str
 
 
 class PutApproval(Record, frozen=True, kw_only=True):
     approval: Approval
 
 
-RecordOp = PutSession | PutMessage | AppendText | PutReceipt | PutApproval
+RecordOp = PutSession | PutMessage | AppendText | PutReceipt | PutApproval | DropLetter

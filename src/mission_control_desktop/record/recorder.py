@@ -23,6 +23,7 @@ from mission_control_desktop.domain.events import EventType, ProviderHealth
 from mission_control_desktop.domain.kill import KillAll
 from mission_control_desktop.domain.limits import REPLAY_MAX
 from mission_control_desktop.domain.people import DEFAULT_WORKSPACE
+from mission_control_desktop.domain.receipts import Letter, Receipt
 from mission_control_desktop.domain.retention import RetentionRun
 from mission_control_desktop.domain.sessions import AgentSession, global_id
 from mission_control_desktop.domain.tasks import ErrorSink, Tasks
@@ -157,11 +158,12 @@ class Recorder:
         await self.kills.put(workspace_id, kill, state=state)
 
     async def forget_cursors(self, provider: str) -> None:
-        """Forget how far the record of a provider's own logs is written: it was removed, and what comes back under its
-        name may be another. Raises Unavailable if it cannot be written."""
+        """Forget how far the record of a provider's own logs is written, and what was still to be sent to it: it was
+        removed, and what comes back under its name may be another. Raises Unavailable if it cannot be written."""
 
         def work(connection: Connection) -> None:
             connection.execute(delete(t.stream_cursors).where(t.stream_cursors.c.provider == provider))
+            connection.execute(delete(t.letters).where(t.letters.c.provider == provider))
             self._ledger.forget()
 
         await self._access.write(work)
@@ -358,6 +360,13 @@ class StreamRecord:
     async def approval(self, approval_id: str) -> Approval | None:
         found = await self._database.approvals.get(approval_id, workspace_id=self._workspace_id)
         return found if found is not None and found.provider == self._provider else None
+
+    async def receipt(self, injection_id: str) -> Receipt | None:
+        found = await self._database.receipts.get(injection_id)
+        return found if found is not None and found.session_id.startswith(f"{self._provider}:") else None
+
+    async def letters(self) -> list[tuple[Receipt, Letter]]:
+        return await self._database.receipts.letters(self._provider, workspace_id=self._workspace_id)
 
 
 def _read_epoch(connection: Connection) -> str:

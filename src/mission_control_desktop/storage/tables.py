@@ -143,6 +143,18 @@ receipts = Table(
     Index("ix_receipts_session_id_seq", "session_id", "seq"),
 )
 
+letters = Table(
+    "letters",
+    metadata,
+    Column("injection_id", String, primary_key=True),
+    Column("provider", String, nullable=False, index=True),
+    Column("stored_at", UtcDateTime, nullable=False),
+    Column("content", Text, nullable=False),
+    Column("operator_id", String, nullable=False),
+    Column("delivery", String, nullable=False),
+)
+"""Operators' messages that a runtime without a journal of ours may have to be sent again; gone once that is settled."""
+
 approvals = Table(
     "approvals",
     metadata,

@@ -73,9 +73,13 @@ class Board:
         return known
 
     def _remember_end(self, known: Known) -> None:
-        """What this control plane ended in an earlier process stays ended until it works again."""
+        """What this control plane ended in an earlier process stays ended until it works again; what it was ending, it
+        goes on to end."""
         before = self._shown.get(known.key)
-        if before is None or not before.status.final or known.active or before.run_id != known.run_id:
+        if before is None:
+            return
+        known.ending = before.metadata.get("ending") is True and not before.status.final
+        if not before.status.final or known.active or before.run_id != known.run_id:
             return
         if not status_of(known)[0].final:
             known.ended = before.status
@@ -101,16 +105,16 @@ class Board:
                     found.append(child)
         return found
 
-    async def put(self, *several: Known) -> None:
+    async def put(self, *several: Known, durable: bool = False) -> None:
         """Bring the record level with what is known."""
         ops: list[RecordOp] = []
         for known in several:
             ops.extend(self._changes(known))
             if len(ops) >= BATCH:
-                await self.record.apply(SESSIONS_STREAM, ops)
+                await self.record.apply(SESSIONS_STREAM, ops, durable=durable)
                 ops = []
         if ops:
-            await self.record.apply(SESSIONS_STREAM, ops)
+            await self.record.apply(SESSIONS_STREAM, ops, durable=durable)
 
     def _changes(self, known: Known) -> Iterable[RecordOp]:
         session, before = self.session(known), self._shown.get(known.key)

@@ -1,64 +1,63 @@
-"""Operators' messages: sent once under one key, and followed to the answer.
+"""Operators' messages: accepted once, and followed to the answer.
 
-The key is the injection's for its whole life: the gateway answers a key that it knows with what became of it, so a
-message whose acknowledgement was lost can be sent again without being doubled.
+A message's key is the injection's for its whole life. It is on record, with its text, before it is sent, and stays
+there until what became of it is known; so neither end's death loses or doubles it.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from contextlib import suppress
 from typing import Any
 
-import msgspec
-import structlog
-
 from mission_control_desktop.domain.clock import Clock
-from mission_control_desktop.domain.errors import Conflict, MissionControlError, NotFound, Unavailable, Unsupported
-from mission_control_desktop.domain.receipts import RECEIPT_TRANSITIONS, Receipt, ReceiptState
+from mission_control_desktop.domain.errors import Conflict, NotFound, Unsupported
+from mission_control_desktop.domain.receipts import RECEIPT_TRANSITIONS, Letter, Receipt, ReceiptState
 from mission_control_desktop.domain.sessions import Delivery, global_id
+from mission_control_desktop.domain.tasks import Tasks
 from mission_control_desktop.providers.openclaw.board import Board
+from mission_control_desktop.providers.openclaw.letters import ON_ITS_WAY, Letters, Sent
+from mission_control_desktop.providers.openclaw.posting import Posting
 from mission_control_desktop.providers.openclaw.rows import NO_PAUSE, Known, status_of
 from mission_control_desktop.providers.openclaw.transcript import INJECTED, injection_of, key_of, words
-from mission_control_desktop.providers.openclaw.trouble import Lost
 from mission_control_desktop.providers.openclaw.values import mapping, mappings, text
-from mission_control_desktop.record.ops import PutReceipt
 
-REMEMBERED = 2_000
-SEND_TIMEOUT = 12.0
-RETRY_FOR = 20.0
-RETRY_EVERY = 1.0
+ANSWER_WITHIN = 20.0
+"""Seconds after which a caller is told how far the message has come; it goes on without them."""
 
-QUEUE_MODES = {Delivery.STEER: "steer", Delivery.QUEUE: "followup", Delivery.INTERRUPT: "interrupt"}
-_UNCONFIRMED = "The gateway has not confirmed it yet. It is asked again, with the same key, until it does."
-
-log = structlog.get_logger(__name__)
 Call = Callable[..., Awaitable[Any]]
 
 
-@dataclass(slots=True)
-class Letter:
-    session: str
-    content: str
-    operator: str
-    delivery: Delivery
-    receipt: Receipt
-    unconfirmed: bool = False
-
-
 class Mail:
-    def __init__(self, provider: str, board: Board, call: Call, clock: Clock) -> None:
+    """`look(key)` brings a session's transcript level, and calls `level` when it is."""
+
+    def __init__(
+        self, provider: str, board: Board, call: Call, tasks: Tasks, look: Callable[[str], None], clock: Clock
+    ) -> None:
         self._provider = provider
         self._board = board
         self._call = call
+        self._look = look
         self._clock = clock
-        self._letters: OrderedDict[str, Letter] = OrderedDict()
+        self._letters = Letters(board, clock)
+        self._posting = Posting(self._letters, board, call, tasks, look)
+
+    async def start(self) -> None:
+        await self._letters.load()
+        self._doubt()
+
+    def _doubt(self) -> None:
+        """What the gateway was told to do is not known to be kept: the history of each session tells."""
+        for key in self._letters.sessions():
+            for sent in self._letters.of(key):
+                if sent.receipt.state in ON_ITS_WAY:
+                    sent.confirmed, sent.doubtful = False, True
+                    self._posting.hold(key)
 
     def operator_of(self, injection_id: str) -> str | None:
-        letter = self._letters.get(injection_id)
-        return None if letter is None else letter.operator or None
+        sent = self._letters.get(injection_id)
+        return None if sent is None else sent.letter.operator_id or None
 
     async def send(
         self,
@@ -73,32 +72,33 @@ class Mail:
     ) -> Receipt:
         """See `AgentProvider.inject`."""
         if (before := self._letters.get(injection_id)) is not None:
-            if (before.session, before.content) != (key, content):
+            if (before.key, before.letter.content) != (key, content):
                 raise Conflict("This message id was used for another message.")
             return before.receipt
+        if (settled := await self._board.record.receipt(injection_id)) is not None:
+            if settled.session_id != global_id(self._provider, key):
+                raise Conflict("This message id was used for another message.")
+            return settled
         if pause_before_send:
             raise Unsupported(NO_PAUSE)
         known = self._board.need(key)
         require_run(known, expected_run_id)
-        way = self._way(known, delivery)
+        letter = Letter(content=content, operator_id=operator_id, delivery=self._way(known, delivery))
         receipt = Receipt(
             injection_id=injection_id,
             session_id=global_id(self._provider, key),
             state=ReceiptState.STORED,
             at=self._clock.now(),
         )
-        letter = Letter(key, content, operator_id, way, receipt)
-        self._remember(injection_id, letter)
-        await self._board.record.apply(key, [PutReceipt(receipt=receipt)], durable=True)
-        try:
-            await self._post(letter)
-        except Lost:
-            letter.unconfirmed = True
-            await self._to(letter, letter.receipt.state, _UNCONFIRMED)
-        except MissionControlError as error:
-            await self._to(letter, ReceiptState.FAILED, error.message)
-            raise
-        return letter.receipt
+        sent = Sent(key, letter, receipt)
+        await self._letters.store(sent)
+        self._posting.start(key)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(ANSWER_WITHIN):
+                await sent.tried.wait()
+        if sent.error is not None:
+            raise sent.error
+        return sent.receipt
 
     def _way(self, known: Known, delivery: Delivery | None) -> Delivery:
         session = self._board.session(known)
@@ -112,138 +112,98 @@ class Mail:
             raise Unsupported(reasons.get(delivery.value, "This session does not take messages this way."))
         return delivery
 
-    async def _post(self, letter: Letter) -> None:
-        """Raises Lost if it is not known whether the gateway has it; another error if it has not."""
-        key = key_of(letter.receipt.injection_id)
-        params: dict[str, Any] = {"sessionKey": letter.session, "message": letter.content, "idempotencyKey": key}
-        known = self._board.get(letter.session)
-        if known is not None and known.active:
-            params["queueMode"] = QUEUE_MODES[letter.delivery]
-        deadline = asyncio.get_running_loop().time() + RETRY_FOR
-        while True:
-            try:
-                await self._call("chat.send", params, timeout=SEND_TIMEOUT)
-            except Unavailable:
-                # It refused to take it; the same key again cannot double it.
-                if asyncio.get_running_loop().time() >= deadline:
-                    raise
-                await asyncio.sleep(RETRY_EVERY)
-            else:
-                break
-        letter.unconfirmed = False
-        detail = "The gateway has it; " + _WHAT[letter.delivery if "queueMode" in params else None]
-        await self._to(letter, ReceiptState.QUEUED, detail)
+    # What the gateway tells
 
-    async def connected(self) -> None:
-        """Ask again about what was not confirmed."""
-        for letter in [one for one in self._letters.values() if one.unconfirmed]:
-            try:
-                await self._post(letter)
-            except Lost:
-                return
-            except MissionControlError as error:
-                letter.unconfirmed = False
-                await self._to(letter, ReceiptState.FAILED, error.message)
+    async def connected(self, *, rebooted: bool) -> None:
+        """The gateway's list is known. Messages of sessions that it has no more have failed; for the others, their
+        histories are read first."""
+        if rebooted:
+            self._doubt()
+        for key in self._letters.sessions():
+            known = self._board.get(key)
+            if known is None or known.deleted:
+                await self.gone(key)
+            else:
+                self._look(key)
+
+    async def gone(self, key: str) -> None:
+        """The session was deleted."""
+        for sent in self._letters.of(key):
+            await self._letters.to(sent, ReceiptState.FAILED, "The gateway no longer has this session.")
+        await self._letters.drop_settled(key)
+
+    async def level(self, key: str) -> None:
+        """The session's transcript is on record up to now, and all of it was told here."""
+        await self._letters.drop_settled(key)
+        self._posting.release(key)
 
     async def saw(self, key: str, row: dict[str, Any]) -> None:
         """A row of the transcript, in order."""
         injection = injection_of(row)
         if injection is not None:
-            letter = self._letters.get(injection)
-            if letter is None:
-                # Sent by an earlier process, whose receipt stands where that one left it.
-                letter = self._found(key, injection, words(row.get("content")))
-            if letter.session == key:
-                letter.unconfirmed = False
-                await self._to(letter, ReceiptState.DELIVERED, None)
+            sent = self._letters.get(injection)
+            if sent is not None and sent.key == key:
+                sent.confirmed = True
+                await self._letters.to(sent, ReceiptState.DELIVERED, None)
         elif text(row, "role") == "assistant" and words(row.get("content")):
             failed = text(row, "stopReason") == "error"
-            for letter in self._letters.values():
-                if letter.session == key and letter.receipt.state is ReceiptState.DELIVERED:
+            for sent in self._letters.of(key):
+                if sent.receipt.state is ReceiptState.DELIVERED:
                     if failed:
-                        await self._to(letter, ReceiptState.FAILED, "Delivered, but the run failed.")
+                        await self._letters.to(sent, ReceiptState.FAILED, "Delivered, but the run failed.")
                     else:
-                        await self._to(letter, ReceiptState.ANSWERED, None)
+                        await self._letters.to(sent, ReceiptState.ANSWERED, None)
 
     async def stopped(self, key: str, run_id: str) -> None:
         """A run was aborted: the message that began it gets no answer any more."""
-        letter = self._letters.get(run_id.removeprefix(INJECTED))
-        if letter is not None and letter.session == key and letter.receipt.state is ReceiptState.DELIVERED:
-            await self._to(letter, ReceiptState.FAILED, "Delivered, but its run was stopped before it was answered.")
+        sent = self._letters.get(run_id.removeprefix(INJECTED))
+        if sent is not None and sent.key == key and sent.receipt.state is ReceiptState.DELIVERED:
+            why = "Delivered, but its run was stopped before it was answered."
+            await self._letters.to(sent, ReceiptState.FAILED, why)
 
-    def _found(self, key: str, injection_id: str, content: str) -> Letter:
-        receipt = Receipt(
-            injection_id=injection_id,
-            session_id=global_id(self._provider, key),
-            state=ReceiptState.QUEUED,
-            at=self._clock.now(),
-        )
-        letter = Letter(key, content, "", Delivery.STEER, receipt)
-        self._remember(injection_id, letter)
-        return letter
-
-    async def pending(self, key: str, head: dict[str, Any]) -> bool:
-        """What a history says of messages that are accepted and not in the transcript yet. Whether one of them has to
-        be sent again."""
-        position, again = 0, False
+    async def pending(self, key: str, head: dict[str, Any]) -> None:
+        """What a history says of messages that are accepted and not in the transcript yet."""
+        position = 0
         for item in mappings(mapping(head.get("pendingInputs")).get("items")):
             state = text(item, "state")
             position += state == "queued"
-            letter = self._letters.get((text(item, "runId") or "").removeprefix(INJECTED))
-            if letter is None or letter.session != key:
+            sent = self._letters.get((text(item, "runId") or "").removeprefix(INJECTED))
+            if sent is None or sent.key != key:
                 continue
             if state == "queued":
-                await self._to(letter, ReceiptState.QUEUED, letter.receipt.detail, position)
+                sent.confirmed = True
+                await self._letters.to(sent, ReceiptState.QUEUED, sent.receipt.detail, position)
             elif state == "interrupted":
-                letter.unconfirmed = again = True  # The gateway was killed; it never sends these by itself.
+                # The gateway was killed; it never sends these by itself.
+                sent.confirmed, sent.doubtful = False, True
             elif state == "cancelled":
-                await self._to(letter, ReceiptState.WITHDRAWN, "The gateway no longer has it in its queue.")
-        return again
+                await self._letters.to(sent, ReceiptState.WITHDRAWN, "The gateway no longer has it in its queue.")
 
     async def withdraw(self, key: str, injection_id: str) -> Receipt:
         """See `AgentProvider.withdraw`."""
-        letter = self._letters.get(injection_id)
-        if letter is None or letter.session != key:
-            raise NotFound("This message is not known, or was sent before the control plane was started again.")
-        if ReceiptState.WITHDRAWN not in RECEIPT_TRANSITIONS[letter.receipt.state]:
-            raise Conflict(f"The message is {letter.receipt.state.value} already.", state=letter.receipt.state.value)
+        sent = self._letters.get(injection_id)
+        if sent is None or sent.key != key:
+            settled = await self._board.record.receipt(injection_id)
+            if settled is None or settled.session_id != global_id(self._provider, key):
+                raise NotFound("This message is not known.")
+            raise Conflict(f"The message is {settled.state.value} already.", state=settled.state.value)
+        if ReceiptState.WITHDRAWN not in RECEIPT_TRANSITIONS[sent.receipt.state]:
+            raise Conflict(f"The message is {sent.receipt.state.value} already.", state=sent.receipt.state.value)
         own = key_of(injection_id)
-        head = mapping(await self._call("chat.history", {"sessionKey": key, "limit": 20}))
-        if own not in _queued(head):
+        head = await self._head(key)
+        if own in _queued(head):
+            # A message that is not consumed yet has its own run, which is what is called off.
+            await self._call("chat.abort", {"sessionKey": key, "runId": own})
+            head = await self._head(key)
+        elif sent.confirmed:
             raise Conflict("The message is with the agent already.")
-        # A message that is not consumed yet has its own run, which is what is called off.
-        await self._call("chat.abort", {"sessionKey": key, "runId": own})
-        head = mapping(await self._call("chat.history", {"sessionKey": key, "limit": 20}))
         if any(injection_of(row) == injection_id for row in mappings(head.get("messages"))):
             raise Conflict("The message went to the agent in this moment.")
-        await self._to(letter, ReceiptState.WITHDRAWN, None)
-        return letter.receipt
+        await self._letters.to(sent, ReceiptState.WITHDRAWN, None)
+        return sent.receipt
 
-    async def _to(self, letter: Letter, state: ReceiptState, detail: str | None, position: int | None = None) -> None:
-        before = letter.receipt
-        if state is not before.state and state not in RECEIPT_TRANSITIONS[before.state]:
-            return
-        if (state, detail, position) == (before.state, before.detail, before.position):
-            return
-        if state is before.state and RECEIPT_TRANSITIONS[state] == frozenset():
-            return
-        letter.receipt = msgspec.structs.replace(
-            before, state=state, detail=detail, position=position, at=self._clock.now()
-        )
-        await self._board.record.apply(letter.session, [PutReceipt(receipt=letter.receipt)])
-
-    def _remember(self, injection_id: str, letter: Letter) -> None:
-        self._letters[injection_id] = letter
-        while len(self._letters) > REMEMBERED:
-            self._letters.popitem(last=False)
-
-
-_WHAT: dict[Delivery | None, str] = {
-    None: "it starts the next turn.",
-    Delivery.STEER: "it goes into the running turn at the agent's next step.",
-    Delivery.QUEUE: "it waits for the end of the running turn.",
-    Delivery.INTERRUPT: "the running turn was stopped for it.",
-}
+    async def _head(self, key: str) -> dict[str, Any]:
+        return mapping(await self._call("chat.history", {"sessionKey": key, "limit": 20}))
 
 
 def _queued(head: dict[str, Any]) -> set[str]:

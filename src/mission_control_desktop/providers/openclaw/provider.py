@@ -38,7 +38,7 @@ from mission_control_desktop.providers.openclaw.reading import (
     whole_row,
 )
 from mission_control_desktop.providers.openclaw.rows import NO_PAUSE, Known
-from mission_control_desktop.providers.openclaw.stopping import Stopping
+from mission_control_desktop.providers.openclaw.stopping import NotEnded, Stopping
 from mission_control_desktop.providers.openclaw.transcript import Transcript
 from mission_control_desktop.providers.openclaw.trouble import GatewayError
 from mission_control_desktop.providers.openclaw.values import mapping, mappings, moment, text, whole
@@ -87,11 +87,13 @@ class OpenClawProvider:
         self._board = Board(config.name, clock)
         doorway = Doorway(config.gateway_url, credentials, keep, version=__version__)
         self._link = Link(config.name, doorway, self, random=random, scrub=credentials.scrub)
-        self._mail = Mail(config.name, self._board, self._link.call, clock)
+        self._mail = Mail(config.name, self._board, self._link.call, self._tasks, self._level_soon, clock)
         self._asking = Asking(config.name, self._board, lambda: self._link.connection, clock)
         self._stopping = Stopping(self._board, self._link.call, self._relist, ids.new)
         self._transcripts: OrderedDict[str, _Transcript] = OrderedDict()
         self._followed: OrderedDict[str, None] = OrderedDict()
+        self._finishing: set[str] = set()
+        """Sessions that are being ended by a task of ours."""
         self._relisting = asyncio.Lock()
         self._relist_wanted = False
         self._crawl: asyncio.Task[None] | None = None
@@ -104,6 +106,7 @@ class OpenClawProvider:
 
     async def start(self, record: ProviderRecord) -> None:
         await self._board.start(record)
+        await self._mail.start()
         self._tasks.start(self._link.run(), name=f"link {self._name}")
 
     async def close(self) -> None:
@@ -169,17 +172,23 @@ class OpenClawProvider:
         require_run(known, expected_run_id)
         if not known.ending:
             known.ending = True
-            await self._board.put(known)
+            await self._board.put(known, durable=True)
             self._tasks.start(self._finish(known), name=f"terminate {session_id}")
         return self._board.session(known)
 
     async def _finish(self, known: Known) -> None:
+        self._finishing.add(known.key)
         try:
             await self._stopping.finish(known.key)
         except MissionControlError as error:
+            if isinstance(error, Unreachable) and not isinstance(error, NotEnded):
+                # The next connection goes on with it, of this process or of another one.
+                log.info("session is ended later", session=known.key, why=error.message)
+                return
             log.warning("session did not end", session=known.key, why=error.message)
         finally:
-            known.ending = False
+            self._finishing.discard(known.key)
+        known.ending = False
         await self._board.put(known)
 
     async def kill(self, session_id: str, *, expected_run_id: str | None = None) -> AgentSession:
@@ -218,8 +227,11 @@ class OpenClawProvider:
         for known in self._board.all():
             if known.active or known.key in self._transcripts:
                 self._follow(known)
+        await self._mail.connected(rebooted=rebooted)
+        for known in self._board.all():
+            if known.ending and known.key not in self._finishing:
+                self._tasks.start(self._finish(known), name=f"terminate {known.key}")
         self._crawl = self._tasks.start(self._read_all(), name=f"histories {self._name}")
-        self._tasks.start(self._mail.connected(), name=f"unconfirmed {self._name}")
 
     async def lost(self) -> None:
         if self._crawl is not None:
@@ -271,7 +283,10 @@ class OpenClawProvider:
                         changed.append(known)
                 following = answer.get("nextOffset")
                 if answer.get("hasMore") is not True or not isinstance(following, int) or following <= offset:
-                    changed.extend(self._board.only(keys))
+                    gone = self._board.only(keys)
+                    changed.extend(gone)
+                    for known in gone:
+                        await self._mail.gone(known.key)
                     break
                 offset = following
             await self._board.put(*changed)
@@ -417,8 +432,11 @@ class OpenClawProvider:
         if ops or top > mark:
             await self._write(key, ops, one.stream, top if top > mark else None)
         one.mark, one.cursor = max(mark, top), history.cursor
-        if await self._mail.pending(key, history.head):
-            self._tasks.start(self._mail.connected(), name=f"unconfirmed {self._name}")
+        await self._mail.pending(key, history.head)
+        await self._mail.level(key)
+
+    def _level_soon(self, key: str) -> None:
+        self._lanes.put(key, self._job(lambda: self._sync(key)))
 
     async def _write(self, key: str, ops: list[RecordOp], stream: str | None = None, cursor: int | None = None) -> None:
         if ops or cursor is not None:

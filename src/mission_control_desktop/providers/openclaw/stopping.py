@@ -20,6 +20,11 @@ GRACE_SECONDS = 60.0
 STEP = 0.25
 ASK_TO_FINISH = "Please finish your current step, start nothing new, and stop."
 
+
+class NotEnded(Unreachable):
+    """The gateway was told to end it, and still lists what works."""
+
+
 log = structlog.get_logger(__name__)
 Call = Callable[..., Awaitable[Any]]
 
@@ -51,7 +56,7 @@ class Stopping:
                     {
                         "sessionKey": key,
                         "message": ASK_TO_FINISH,
-                        "idempotencyKey": self._new_id(),
+                        "idempotencyKey": f"finish-{known.run_id or self._new_id()}",
                         "queueMode": "steer",
                     },
                 )
@@ -96,7 +101,7 @@ class Stopping:
             if not working and not left:
                 break
             if asyncio.get_running_loop().time() >= deadline:
-                raise Unreachable(
+                raise NotEnded(
                     f"The gateway was told to end it, but still lists {len(working)} running sessions and {left} "
                     f"background commands after {KILL_SECONDS:g} s."
                 )
