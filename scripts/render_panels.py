@@ -52,6 +52,12 @@ class SamplePort:
     async def cancel(self, session_id: str, *, expected_run_id: str | None) -> AgentSession:
         return sample_session()
 
+    async def hold_commands(self, session_id: str, *, expected_run_id: str | None) -> AgentSession:
+        return sample_session()
+
+    async def release_commands(self, session_id: str, *, expected_run_id: str | None) -> AgentSession:
+        return sample_session()
+
     async def terminate(self, session_id: str, *, expected_run_id: str | None) -> AgentSession:
         return sample_session()
 

@@ -75,6 +75,14 @@ class Provider(ScriptedProvider):
         await self._act("cancel", session_id)
         return self._need(session_id)
 
+    async def hold_commands(self, session_id: str, *, expected_run_id: str | None = None) -> AgentSession:
+        await self._act("hold", session_id)
+        return self._need(session_id)
+
+    async def release_commands(self, session_id: str, *, expected_run_id: str | None = None) -> AgentSession:
+        await self._act("release", session_id)
+        return self._need(session_id)
+
 
 @dataclass
 class Stage:
@@ -164,6 +172,18 @@ TRIES: dict[Operation, Try] = {
     ),
     Operation.CANCEL: Try(
         lambda s, _: s.cancel("internal:s", reason="why"), lambda st: st.fault("cancel"), session=True, reason="why"
+    ),
+    Operation.HOLD_COMMANDS: Try(
+        lambda s, _: s.hold_commands("internal:s", reason="why"),
+        lambda st: st.fault("hold"),
+        session=True,
+        reason="why",
+    ),
+    Operation.RELEASE_COMMANDS: Try(
+        lambda s, _: s.release_commands("internal:s", reason="why"),
+        lambda st: st.fault("release"),
+        session=True,
+        reason="why",
     ),
     Operation.TERMINATE: Try(
         lambda s, _: s.terminate("internal:s", reason="why"),

@@ -15,7 +15,7 @@ from mission_control_desktop.client.http import HttpMissionControl
 from mission_control_desktop.domain.approvals import ApprovalState
 from mission_control_desktop.domain.audit import AuditAction, AuditOutcome
 from mission_control_desktop.domain.credentials import Credentials
-from mission_control_desktop.domain.errors import BadInput, Conflict, IdempotencyMismatch, NotFound
+from mission_control_desktop.domain.errors import BadInput, Conflict, IdempotencyMismatch, NotFound, Unsupported
 from mission_control_desktop.domain.events import EventType, StreamEvent
 from mission_control_desktop.domain.kill import KillState, TargetState
 from mission_control_desktop.domain.messages import AgentMessage
@@ -87,6 +87,10 @@ async def test_a_sessions_life(mc: MissionControl) -> None:
         await mc.pause(session.session_id, expected_run_id="another run")
     with pytest.raises(Conflict):
         await mc.cancel(session.session_id, expected_run_id="another run")
+    assert session.capabilities.hold_commands is None
+    for refused in (mc.hold_commands, mc.release_commands):
+        with pytest.raises(Unsupported, match="cannot hold"):
+            await refused(session.session_id)
     await mc.terminate(session.session_id)
     ended = await until(mc, session.session_id, lambda one: one.status.final)
     assert ended.status is SessionStatus.COMPLETED

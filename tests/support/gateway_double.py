@@ -118,8 +118,14 @@ class GatewayDouble:
         await socket.send(json.dumps({"type": "res", "id": first["id"], "ok": True, "payload": hello}))
         self._seq[socket] = 0
         async with asyncio.TaskGroup() as group:
-            async for raw in socket:
-                group.create_task(self._reply(socket, json.loads(raw)))
+            replies: set[asyncio.Task[None]] = set()
+            with suppress(ConnectionClosed):
+                async for raw in socket:
+                    task = group.create_task(self._reply(socket, json.loads(raw)))
+                    replies.add(task)
+                    task.add_done_callback(replies.discard)
+            for task in replies:
+                task.cancel()  # An answer that never comes does not outlive who asked.
 
     def _welcome(self, params: dict[str, Any], challenge: dict[str, Any]) -> dict[str, Any]:
         if self.refuse_connect:

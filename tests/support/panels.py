@@ -70,6 +70,14 @@ class HeldPort:
         result: AgentSession = await self._call("cancel", run=expected_run_id)
         return result
 
+    async def hold_commands(self, session_id: str, *, expected_run_id: str | None) -> AgentSession:
+        result: AgentSession = await self._call("hold_commands", run=expected_run_id)
+        return result
+
+    async def release_commands(self, session_id: str, *, expected_run_id: str | None) -> AgentSession:
+        result: AgentSession = await self._call("release_commands", run=expected_run_id)
+        return result
+
     async def terminate(self, session_id: str, *, expected_run_id: str | None) -> AgentSession:
         result: AgentSession = await self._call("terminate")
         return result

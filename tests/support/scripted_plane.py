@@ -209,6 +209,14 @@ class ScriptedPlane:
         self._called("cancel", session_id)
         return self.known[session_id]
 
+    async def hold_commands(self, session_id: str, **more: Any) -> AgentSession:
+        self._called("hold_commands", session_id)
+        return self.known[session_id]
+
+    async def release_commands(self, session_id: str, **more: Any) -> AgentSession:
+        self._called("release_commands", session_id)
+        return self.known[session_id]
+
     async def terminate(self, session_id: str, **more: Any) -> AgentSession:
         self._called("terminate", (session_id, more.get("reason")))
         return self._become(session_id, SessionStatus.COMPLETED)

@@ -559,6 +559,41 @@ def test_a_long_freeze_is_warned_of_and_can_be_ended_without_the_turn(stage: Sta
     run(scenario())
 
 
+# -- holding commands ------------------------------------------------------------------------------------------------
+
+
+def test_commands_are_held_after_saying_what_that_does_and_released(stage: Stage, run: Run) -> None:
+    def entry(session: AgentSession, text: str) -> Any:
+        stage.panel.set_session(session)
+        stage.panel.header._on_menu()
+        return next((action for action in stage.panel.header._menu.actions() if action.text() == text), None)
+
+    async def scenario() -> None:
+        can = Capabilities(inject=(Delivery.STEER,), hold_commands="Each further command waits.")
+        cannot = Capabilities(reasons={"holdCommands": "It refuses all commands."})
+        plain, held = make_session(capabilities=can), make_session(capabilities=can, metadata={"commandsHeld": {}})
+        assert entry(make_session(), "Hold commands…") is None
+        refused = entry(make_session(capabilities=cannot), "Hold commands…")
+        assert (refused.isEnabled(), refused.toolTip()) == (False, "It refuses all commands.")
+        entry(plain, "Hold commands…").trigger()
+        assert (stage.panel.notice.text(), stage.panel.notice.act.text()) == (can.hold_commands, "Hold commands")
+        stage.panel.notice.act.click()
+        call = await stage.call("hold_commands")
+        call.answer.set_result(held)
+        await stage.settled("hold")
+        assert stage.panel.notice.text().startswith("Commands are held")
+        assert "commands held" in stage.panel.header.status_label.text()
+        assert entry(held, "Hold commands…") is None
+        entry(held, "Release commands").trigger()
+        call = await stage.call("release_commands")
+        call.answer.set_result(plain)
+        await stage.settled("hold")
+        assert stage.panel.notice.text() == ""
+        assert "held" not in stage.panel.header.status_label.text()
+
+    run(scenario())
+
+
 # -- controls --------------------------------------------------------------------------------------------------------
 
 

@@ -197,6 +197,17 @@ async def cancel(mc: HttpMissionControl, args: Namespace, output: Output) -> int
     return acted(await mc.cancel(await ids.session_id(mc, args.id), reason=args.reason), output)
 
 
+async def hold_commands(mc: HttpMissionControl, args: Namespace, output: Output) -> int:
+    held = await mc.hold_commands(await ids.session_id(mc, args.id), reason=args.reason)
+    if not output.json and held.capabilities.hold_commands:
+        output.note(held.capabilities.hold_commands)
+    return acted(held, output)
+
+
+async def release_commands(mc: HttpMissionControl, args: Namespace, output: Output) -> int:
+    return acted(await mc.release_commands(await ids.session_id(mc, args.id), reason=args.reason), output)
+
+
 async def terminate(mc: HttpMissionControl, args: Namespace, output: Output) -> int:
     return acted(await mc.terminate(await ids.session_id(mc, args.id), reason=args.reason), output)
 
@@ -384,6 +395,8 @@ COMMANDS: Mapping[str, Command] = {
     "pause": pause,
     "resume": resume,
     "cancel": cancel,
+    "hold-commands": hold_commands,
+    "release-commands": release_commands,
     "terminate": terminate,
     "kill": kill,
     "approvals": approvals,

@@ -87,10 +87,12 @@ def build_parser(programs: Mapping[str, str]) -> argparse.ArgumentParser:
     for verb, what in (
         ("resume", "let a paused session go on"),
         ("cancel", "cancel what a session does now; it takes the next message"),
+        ("hold-commands", "let each further command of a session wait for approval"),
+        ("release-commands", "let a session's commands run again as before"),
         ("terminate", "end a session gracefully"),
     ):
         act(verb, what).add_argument("id", help=_ID)
-    for verb in ("pause", "resume", "cancel", "terminate"):
+    for verb in ("pause", "resume", "cancel", "hold-commands", "release-commands", "terminate"):
         verbs.choices[verb].add_argument("--reason")
     kill = act("kill", "end a session and its sub-agents now, and verify it")
     kill.add_argument("id", help=_ID)

@@ -206,6 +206,16 @@ class HttpMissionControl(Transport):
     ) -> AgentSession:
         return await self._act(session_id, "cancel", reason, expected_run_id)
 
+    async def hold_commands(
+        self, session_id: str, *, reason: str | None = None, expected_run_id: str | None = None
+    ) -> AgentSession:
+        return await self._act(session_id, "hold-commands", reason, expected_run_id)
+
+    async def release_commands(
+        self, session_id: str, *, reason: str | None = None, expected_run_id: str | None = None
+    ) -> AgentSession:
+        return await self._act(session_id, "release-commands", reason, expected_run_id)
+
     async def terminate(
         self, session_id: str, *, reason: str | None = None, expected_run_id: str | None = None
     ) -> AgentSession:

@@ -46,6 +46,8 @@ class Operation(StrEnum):
     PAUSE = "pause"
     RESUME = "resume"
     CANCEL = "cancel"
+    HOLD_COMMANDS = "hold-commands"
+    RELEASE_COMMANDS = "release-commands"
     TERMINATE = "terminate"
     KILL = "kill"
     KILL_ALL = "kill-all"
@@ -123,6 +125,8 @@ RULES: dict[Operation, Rule] = {
     Operation.PAUSE: Rule(Role.OPERATOR, AuditAction.PAUSE),
     Operation.RESUME: Rule(Role.OPERATOR, AuditAction.RESUME),
     Operation.CANCEL: Rule(Role.OPERATOR, AuditAction.CANCEL),
+    Operation.HOLD_COMMANDS: Rule(Role.OPERATOR, AuditAction.HOLD_COMMANDS),
+    Operation.RELEASE_COMMANDS: Rule(Role.OPERATOR, AuditAction.RELEASE_COMMANDS),
     Operation.TERMINATE: Rule(Role.OPERATOR, AuditAction.TERMINATE, agents=_BELOW),
     Operation.KILL: Rule(Role.OPERATOR, AuditAction.KILL),
     Operation.KILL_ALL: Rule(Role.OPERATOR, AuditAction.KILL_ALL),

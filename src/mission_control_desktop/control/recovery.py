@@ -106,6 +106,14 @@ class Recovery:
             return None
         return f"no turn runs: the session is {session.status.value}"
 
+    async def _held(self, intent: AuditEntry) -> Finding:
+        session = await self._session(intent)
+        return "the session's commands are held" if session is not None and _commands_held(session) else None
+
+    async def _released(self, intent: AuditEntry) -> Finding:
+        session = await self._session(intent)
+        return "the session's commands are not held" if session is not None and not _commands_held(session) else None
+
     async def _paused(self, intent: AuditEntry) -> Finding:
         session = await self._session(intent)
         return "the session is paused" if session is not None and session.status is SessionStatus.PAUSED else None
@@ -169,6 +177,10 @@ class Recovery:
         return "the token is revoked" if info is not None and info.revoked_at is not None else None
 
 
+def _commands_held(session: AgentSession) -> bool:
+    return "commandsHeld" in session.metadata
+
+
 def _over(kill: KillAll | None) -> Finding:
     over = kill is not None and kill.state in (KillState.DONE, KillState.UNDONE)
     return f"the kill-all is {kill.state.value}" if over and kill is not None else None
@@ -202,6 +214,8 @@ _LOOKS: dict[AuditAction, Callable[[Recovery, AuditEntry], Awaitable[Any]]] = {
     AuditAction.KILL: Recovery._ended,
     AuditAction.TERMINATE: Recovery._ended,
     AuditAction.CANCEL: Recovery._cancelled,
+    AuditAction.HOLD_COMMANDS: Recovery._held,
+    AuditAction.RELEASE_COMMANDS: Recovery._released,
     AuditAction.PAUSE: Recovery._paused,
     AuditAction.RESUME: Recovery._resumed,
     AuditAction.INJECT: Recovery._injected,

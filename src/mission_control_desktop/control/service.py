@@ -49,7 +49,7 @@ from mission_control_desktop.domain.sessions import (
     known_as,
     split_id,
 )
-from mission_control_desktop.providers.contract import AgentProvider, CancelsTurns
+from mission_control_desktop.providers.contract import AgentProvider, CancelsTurns, HoldsCommands
 
 T = TypeVar("T")
 
@@ -260,6 +260,33 @@ class MissionControlService(PeopleService, ProviderAdmin):
             return known_as(await provider.cancel_turn(native, expected_run_id=expected_run_id))
 
         return await self._intervene(Operation.CANCEL, session_id, act, reason=reason, expected_run_id=expected_run_id)
+
+    async def hold_commands(
+        self, session_id: str, *, reason: str | None = None, expected_run_id: str | None = None
+    ) -> AgentSession:
+        async def act(provider: AgentProvider, native: str) -> AgentSession:
+            held = await _holding(provider).hold_commands(native, expected_run_id=expected_run_id)
+            return known_as(held)
+
+        return await self._intervene(
+            Operation.HOLD_COMMANDS, session_id, act, reason=reason, expected_run_id=expected_run_id
+        )
+
+    async def release_commands(
+        self, session_id: str, *, reason: str | None = None, expected_run_id: str | None = None
+    ) -> AgentSession:
+        async def act(provider: AgentProvider, native: str) -> AgentSession:
+            released = await _holding(provider).release_commands(native, expected_run_id=expected_run_id)
+            return known_as(released)
+
+        return await self._intervene(
+            Operation.RELEASE_COMMANDS,
+            session_id,
+            act,
+            reason=reason,
+            expected_run_id=expected_run_id,
+            against_stop=True,
+        )
 
     async def terminate(
         self, session_id: str, *, reason: str | None = None, expected_run_id: str | None = None
@@ -552,3 +579,9 @@ class MissionControlService(PeopleService, ProviderAdmin):
         attempt.metadata["expectedRunId"] = expected
         if session.run_id is not None and session.run_id != expected:
             raise Conflict("This is another run of the session by now.", runId=session.run_id)
+
+
+def _holding(provider: AgentProvider) -> HoldsCommands:
+    if not isinstance(provider, HoldsCommands):
+        raise Unsupported("This provider cannot hold the commands of a session.")
+    return provider

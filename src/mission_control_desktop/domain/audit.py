@@ -33,6 +33,8 @@ class AuditAction(StrEnum):
     PAUSE = "pause"
     RESUME = "resume"
     CANCEL = "cancel"
+    HOLD_COMMANDS = "hold-commands"
+    RELEASE_COMMANDS = "release-commands"
     TERMINATE = "terminate"
     KILL = "kill"
     KILL_ALL = "kill-all"

@@ -169,6 +169,19 @@ class MissionControl(People, Protocol):
         """Cancel the running turn, not the session. Conflict if none runs, Unsupported where the provider cannot."""
         ...
 
+    async def hold_commands(
+        self, session_id: str, *, reason: str | None = None, expected_run_id: str | None = None
+    ) -> AgentSession:
+        """Let each further command wait for an approval (`Capabilities.hold_commands` says what else it does). Conflict
+        if they are held, Unsupported where the provider cannot."""
+        ...
+
+    async def release_commands(
+        self, session_id: str, *, reason: str | None = None, expected_run_id: str | None = None
+    ) -> AgentSession:
+        """Undo `hold_commands`. Conflict if they are not held, or while a kill-all is under way."""
+        ...
+
     async def terminate(
         self, session_id: str, *, reason: str | None = None, expected_run_id: str | None = None
     ) -> AgentSession: ...

@@ -84,10 +84,14 @@ class Freshness(StrEnum):
 
 
 class Capabilities(Record, frozen=True, kw_only=True):
-    """What this session's provider can do now; `reasons` says why not, by capability name."""
+    """What this session's provider can do now; `reasons` says why not, by capability name.
+
+    `hold_commands` says in words for people what holding the session's commands does; null where they cannot be held.
+    """
 
     inject: tuple[Delivery, ...] = ()
     pause: PauseKind | None = None
+    hold_commands: str | None = None
     terminate: bool = False
     kill: bool = False
     approvals: bool = False

@@ -72,6 +72,23 @@ class CancelsTurns(Protocol):
         ...
 
 
+@runtime_checkable
+class HoldsCommands(Protocol):
+    """What a provider implements besides, if commands of a session can be made to wait for approval, each of them.
+
+    Sessions whose commands can be held say what it does in `Capabilities.hold_commands` (else
+    `reasons["holdCommands"]`); those that are held have `metadata["commandsHeld"]`.
+    """
+
+    async def hold_commands(self, session_id: str, *, expected_run_id: str | None = None) -> AgentSession:
+        """Returns when the runtime has confirmed it. Conflict if they are held already."""
+        ...
+
+    async def release_commands(self, session_id: str, *, expected_run_id: str | None = None) -> AgentSession:
+        """As it was before. Conflict if they are not held."""
+        ...
+
+
 class AgentProvider(Protocol):
     """Everything that has sessions. Methods raise the tree of `domain.errors`: NotFound for an unknown session,
     Conflict for an illegal state or another run, Unsupported with the capability's reason, Unreachable."""

@@ -208,6 +208,18 @@ async def cancel(call: Call) -> AgentSession:
     return await _cancel(call, call.path["id"])
 
 
+async def hold_commands(call: Call) -> AgentSession:
+    body = call.body(bodies.ActBody)
+    return await call.service.hold_commands(call.path["id"], reason=body.reason, expected_run_id=body.expected_run_id)
+
+
+async def release_commands(call: Call) -> AgentSession:
+    body = call.body(bodies.ActBody)
+    return await call.service.release_commands(
+        call.path["id"], reason=body.reason, expected_run_id=body.expected_run_id
+    )
+
+
 async def terminate(call: Call) -> AgentSession:
     return await _terminate(call, call.path["id"])
 

@@ -57,6 +57,12 @@ class GatewayPort:
     async def cancel(self, session_id: str, *, expected_run_id: str | None) -> AgentSession:
         return await self._gateway.call(lambda mc: mc.cancel(session_id, expected_run_id=expected_run_id))
 
+    async def hold_commands(self, session_id: str, *, expected_run_id: str | None) -> AgentSession:
+        return await self._gateway.call(lambda mc: mc.hold_commands(session_id, expected_run_id=expected_run_id))
+
+    async def release_commands(self, session_id: str, *, expected_run_id: str | None) -> AgentSession:
+        return await self._gateway.call(lambda mc: mc.release_commands(session_id, expected_run_id=expected_run_id))
+
     async def terminate(
         self, session_id: str, *, expected_run_id: str | None, reason: str | None = None
     ) -> AgentSession:

@@ -11,7 +11,15 @@ from mission_control_desktop.domain.clock import Clock
 from mission_control_desktop.domain.errors import NotFound, Unavailable
 from mission_control_desktop.domain.sessions import AgentSession, SessionStatus, split_id
 from mission_control_desktop.providers.contract import ProviderRecord
-from mission_control_desktop.providers.openclaw.rows import Known, same_but_age, session_of, status_of
+from mission_control_desktop.providers.openclaw.rows import (
+    GUARDED,
+    Held,
+    Known,
+    mode_of,
+    same_but_age,
+    session_of,
+    status_of,
+)
 from mission_control_desktop.providers.openclaw.values import items, text
 from mission_control_desktop.record.ops import PutSession, RecordOp
 
@@ -74,11 +82,14 @@ class Board:
 
     def _remember_end(self, known: Known) -> None:
         """What this control plane ended in an earlier process stays ended until it works again; what it was ending, it
-        goes on to end."""
+        goes on to end, and what it held it can release."""
         before = self._shown.get(known.key)
         if before is None:
             return
         known.ending = before.metadata.get("ending") is True and not before.status.final
+        held = before.metadata.get("commandsHeld")
+        if isinstance(held, dict) and mode_of(known) == GUARDED:
+            known.held = Held(before=text(held, "before"), told=True)
         if not before.status.final or known.active or before.run_id != known.run_id:
             return
         if not status_of(known)[0].final:

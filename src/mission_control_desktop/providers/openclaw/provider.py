@@ -26,6 +26,7 @@ from mission_control_desktop.providers.openclaw.asking import Asking
 from mission_control_desktop.providers.openclaw.board import Board
 from mission_control_desktop.providers.openclaw.connection import Connection
 from mission_control_desktop.providers.openclaw.frames import Event
+from mission_control_desktop.providers.openclaw.holding import Holding
 from mission_control_desktop.providers.openclaw.identity import APPROVALS, WRITE
 from mission_control_desktop.providers.openclaw.lanes import Job, Lanes
 from mission_control_desktop.providers.openclaw.link import Doorway, Gap, Link
@@ -89,6 +90,7 @@ class OpenClawProvider:
         self._link = Link(config.name, doorway, self, random=random, scrub=credentials.scrub)
         self._mail = Mail(config.name, self._board, self._link.call, self._tasks, self._level_soon, clock)
         self._asking = Asking(config.name, self._board, lambda: self._link.connection, clock)
+        self._holding = Holding(self._board, self._link.call)
         self._stopping = Stopping(self._board, self._link.call, self._relist, ids.new)
         self._transcripts: OrderedDict[str, _Transcript] = OrderedDict()
         self._followed: OrderedDict[str, None] = OrderedDict()
@@ -129,6 +131,16 @@ class OpenClawProvider:
             self._link.connection  # noqa: B018 - without it nothing is known
             return None
         return self._board.session(known)
+
+    async def hold_commands(self, session_id: str, *, expected_run_id: str | None = None) -> AgentSession:
+        self._link.connection  # noqa: B018
+        await self._holding.hold(session_id, expected_run_id)
+        return self._board.session(self._board.need(session_id))
+
+    async def release_commands(self, session_id: str, *, expected_run_id: str | None = None) -> AgentSession:
+        self._link.connection  # noqa: B018
+        await self._holding.release(session_id, expected_run_id)
+        return self._board.session(self._board.need(session_id))
 
     async def spawn(self, request: SpawnRequest, *, actor: str) -> AgentSession:
         raise Unsupported(NO_SPAWN)
@@ -259,11 +271,11 @@ class OpenClawProvider:
             case "exec.approval.requested":
                 await self._asking.approval_requested(payload)
             case "exec.approval.resolved":
-                await self._asking.resolved("exec", payload)
+                await self._asking.approval_resolved(payload)
             case "question.requested":
                 await self._asking.question_requested(payload)
             case "question.resolved":
-                await self._asking.resolved("question", payload)
+                await self._asking.question_resolved(payload)
 
     # --- sessions
 

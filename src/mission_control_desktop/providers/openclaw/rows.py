@@ -22,11 +22,32 @@ from mission_control_desktop.providers.openclaw.values import items, label, mome
 
 SOURCE = "openclaw gateway"
 NO_PAUSE = "OpenClaw has no pause: a running turn can only be steered or aborted."
+HOLD_EFFECTS = (
+    "Each further command of this agent waits for your approval, 30 minutes at most, and is refused then. The command "
+    "that runs now is aborted. It is no pause: the agent goes on to think and write, and sub-agents that run already "
+    "are not held. Releasing aborts the command that waits."
+)
+GUARDED = "guarded"
+_HELD_THERE = "The gateway asks before each command of this session already."
+_NO_HOLD = {
+    GUARDED: _HELD_THERE,
+    "read-only": "The gateway refuses all commands of this session (permission mode read-only).",
+    "full": "Only an admin of the gateway could give this session its permission mode full back afterwards.",
+}
 _NO_WRITE = "The gateway did not grant this device operator.write."
 _NO_APPROVALS = "The gateway did not grant this device operator.approvals."
 _BUSY_CHILD = "A busy sub-agent takes a message after its run, not into it."
 _ENDED = "The session has ended."
 _ARCHIVED = "The session is archived on the gateway."
+
+
+@dataclass(slots=True)
+class Held:
+    """That this control plane holds the session's commands. `before`: the permission mode to give back (None: the
+    agent's own). `told`: the gateway has taken it, so another mode there means that somebody else changed it."""
+
+    before: str | None
+    told: bool = False
 
 
 @dataclass(slots=True)
@@ -46,6 +67,7 @@ class Known:
     deleted: bool = False
     ending: bool = False
     """Whether it was asked to finish."""
+    held: Held | None = None
 
     @property
     def active(self) -> bool:
@@ -73,6 +95,8 @@ class Known:
             return False
         was_active = self.active
         self.row |= row
+        if self.held is not None and self.held.told and "snapshotAt" in row and mode_of(self) != GUARDED:
+            self.held = None
         self.deleted = False
         if self.active:
             ids = [one for one in items(self.row.get("activeRunIds")) if isinstance(one, str) and one]
@@ -90,6 +114,11 @@ class Known:
         """A turn is told to have started."""
         if self.active:
             self.run_id = run_id
+
+
+def mode_of(known: Known) -> str | None:
+    """The session's own permission mode; None if it has the agent's."""
+    return text(known.row, "permissionMode")
 
 
 def status_of(known: Known) -> tuple[SessionStatus, WaitingFor | None]:
@@ -133,7 +162,29 @@ def capabilities_of(known: Known, status: SessionStatus, *, write: bool, approva
         inject, reasons["steer"] = (Delivery.QUEUE, Delivery.INTERRUPT), _BUSY_CHILD
     if not approvals:
         reasons["approvals"] = _NO_APPROVALS
-    return Capabilities(inject=inject, pause=None, terminate=write, kill=write, approvals=approvals, reasons=reasons)
+    hold = _no_hold(known, status, write=write, approvals=approvals)
+    if hold is not None:
+        reasons["holdCommands"] = hold
+    return Capabilities(
+        inject=inject,
+        pause=None,
+        hold_commands=HOLD_EFFECTS if hold is None else None,
+        terminate=write,
+        kill=write,
+        approvals=approvals,
+        reasons=reasons,
+    )
+
+
+def _no_hold(known: Known, status: SessionStatus, *, write: bool, approvals: bool) -> str | None:
+    """Why commands cannot be held; None if they can."""
+    if not write:
+        return _NO_WRITE
+    if not approvals:
+        return _NO_APPROVALS
+    if known.deleted or known.ended is not None or known.row.get("archived") is True or status.final:
+        return _ENDED
+    return None if known.held is not None else _NO_HOLD.get(mode_of(known) or "")
 
 
 def session_of(
@@ -194,6 +245,8 @@ def _metadata(known: Known) -> dict[str, Any]:
         found["retrying"] = known.retrying
     if known.ending and not known.deleted:
         found["ending"] = True
+    if known.held is not None and not known.deleted:
+        found["commandsHeld"] = {"before": known.held.before}
     if waiting := known.approvals | known.questions:
         found["open"] = sorted(waiting)
     if known.tasks:

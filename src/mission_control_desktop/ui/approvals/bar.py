@@ -319,7 +319,8 @@ class ApprovalBar(QFrame):
 def answer_text(approval: Approval) -> str:
     """What became of a question: the answer and who gave it."""
     if approval.state is ApprovalState.EXPIRED:
-        return "Expired: nobody answered in time"
+        why = approval.detail.get("expired")
+        return f"No longer open: {why}" if isinstance(why, str) else "Expired: nobody answered in time"
     if approval.answer is None:
         return "No longer open"
     label = next((o.label for o in approval.options if o.option_id == approval.answer), approval.answer or "")

@@ -345,6 +345,7 @@ class Composer(QFrame):
         self._way.setEnabled(can and not self._sending)
         self._pause.setEnabled(can and not self._sending and session.capabilities.pause is not None)
         if session.capabilities.pause is None:
+            self._pause.setChecked(False)
             reason = session.capabilities.reasons.get("pause", "This provider cannot pause a session")
             self._pause.setToolTip(reason)
         self._update_words()

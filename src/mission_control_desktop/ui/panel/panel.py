@@ -30,6 +30,7 @@ from mission_control_desktop.ui import theme, words
 from mission_control_desktop.ui.approvals.bar import ApprovalBar
 from mission_control_desktop.ui.panel.composer import Composer
 from mission_control_desktop.ui.panel.header import PanelHeader
+from mission_control_desktop.ui.panel.holding import Holding
 from mission_control_desktop.ui.panel.killing import KillDialog
 from mission_control_desktop.ui.panel.notice import NoticeBar
 from mission_control_desktop.ui.panel.port import Draft, DraftStore, PanelPort
@@ -87,6 +88,7 @@ class OrchestratorPanel(QFrame):
         self.approvals = ApprovalBar()
         self.strip = ReceiptStrip()
         self.composer = Composer()
+        self._holding = Holding(self.notice, self.presenter)
         column = QVBoxLayout(self)
         column.setContentsMargins(1, STRIP, 1, 1)
         column.setSpacing(0)
@@ -306,7 +308,13 @@ class OrchestratorPanel(QFrame):
             self.header.set_busy(action, busy)
 
     def _on_failed(self, action: str, why: str) -> None:
-        names = {"pause": "Not paused", "resume": "Not resumed", "terminate": "Not terminated", "kill": "Not killed"}
+        names = {
+            "pause": "Not paused",
+            "resume": "Not resumed",
+            "hold": "Commands stay as they were",
+            "terminate": "Not terminated",
+            "kill": "Not killed",
+        }
         lead = names.get(action)
         if action == "withdraw":
             lead = "Not withdrawn"
@@ -339,6 +347,7 @@ class OrchestratorPanel(QFrame):
         menu.addAction("Find…", self.pane.find_bar.open_bar)
         menu.addAction("Go to the end", view.follow)
         menu.addSeparator()
+        self._holding.add_to(menu, self._session, may_act=self._may_act)
         menu.addAction("Collapse all", self._collapse_all)
         menu.addAction("Expand all", self._expand_all)
         menu.addSeparator()
@@ -373,6 +382,7 @@ class OrchestratorPanel(QFrame):
         self._update_state()
         self._update_attention()
         self._update_empty_text()
+        self._holding.follow(session, may_act=self._may_act)
         self.setAccessibleName(f"{words.name(session)}, {self._state.words}")
         if first or words.name(session) != old_name:
             self.title_changed.emit(words.name(session))

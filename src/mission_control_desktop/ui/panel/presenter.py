@@ -31,7 +31,7 @@ class PanelPresenter(QObject):
     """One session's actions. Each runs in a task that this object owns, one of a kind at a time."""
 
     busy_changed = Signal(str, bool)
-    """An action ("send", "pause", "resume", "terminate", "kill", "answer", "withdraw:ID") began or ended."""
+    """An action ("send", "pause", "resume", "hold", "terminate", "kill", "answer", "withdraw:ID") began or ended."""
     failed = Signal(str, str)
     """An action failed: its name, and why in words."""
     session_received = Signal(object)
@@ -117,6 +117,12 @@ class PanelPresenter(QObject):
         except Conflict:
             log.debug("no turn to cancel", session=self._session_id)
         return await self._port.resume(self._session_id, expected_run_id=run)
+
+    def hold_commands(self) -> None:
+        self._act("hold", partial(self._port.hold_commands, self._session_id, expected_run_id=self._run_id))
+
+    def release_commands(self) -> None:
+        self._act("hold", partial(self._port.release_commands, self._session_id, expected_run_id=self._run_id))
 
     def terminate(self) -> None:
         self._act("terminate", partial(self._port.terminate, self._session_id, expected_run_id=self._run_id))

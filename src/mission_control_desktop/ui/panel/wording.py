@@ -86,7 +86,8 @@ def status_words(session: AgentSession) -> str:
     if session.metadata.get("pausing"):
         return "Pausing - holds at the next step"
     text = theme.status_text(session)
-    return text[:1].upper() + text[1:]
+    held = ", commands held" if commands_held(session) else ""
+    return text[:1].upper() + text[1:] + held
 
 
 def pausing_possible(session: AgentSession, level: str) -> Possible:
@@ -105,6 +106,19 @@ def pausing_possible(session: AgentSession, level: str) -> Possible:
     if kind is PauseKind.DISPATCH:
         return Possible(True, "No new prompts go out; a running turn goes on to its end")
     return Possible(True, "The agent goes on to its next question or the end of its turn, and waits there")
+
+
+def holding_possible(session: AgentSession) -> Possible | None:
+    """Whether the session's commands can be held, with what that does; None where nobody would look for it."""
+    words = session.capabilities.hold_commands
+    if words is not None:
+        return Possible(True, words)
+    reason = session.capabilities.reasons.get("holdCommands")
+    return None if reason is None else Possible(False, reason)
+
+
+def commands_held(session: AgentSession) -> bool:
+    return "commandsHeld" in session.metadata and not session.status.final
 
 
 def pause_name(session: AgentSession, level: str) -> str:

@@ -335,7 +335,8 @@ def _question(message: AgentMessage) -> Question:
         answer = f"{label} — {by}" if by else label
         positive = not _word(chosen.get("kind"), "").startswith("reject")
     elif state == "expired":
-        answer = "Expired unanswered"
+        why = _word(detail.get("expired"), "")
+        answer = f"No longer open: {why}" if why else "Expired unanswered"
     return Question(clean(_word(meta.get("title"), "Permission needed")), clean(str(command)), state, answer, positive)
 
 
