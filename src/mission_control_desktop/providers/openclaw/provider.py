@@ -38,7 +38,7 @@ from mission_control_desktop.providers.openclaw.reading import (
     row_of_event,
     whole_row,
 )
-from mission_control_desktop.providers.openclaw.rows import NO_PAUSE, Known
+from mission_control_desktop.providers.openclaw.rows import NO_PAUSE, Known, newest_of
 from mission_control_desktop.providers.openclaw.stopping import NotEnded, Stopping
 from mission_control_desktop.providers.openclaw.transcript import Transcript
 from mission_control_desktop.providers.openclaw.trouble import GatewayError
@@ -467,7 +467,8 @@ class OpenClawProvider:
         return one
 
     async def _read_all(self) -> None:
-        """Bring all other transcripts level, newest first, without getting in anybody's way."""
+        """Bring all other transcripts level, newest first, without getting in anybody's way. One of which the gateway
+        has told nothing new since is left alone: of two thousand, that is nearly all."""
         waiting = [known for known in self._board.all() if not known.deleted and known.key not in self._followed]
         waiting.sort(key=lambda known: moment(known.row, "updatedAt") or self._clock.now(), reverse=True)
         keys = iter([known.key for known in waiting])
@@ -478,7 +479,7 @@ class OpenClawProvider:
 
                 async def work(key: str = key, done: asyncio.Event = done) -> None:
                     try:
-                        await self._job(lambda: self._sync(key))()
+                        await self._job(lambda: self._catch_up(key))()
                     finally:
                         done.set()
 
@@ -488,6 +489,15 @@ class OpenClawProvider:
         async with asyncio.TaskGroup() as group:
             for _ in range(CRAWLERS):
                 group.create_task(crawl())
+
+    async def _catch_up(self, key: str) -> None:
+        known = self._board.get(key)
+        newest = 0 if known is None else newest_of(known)
+        level = f"{self._transcript(key).stream}@"
+        if newest and await self._board.record.cursor(level) >= newest:
+            return
+        await self._sync(key)
+        await self._board.record.apply(level, [], cursor=newest)
 
     def _job(self, work: Callable[[], Any]) -> Job:
         """Work whose failure is no more than that it was not done: the next connection does it."""

@@ -116,6 +116,11 @@ class Known:
             self.run_id = run_id
 
 
+def newest_of(known: Known) -> int:
+    """When something happened in the session last, as far as its row tells: milliseconds, 0 if it does not."""
+    return max(whole(known.row, name) or 0 for name in ("updatedAt", "lastInteractionAt", "lastActivityAt", "endedAt"))
+
+
 def mode_of(known: Known) -> str | None:
     """The session's own permission mode; None if it has the agent's."""
     return text(known.row, "permissionMode")
