@@ -194,6 +194,31 @@ async def test_who_left_the_cgroup_is_still_below_the_keeper(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("cgroup", WAYS)
+async def test_a_storm_of_forks_stands_still_and_goes_on(tmp_path: Path, cgroup: bool) -> None:
+    async with kept(tmp_path, STORM, cgroup=cgroup) as (_, reader):
+        await reader.until_line("go")
+        beat = tmp_path / "beat"
+        await until(lambda: beat.exists() and beat.stat().st_size > 100)
+        await reader.link.do("f", "freeze")
+        did = (await reader.until_did("f")).data
+        assert did is not None
+        assert did["ok"] is True
+        assert len(did["pids"]) > 8, "the storm was not seen"
+        beats = beat.stat().st_size
+        await asyncio.sleep(0.3)  # not for a state: time in which a running one would write 150 times
+        assert beat.stat().st_size == beats
+        await reader.link.do("t", "thaw")
+        await until(lambda: beat.stat().st_size > beats)
+        await reader.link.do("k", "kill")
+        did = (await reader.until_did("k")).data
+        assert did is not None
+        assert (did["ok"], did["left"]) == (True, [])
+        beats = beat.stat().st_size
+        await asyncio.sleep(0.3)
+        assert beat.stat().st_size == beats
+
+
+@pytest.mark.parametrize("cgroup", WAYS)
 async def test_a_storm_of_forks_that_a_killed_keeper_left_is_ended(tmp_path: Path, cgroup: bool) -> None:
     began = time.monotonic()
     async with kept(tmp_path, STORM, cgroup=cgroup) as (keeper, reader):

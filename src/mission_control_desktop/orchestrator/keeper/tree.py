@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
     Action = Generator[float, None, tuple[list[Process], list[Process], list[str]]]
 
+STILL_SECONDS = 0.02
+"""How long the keeper has had no new child when nothing forks any more."""
 FREEZE_SECONDS, KILL_SECONDS, TERM_SECONDS = 2.0, 5.0, 0.5
 LIST_SECONDS = 0.02
 """How long a kill waits for the cgroup to stand still, so that what it killed can be named."""
@@ -92,10 +94,9 @@ class Tree:
             new = [process for process in outside if process.id not in hit]
             hit.update((process.id, process) for process in tree)
             for process in new:
-                if process.state in "Tt" and not self._frozen:
-                    self._stopped_before.add(process.id)
-                if error := send_signal(process, signal.SIGSTOP):
-                    errors.append(error)
+                self._stop(process, errors)
+            if outside or not self._group_frozen:
+                new += yield from self._stop_children(hit, inside, errors, deadline)
             left = [process for process in outside if not all_threads_stopped(process)]
             # Twice: a child may have been born after the list of pids was read and before its parent stopped.
             clean = clean + 1 if not new and not left else 0
@@ -113,6 +114,30 @@ class Tree:
             yield 0.0 if new or not left else 0.002
         self._frozen = True
         return list(hit.values()), left + self._running(tree, inside), errors
+
+    def _stop(self, process: Process, errors: list[str]) -> None:
+        if process.state in "Tt" and not self._frozen:
+            self._stopped_before.add(process.id)
+        if error := send_signal(process, signal.SIGSTOP):
+            errors.append(error)
+
+    def _stop_children(
+        self, hit: dict[tuple[int, int], Process], inside: set[int], errors: list[str], deadline: float
+    ) -> Generator[float, None, list[Process]]:
+        """Those that a walk is too slow for, until none has come for a while: as in `_kill_children`, orphans come
+        straight to us, but while they come and go not each reading names them all. What was found."""
+        found: list[Process] = []
+        still = time.monotonic() + STILL_SECONDS
+        while time.monotonic() < min(still, deadline):
+            for pid in self._children() or []:
+                process = None if pid in inside else read_process(pid)
+                if process is not None and not process.ended and process.id not in hit:
+                    hit[process.id] = process
+                    found.append(process)
+                    self._stop(process, errors)
+                    still = time.monotonic() + STILL_SECONDS
+            yield 0.0005
+        return found
 
     def _running(self, tree: list[Process], inside: set[int]) -> list[Process]:
         """Members of the cgroup that keep it from being frozen; all of them if that cannot be seen."""
