@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import structlog
 
 from mission_control_desktop.domain.sessions import Freshness, split_id
 from mission_control_desktop.domain.tasks import Tasks
@@ -126,6 +127,7 @@ async def prepare(data: Path, agents: int, count: int) -> None:
 
 async def control_plane(data: Path, agents: int) -> None:
     """Prints what was measured, then lives until it is killed."""
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     clock, ids = SystemClock(), Uuid7()
     database = await asyncio.to_thread(open_database, data / "control-plane.db")
     recorder = Recorder(database, clock, ids, lambda name, error: sys.exit(f"{name}: {error}"))
@@ -169,12 +171,13 @@ async def control_plane(data: Path, agents: int) -> None:
 def measure(data: Path, agents: int, *, snapshots: bool) -> dict[str, Any]:
     """Start a control plane, take its numbers, wait for all snapshots if there are to be some, and kill it."""
     arguments = [sys.executable, "-m", "benchmarks.reattach", "--serve", str(data), "--agents", str(agents)]
-    with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+    log = data.parent / "control-plane.log"
+    with log.open("a") as errors, subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=errors) as process:
         try:
             assert process.stdout is not None
             line = process.stdout.readline()
             if not line:
-                raise SystemExit("the control plane ended by itself")
+                raise SystemExit(f"the control plane ended by itself:\n{log.read_text()[-4000:]}")
             deadline = time.monotonic() + 300
             while snapshots and time.monotonic() < deadline:
                 if len(list((data / "agents").glob("*/snapshot"))) >= agents:

@@ -20,13 +20,13 @@ from support.served import served
 SEED = int(os.environ.get("MISSION_CONTROL_FAULT_SEED", "0")) or random.SystemRandom().randrange(1, 2**31)
 SECONDS = float(os.environ.get("MISSION_CONTROL_FAULT_SECONDS", "30"))
 pytestmark = pytest.mark.timeout(SECONDS + 400)
-STEPS = 30
+STEPS = 40
 
 
 def test_no_blow_loses_or_doubles_anything(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     end = time.monotonic() + SECONDS
     did: Counter[str] = Counter()
-    runs = orders = 0
+    runs = orders = sessions = 0
     while runs == 0 or time.monotonic() < end:
         seed = SEED + runs
         try:
@@ -37,9 +37,11 @@ def test_no_blow_loses_or_doubles_anything(tmp_path: Path, capsys: pytest.Captur
             raise
         did += done.did
         orders += len(done.orders)
+        sessions += len(done.sessions)
         runs += 1
+    counts = f"{runs} runs, {sessions} sessions, {orders} acknowledged orders"
     with capsys.disabled():
-        print(f"\nprocess faults: seed {SEED}, {runs} runs, {orders} acknowledged orders, {dict(did)}")
+        print(f"\nprocess faults: seed {SEED}, {counts}, {dict(did)}")
 
 
 def one_run(place: Path, seed: int) -> Run:
@@ -52,6 +54,8 @@ def one_run(place: Path, seed: int) -> Run:
             run.spawn()
         for _ in range(STEPS):
             run.step()
+        run.look()
+        run.check_kill_alls()
         run.settle()
         run.check_transcripts()
         run.check_orders()

@@ -1,7 +1,9 @@
 """One run of the fault harness: real processes, a seeded order of work and blows, and what must hold afterwards.
 
-A blow is `kill -9` of the control plane, of a keeper, or an end ordered by an operator; work is spawning, sending,
-pausing, resuming and answering. What the control plane acknowledged is remembered here, apart from its own record.
+A blow is `kill -9` of the control plane (between two requests or in the middle of them), of a keeper, or of everything
+at once, as when the machine is restarted; or an end ordered by an operator, of one session or of all. Work is spawning,
+sending, pausing, resuming and answering; the agents leave daemons, ignore signals, stop reading and flood meanwhile.
+What the control plane acknowledged is remembered here, apart from its own record.
 """
 
 from __future__ import annotations
@@ -11,22 +13,27 @@ import os
 import random
 import signal
 import sys
+import threading
 import time
 import uuid
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
 
-from mission_control_desktop.orchestrator.keeper.client import read_identity, read_journal
+from mission_control_desktop.orchestrator.keeper.client import keeper_alive, read_identity, read_journal
 from support.orchestration import DOUBLE
 from support.served import Served, wait_for
 
 PATIENCE = 90.0
 MARK = "FAULT_RUN_MARK"
+SESSION = "MISSION_CONTROL_AGENT_ID"
+STALE_SECONDS = 15.0
+"""So long a session whose keeper is dead may be shown as if it were not."""
 FINAL = ("completed", "failed", "killed")
 KINDS = {
     "plain": (),
@@ -34,7 +41,12 @@ KINDS = {
     "rejecting": ("--second", "reject"),
     "stubborn": ("--ignore-eof", "--ignore-term"),
     "noisy": ("--garbage", "--stderr", "1"),
+    "resuming": ("--resume", "{kept}"),
+    "loading": ("--load", "{kept}"),
+    "repeating": ("--load", "{kept}", "--name", "kimi", "--repeats", "--ignore-term"),
 }
+REPEATS_ITSELF = ("loading", "repeating")
+"""They say everything again when they are loaded, which their journal has and the record must not have twice."""
 
 
 @dataclass
@@ -57,26 +69,32 @@ class Run:
     sessions: list[str] = field(default_factory=list)
     ended: set[str] = field(default_factory=set)
     orphaned: set[str] = field(default_factory=set)
+    deaf: set[str] = field(default_factory=set)
+    kinds: dict[str, str] = field(default_factory=dict)
+    kill_alls: list[str] = field(default_factory=list)
     orders: list[Order] = field(default_factory=list)
     did: Counter[str] = field(default_factory=Counter)
+    _blow: threading.Timer | None = None
 
     # --- work
 
     def prepare(self) -> None:
         """Store the kinds of agents; each of their processes carries the run's mark."""
+        kept = self.scratch / "kept"
+        kept.mkdir()
         for name, options in KINDS.items():
             body = {
-                "command": [sys.executable, str(DOUBLE), *options],
+                "command": [sys.executable, str(DOUBLE), *(option.format(kept=kept) for option in options)],
                 "cwd": str(self.scratch),
                 "env": {MARK: self.mark},
             }
             assert self.served.admin.put(f"/agents/profiles/{name}", json=body).status_code == 200
 
     def prompt(self) -> str:
-        marks = ("[words 30 10]", "[words 5 60]", "[tool]", "[permission]", "[plan]", "[thought]", "[words 120 3]")
-        daemon = f"[daemon {self.scratch / uuid.uuid4().hex}]"
-        ticks = f"[ticks {self.scratch / uuid.uuid4().hex}]"
-        return " ".join(self.source.choices([*marks, daemon, ticks], k=self.source.randint(2, 5)))
+        marks = ["[words 30 10]", "[words 5 60]", "[tool]", "[permission]", "[plan]", "[thought]", "[words 120 3]"]
+        marks += [f"[{name} {self.scratch / uuid.uuid4().hex}]" for name in ("daemon", "ticks", "undead")]
+        marks += ["[flood 1]", "[stderr 1]"]
+        return " ".join(self.source.choices(marks, k=self.source.randint(2, 5)))
 
     def call(self, method: str, path: str, body: dict[str, Any] | None = None) -> httpx.Response | None:
         """None where the control plane could not be asked."""
@@ -91,21 +109,36 @@ class Run:
         return self.source.choice(living) if living else None
 
     def spawn(self) -> None:
-        body = {"profile": self.source.choice(list(KINDS)), "prompt": self.prompt()}
+        kind = self.source.choice(list(KINDS))
+        body = {"profile": kind, "prompt": self.prompt()}
         answer = self.call("POST", "/api/mission-control/sessions", body)
         if answer is not None and answer.status_code == 201:
-            self.sessions.append(answer.json()["sessionId"])
+            session_id = answer.json()["sessionId"]
+            self.sessions.append(session_id)
+            self.kinds[session_id] = kind
 
     def send(self) -> None:
+        """A message with a token of its own; where no answer came, once more under the same key."""
         session_id = self.any_session()
         if session_id is None:
             return
         token = uuid.UUID(int=self.source.getrandbits(128)).hex
         delivery = self.source.choice([None, None, "queue", "interrupt"])
-        body = {"content": f"{self.prompt()} {token}", "delivery": delivery}
-        answer = self.call("POST", f"/api/mission-control/sessions/{session_id}/inject", body)
-        if answer is not None and answer.status_code == 202:
-            self.orders.append(Order(session_id, token, answer.json()["injectionId"]))
+        words = self.prompt()
+        if self.source.random() < 0.05:
+            words = f"{words} [deaf]"
+            self.deaf.add(session_id)
+        body = {"content": f"{words} {token}", "delivery": delivery}
+        path, headers = f"/api/mission-control/sessions/{session_id}/inject", {"Idempotency-Key": token}
+        for _ in range(2):
+            try:
+                answer = self.served.admin.post(path, json=body, headers=headers)
+            except httpx.TransportError:
+                self._blow_over()
+                continue
+            if answer.status_code == 202:
+                self.orders.append(Order(session_id, token, answer.json()["injectionId"]))
+            return
 
     def pause(self) -> None:
         if session_id := self.any_session():
@@ -129,12 +162,48 @@ class Run:
         if session_id := self.any_session():
             self.ended.add(session_id)
             verb = self.source.choice(["terminate", "kill"])
-            self.call("POST", f"/api/mission-control/sessions/{session_id}/{verb}", {"reason": "a fault run"})
+            answer = self.call("POST", f"/api/mission-control/sessions/{session_id}/{verb}", {"reason": "a fault run"})
+            if answer is not None and answer.status_code == 200 and answer.json().get("status") in FINAL:
+                native = session_id.partition(":")[2]
+                assert survivors(native, SESSION) == [], f"{session_id} was said to be {answer.json()['status']}"
+
+    def kill_all(self) -> None:
+        body = {"scope": "all", "confirm": "KILL ALL", "reason": "in the middle of a fault run", "watchSeconds": 0}
+        answer = self.call("POST", "/api/mission-control/kill-all", body)
+        self.ended.update(self.sessions)
+        if answer is not None and answer.status_code in (200, 202):
+            self.kill_alls.append(answer.json()["killId"])
 
     def kill_plane(self) -> None:
         self.served.process.kill()
         time.sleep(self.source.choice([0, 0, 0.2]))
+        self._start_plane()
+
+    def kill_plane_amid(self) -> None:
+        """Some hundredths of a second from now, whatever it is doing then."""
+        pid = self.served.process.pid
+        self._blow = threading.Timer(self.source.uniform(0, 0.08), os.kill, (pid, signal.SIGKILL))
+        self._blow.start()
+        for act in self.source.choices([self.send, self.spawn, self.end, self.pause, self.answer], k=4):
+            if self._struck:
+                act()
+        self._blow_over()
+
+    @property
+    def _struck(self) -> bool:
+        """Whether the control plane is dead, or will be at once."""
+        return self._blow is not None
+
+    def _blow_over(self) -> None:
+        if self._blow is not None:
+            self._blow.join()
+            self._blow = None
+            self.served.process.kill()
+            self._start_plane()
+
+    def _start_plane(self) -> None:
         self.served.start("--port", self.served.url.rpartition(":")[2])
+        self.look()
 
     def kill_keeper(self) -> None:
         session_id = self.any_session()
@@ -145,6 +214,26 @@ class Run:
                 os.kill(identity.pid, signal.SIGKILL)
             except ProcessLookupError:
                 return
+            if self.source.random() < 0.3:
+                self.look()
+
+    def restart_machine(self) -> None:
+        """Nothing of ours lives on: control plane, keepers, agents and all that these left. Then the cold start."""
+        self.served.process.kill()
+        for session_id in self.sessions:
+            identity = read_identity(self.directory(session_id))
+            if identity is not None and keeper_alive(self.directory(session_id)):
+                self.orphaned.add(session_id)
+                os.kill(identity.pid, signal.SIGKILL)
+        for _ in range(20):
+            if not (living := survivors(self.mark)):
+                break
+            for one in living:
+                try:
+                    os.kill(int(one.partition(":")[0]), signal.SIGKILL)
+                except ProcessLookupError:
+                    continue
+        self._start_plane()
 
     def rest(self) -> None:
         time.sleep(self.source.uniform(0.02, 0.3))
@@ -152,9 +241,9 @@ class Run:
     def step(self) -> None:
         """Do one drawn thing."""
         drawn: Callable[[], None] = self.source.choices(
-            [self.spawn, self.send, self.pause, self.resume, self.answer, self.end, self.kill_plane, self.kill_keeper,
-             self.rest],
-            weights=[3, 8, 2, 3, 4, 1, 2, 1, 4],
+            [self.spawn, self.send, self.pause, self.resume, self.answer, self.end, self.kill_all, self.kill_plane,
+             self.kill_plane_amid, self.kill_keeper, self.restart_machine, self.rest],
+            weights=[12, 32, 8, 12, 16, 5, 1, 3, 5, 5, 1, 16],
         )[0]  # fmt: skip
         self.did[drawn.__name__] += 1
         drawn()
@@ -164,8 +253,32 @@ class Run:
     def directory(self, session_id: str) -> Path:
         return self.served.data_dir / "agents" / session_id.partition(":")[2]
 
+    def look(self) -> None:
+        """No session is shown as one that lives and is followed while its keeper is dead."""
+
+        def wrong() -> list[str]:
+            found = []
+            for session_id in self.sessions:
+                alive = keeper_alive(self.directory(session_id))
+                now = self.served.session(session_id)
+                evidence = now["evidence"]
+                assert datetime.fromisoformat(evidence["lastEventAt"]) <= datetime.now(UTC) + timedelta(seconds=1)
+                fresh = evidence["freshness"] != "unreachable"
+                starting = now["status"] == "spawning" or now.get("waitingFor") == "provider"
+                if fresh and not (alive or starting or now["status"] in FINAL):
+                    found.append(f"{session_id}: {now['status']} {evidence}")
+            return found
+
+        for session_id in self.sessions:
+            if self.served.session(session_id)["status"] in FINAL:
+                self.ended.add(session_id)
+        wait_for(lambda: not wrong(), f"sessions without a keeper to be shown so: {wrong()}", STALE_SECONDS)
+
     def settle(self) -> None:
-        """Let go on what is paused and answer what is asked, until every session rests or has ended."""
+        """Let go on what is paused, answer what is asked, end what does not listen, until every session rests or has
+        ended."""
+        for session_id in self.deaf:
+            self.call("POST", f"/api/mission-control/sessions/{session_id}/terminate", {"reason": "it is deaf"})
 
         def rests() -> bool:
             busy = False
@@ -193,7 +306,7 @@ class Run:
     def check_transcripts(self) -> None:
         """What an agent said, by its journal, stands on record once and in order."""
         for session_id in self.sessions:
-            if session_id in self.orphaned:
+            if session_id in self.orphaned and self.kinds[session_id] in REPEATS_ITSELF:
                 continue
             texts = [m for m in self.served.messages(session_id) if m["metadata"].get("kind") == "text"]
             record = "".join(m["content"] for m in texts if m["role"] == "agent")
@@ -229,6 +342,15 @@ class Run:
         wait_for(closed, "every intent to be closed", PATIENCE)
         report = self.served.admin.get("/api/mission-control/audit/verify").json()
         assert report["valid"], report
+
+    def check_kill_alls(self) -> None:
+        """What was begun is done, whoever was killed meanwhile."""
+
+        def done() -> bool:
+            answers = [self.served.admin.get(f"/api/mission-control/kill-all/{one}").json() for one in self.kill_alls]
+            return all(answer["state"] == "done" for answer in answers)
+
+        wait_for(done, "every kill-all to be done", PATIENCE)
 
     def stop_everything(self) -> None:
         """Kill-all, then look for survivors without asking the product."""
@@ -279,14 +401,14 @@ def handed_over(directory: Path, token: str) -> list[str]:
     return list(carried.values())
 
 
-def survivors(mark: str) -> list[str]:
-    """Living processes that carry the mark in their environment, read from /proc."""
+def survivors(mark: str, variable: str = MARK) -> list[str]:
+    """Living processes that carry the mark in their environment, read from /proc; the keepers do not."""
     found = []
     for process in Path("/proc").iterdir():
         if not process.name.isdigit():
             continue
         try:
-            if f"{MARK}={mark}".encode() not in (process / "environ").read_bytes():
+            if f"{variable}={mark}".encode() not in (process / "environ").read_bytes():
                 continue
             state = (process / "stat").read_text().rpartition(")")[2].split()[0]
         except OSError:

@@ -37,7 +37,8 @@ Marks
     [error]       answers the prompt with an error        [unknown]  updates and requests that nobody knows
     [usage]       usage_update                            [mcp TOOL JSON]  calls a tool of the first MCP server given
     [say TEXT]    says TEXT                               [cwd]  says its working directory
-    [env NAME]    says an environment variable's value
+    [env NAME]    says an environment variable's value    [deaf]  reads nothing more from now on
+    [flood N]     N thousand words as fast as it can      [undead FILE]  a daemon that ignores every polite signal
 """
 
 from __future__ import annotations
@@ -128,6 +129,7 @@ class Agent:
         self.numbers = 0
         self.subagents = bool(options.subagents)
         self.turns = 0
+        self.deaf = threading.Event()
 
     # -- frames
 
@@ -195,6 +197,8 @@ class Agent:
 
     def serve(self) -> None:
         for line in sys.stdin:
+            if self.deaf.is_set():
+                threading.Event().wait()
             try:
                 frame = json.loads(line)
             except ValueError:
@@ -434,6 +438,18 @@ class Agent:
         script = f"setsid sh -c '({TICKER.format(file=argument)}) &' >/dev/null 2>&1 </dev/null &"
         subprocess.run(["sh", "-c", script], check=True)
         self.tool(session, "daemon", "left behind")
+
+    def do_undead(self, session: Session, argument: str) -> None:
+        stubborn = "trap '' TERM HUP INT QUIT USR1 USR2 PIPE; " + TICKER.format(file=argument)
+        script = 'setsid sh -c \'(sh -c "$1") &\' x "$1" >/dev/null 2>&1 </dev/null &'
+        subprocess.run(["sh", "-c", script, "sh", stubborn], check=True)
+        self.tool(session, "undead", "left behind")
+
+    def do_deaf(self, session: Session, argument: str) -> None:
+        self.deaf.set()
+
+    def do_flood(self, session: Session, argument: str) -> None:
+        self.words(session, int(argument) * 1000, 0)
 
     def do_permission(self, session: Session, argument: str) -> None:
         call = f"t{self.number()}"

@@ -241,3 +241,14 @@ def test_the_mode_of_the_profile_is_set_again() -> None:
     assert play.requests("session/set_mode")[-1]["params"] == {"sessionId": "S", "modeId": "ask"}
     play.reply("session/set_mode", {})
     assert play.status == "waiting/operator"
+
+
+def test_a_keeper_that_was_killed_while_it_obeyed_a_stop_file() -> None:
+    """Its report never comes: what the control plane found says that nothing is left."""
+    play = Play().open(again="resume")
+    play.feed("stop", data={"id": "f1", "scope": "all", "reason": "enough", "actor": "ann", "key": "stop-file:f1"})
+    play.exit(None, 9)
+    assert play.status == "running", "not verified yet"
+    assert not lose(play, killed=0)
+    assert play.status == "killed"
+    assert play.root.metadata["endedBy"] == "stop-file"

@@ -49,7 +49,7 @@ ODD_LINES = [
     '{"id":null,"error":{"code":-32700,"message":"parse"}}',
 ]
 
-STEPS = st.lists(st.tuples(st.integers(0, 40), st.integers(0, 7), st.integers(0, 7)), min_size=25, max_size=90)
+STEPS = st.lists(st.tuples(st.integers(0, 41), st.integers(0, 7), st.integers(0, 7)), min_size=25, max_size=90)
 SETUP = st.fixed_dictionaries(
     {
         "steering": st.booleans(),
@@ -77,6 +77,9 @@ class World(Play):
         self.started = False
         self.old_timers: list[str] = []
         self.relaunched = False
+        self.stops: list[str] = []
+        """Keys under which the keeper has still to report what a stop file made it kill."""
+        self.stopped = False
         if setup["opened"]:
             self.auto = True
             self.open(name=setup["name"], steering=setup["steering"], close=setup["close"], again=setup["again"])
@@ -165,6 +168,8 @@ class World(Play):
             self.die(a)
         elif op == 40:
             self.lose(a, b)
+        elif op == 41:
+            self.stop_file(a, b)
         elif not self.started:
             self.started = True
             self.feed("start", data={"error": "no"} if b == 7 else {"pid": 1, "startTime": 2})
@@ -211,6 +216,9 @@ class World(Play):
             self.command("timer", name=name)
 
     def carry_out(self, b: int) -> None:
+        if self.stops:
+            self.report_stop(b)
+            return
         if not self.pending or self.exited:
             return
         effect = self.pending.pop(0)
@@ -222,6 +230,21 @@ class World(Play):
                 "did", key=effect.key, data={"key": effect.key, "what": effect.what, "ok": not left, "left": left}
             )
 
+    def stop_file(self, a: int, b: int) -> None:
+        """The keeper finds a stop file, and reports later on what it killed; sometimes a file that says nothing."""
+        if not self.started or self.exited:
+            return
+        self.stopped = self.stopped or not self.root.status.final
+        key = f"stop-file:{self.n}"
+        order: dict[str, Any] = {"id": f"{self.n}", "scope": "all", "reason": "r" * a, "actor": "ann" if b else None}
+        self.feed("stop", data=order | {"key": key})
+        self.stops.append(key)
+
+    def report_stop(self, b: int) -> None:
+        key = self.stops.pop(0)
+        left = [4] if b == 7 else []
+        self.feed("did", key=key, data={"key": key, "what": "kill", "ok": not left, "pids": [1, 4], "left": left})
+
     def die(self, a: int) -> None:
         if self.started and not self.exited:
             self.exited = True
@@ -229,18 +252,21 @@ class World(Play):
 
     def lose(self, a: int, b: int) -> None:
         """The keeper is killed: nothing that was on its way arrives any more."""
-        if not self.started or self.exited:
+        if not self.started or (self.exited and not self.stops):
             return
         for effect in [one for one in self.pending if isinstance(one, Do)]:
             self.feed("did", key=effect.key, data={"key": effect.key, "ok": True, "left": []})
         self.pending.clear()
+        self.stops.clear()
         self.open_calls.clear()
         self.relaunched = False
         data = {"cause": "restart" if a % 2 else "killed", "killed": a, "left": [7] if b == 7 else []}
         if b == 6:
             data["denied"] = "a kill-all is under way"
-        if b == 5:
+        if b == 5 and not self.exited:
             self.feed("exit", data={"code": None, "signal": 15, "left": [], "keeperEnding": True})
+            if not self.relaunched and not self.root.status.final:
+                self.feed("lost", data=data)
         else:
             self.feed("lost", data=data)
         self.exited = not self.relaunched
@@ -254,7 +280,9 @@ class World(Play):
         elif not self.exited:
             self.die(0)
         for _ in range(50):
-            if self.pending:
+            if self.stops:
+                self.report_stop(0)
+            elif self.pending:
                 effect = self.pending.pop(0)
                 if isinstance(effect, Do):
                     self.feed("did", key=effect.key, data={"key": effect.key, "ok": True, "left": []})
@@ -301,6 +329,7 @@ def check(world: World) -> None:
 def one_prompt_at_a_time(world: World) -> None:
     """By the order of the journal: a prompt goes out only when the one before it was answered."""
     running: int | None = None
+    stopped = False
     entries = {entry.n: entry for entry in world.entries}
     by_entry: dict[int, list[Send]] = {}
     for effect in world.effects:
@@ -308,6 +337,7 @@ def one_prompt_at_a_time(world: World) -> None:
             by_entry.setdefault(int(effect.key.split(":")[0]), []).append(effect)
     for number in sorted(entries):
         entry = entries[number]
+        stopped = stopped or entry.kind == "stop"
         if entry.kind == "lost" or (entry.data or {}).get("keeperEnding"):
             running = None
         if entry.kind == "in" and entry.line and running is not None:
@@ -319,6 +349,8 @@ def one_prompt_at_a_time(world: World) -> None:
                 running = None
         for send in by_entry.get(number, []):
             message = json.loads(send.line)
+            if message.get("method") in ("session/prompt", "session/new", "session/load", "session/resume"):
+                assert not stopped, "work for an agent that a stop file ends"
             if message.get("method") == "session/prompt":
                 assert running is None, "a second prompt while one runs"
                 running = message["id"]
@@ -365,6 +397,7 @@ def test_the_record_stays_true_whatever_happens(setup: dict[str, Any], steps: li
     world.finish()
     check(world)
     assert world.root.status.final
+    assert not world.stopped or world.root.status is not SessionStatus.COMPLETED, "a stop file kills"
     assert world.core.finished or world.core._ending.left == (7,), "only what would not die is left"
     assert all(session.status.final for session in world.core.sessions.values())
     assert world.record.sessions == {session.session_id: session for session in world.core.sessions.values()}

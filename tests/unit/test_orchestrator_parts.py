@@ -91,23 +91,21 @@ async def test_timers_count_from_the_journal_and_fire_once() -> None:
 
 def test_last_words_end_every_story() -> None:
     nothing = Swept(killed=(), left=())
-    assert last_words(nothing, entries=0, exited=False, asked=[], unstarted="no room", denied=None)[0]["data"] == {
+    assert last_words(nothing, entries=0, over=False, asked=[], unstarted="no room", denied=None)[0]["data"] == {
         "error": "no room"
     }
-    assert last_words(nothing, entries=0, exited=False, asked=[], unstarted=None, denied=None)[0]["kind"] == "cmd"
-    did = last_words(
-        nothing, entries=9, exited=False, asked=[Do(key="9:kill", what="kill")], unstarted=None, denied=None
-    )
+    assert last_words(nothing, entries=0, over=False, asked=[], unstarted=None, denied=None)[0]["kind"] == "cmd"
+    did = last_words(nothing, entries=9, over=False, asked=[Do(key="9:kill", what="kill")], unstarted=None, denied=None)
     assert did[0]["key"] == did[0]["data"]["key"] == "9:kill"
     assert did[0]["data"]["ok"] is True
-    assert last_words(nothing, entries=9, exited=False, asked=[], unstarted="x", denied="why")[0]["data"] == {
+    assert last_words(nothing, entries=9, over=False, asked=[], unstarted="x", denied="why")[0]["data"] == {
         "cause": "killed",
         "killed": 0,
         "left": [],
         "by": "sub-reaper",
         "denied": "why",
     }
-    assert last_words(nothing, entries=9, exited=True, asked=[], unstarted="x", denied=None) == []
+    assert last_words(nothing, entries=9, over=True, asked=[], unstarted="x", denied=None) == []
 
 
 class SlowRecord:
@@ -133,6 +131,12 @@ class SlowRecord:
 
     async def session(self, session_id: str) -> AgentSession | None:
         return None
+
+    async def open_approvals(self, session_id: str) -> list[Approval]:
+        return []
+
+    async def receipts(self, session_id: str) -> list[Receipt]:
+        return []
 
     async def approval(self, approval_id: str) -> Approval | None:
         return None

@@ -76,13 +76,24 @@ class SessionDirectory:
         self.path.rename(going)
         shutil.rmtree(going)
 
-    def append_after_keeper(self, entries: list[dict[str, Any]], *, after: int = 0) -> None:
+    def sync_journal(self) -> None:
+        """What stands in the journal survives a power cut from now on. OSError if that cannot be had. Blocking."""
+        descriptor = os.open(self.path / JOURNAL, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def append_after_keeper(
+        self, entries: list[dict[str, Any]], *, after: int = 0, known: dict[str, Any] | None = None
+    ) -> None:
         """Add entries ({kind, line?, key?, data?}) to the journal of a session that has no keeper (any more).
 
         For what only the control plane can know then: that the agent was never started, or that its keeper is gone.
         Takes the keeper's lock; BlockingIOError if a keeper holds it after all. A last line that was written in part
-        is cut off. They are numbered from `after` + 1 at least: a journal is not synced to the disk, so after a power
-        cut it may end before what the record has of it; what is missing becomes `void`.
+        is cut off. They are numbered from `after` + 1 at least: what an agent says is not synced to the disk, so after
+        a power cut the journal may end before what the record has of it; what is missing becomes `void`, and one more
+        of them holds what is `known`.
         """
         number = 0
         for entry in read_journal(self.path):
@@ -94,6 +105,8 @@ class SessionDirectory:
             file.truncate(raw_end)
             file.seek(raw_end)
             missing: list[dict[str, Any]] = [{"kind": "void"}] * (after - number)
+            if missing and known is not None:
+                missing.append({"kind": "void", "data": known})
             for fields in missing + entries:
                 number += 1
                 body = {"n": number, "t": round(time.time(), 6), **fields}

@@ -31,7 +31,7 @@ from mission_control_desktop.domain.sessions import (
 )
 from mission_control_desktop.domain.tasks import Tasks
 from mission_control_desktop.orchestrator import snapshots
-from mission_control_desktop.orchestrator.aftermath import last_words
+from mission_control_desktop.orchestrator.aftermath import forgotten, last_words
 from mission_control_desktop.orchestrator.core.commands import Command
 from mission_control_desktop.orchestrator.core.effects import Answered, Do, Effect, Relaunch, Send, SetTimer, Write
 from mission_control_desktop.orchestrator.core.entries import Entry
@@ -240,6 +240,8 @@ class SessionDriver:
         try:
             now = asyncio.get_running_loop().time()
             async with asyncio.timeout_at(max(deadline, now + RECORD_SECONDS) if durable else now + RECORD_SECONDS):
+                if durable:
+                    await self._synced()
                 await self._writer.committed(number)
         except TimeoutError:
             if durable:
@@ -247,6 +249,15 @@ class SessionDriver:
                     "It was accepted and stands in the session's journal, but the record cannot be written now."
                 ) from None
         return answer.value
+
+    async def _synced(self) -> None:
+        """The journal as it is now survives a power cut: the order is carried out from there, not from the record."""
+        try:
+            await asyncio.to_thread(self.directory.sync_journal)
+        except OSError as error:
+            raise Unavailable(
+                f"It was accepted, but the session's journal cannot be written to the disk now: {error.strerror}."
+            ) from error
 
     async def processes(self) -> list[ProcessInfo]:
         """What a stop would hit now; Unreachable if the keeper does not answer."""
@@ -567,6 +578,7 @@ class SessionDriver:
         damaged: str | None = None
         try:
             await self._read_rest()
+            await self._append([])  # what a power cut took is told first: all that follows depends on it
             for _ in range(MAX_LAST_WORDS):
                 if self._core.finished:
                     break
@@ -583,7 +595,7 @@ class SessionDriver:
                     entries = last_words(
                         swept,
                         entries=self._n,
-                        exited=self._exited,
+                        over=self._exited and self._core.sessions[self.native_id].status.final,
                         asked=asked,
                         unstarted=None if self._launch_cancelled else self._not_started,
                         denied=denied,
@@ -604,9 +616,26 @@ class SessionDriver:
         return After.OVER
 
     async def _append(self, entries: list[dict[str, Any]]) -> None:
-        if entries:
-            await asyncio.to_thread(self.directory.append_after_keeper, entries, after=max(self._n, self._known))
+        behind = self._n < self._known
+        if entries or behind:
+            after = max(self._n, self._known)
+            known = await self._lost_part() if behind else None
+            await asyncio.to_thread(self.directory.append_after_keeper, entries, after=after, known=known)
             await self._read_rest()
+
+    async def _lost_part(self) -> dict[str, Any]:
+        """The record has more than the journal, whose end a power cut took: what the fold has to know of it. What it
+        cannot take up any more is ended on record."""
+        receipts = await self._record.receipts(self.native_id)
+        approvals = await self._record.open_approvals(self.native_id)
+        ops = forgotten(approvals, self.sessions, self._core, now=self._clock.now())
+        if ops:
+            await self._record.apply(self.native_id, ops, durable=True)
+            self._look_at_sessions(ops)
+        known: dict[str, Any] = {"receipts": {one.injection_id: one.state.value for one in receipts}}
+        if self.final:
+            known |= {"status": self.session.status.value, "endedBy": self.session.metadata.get("endedBy")}
+        return known
 
     async def _revive(self) -> bool:
         """Start a new keeper on the journal. False if there is none: then the journal says why, or an order forbids

@@ -52,6 +52,14 @@ class ProviderRecord(Protocol):
         """Messages that were put on record with `PutReceipt.letter` and not dropped since, oldest first."""
         ...
 
+    async def open_approvals(self, session_id: str) -> list[Approval]:
+        """What a session (native id) waits for, on record."""
+        ...
+
+    async def receipts(self, session_id: str) -> list[Receipt]:
+        """Of the messages to a session (native id), the newest 500."""
+        ...
+
 
 @runtime_checkable
 class ProbesStop(Protocol):

@@ -16,7 +16,7 @@ from typing import Any
 import structlog
 from sqlalchemy import Connection, delete, select
 
-from mission_control_desktop.domain.approvals import Approval
+from mission_control_desktop.domain.approvals import Approval, ApprovalState
 from mission_control_desktop.domain.clock import Clock, IdSource
 from mission_control_desktop.domain.errors import BadInput, Unavailable
 from mission_control_desktop.domain.events import EventType, ProviderHealth
@@ -48,7 +48,7 @@ FRAME_SECONDS = 0.016
 """At most one transaction in this time unless someone waits for one: so also at most one frame of deltas."""
 CLOSE_SECONDS = 5.0
 RETRY_FIRST, RETRY_MAX = 0.05, 2.0
-PROVIDER_SESSIONS = 500
+PROVIDER_SESSIONS = PROVIDER_RECEIPTS = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -367,6 +367,20 @@ class StreamRecord:
 
     async def letters(self) -> list[tuple[Receipt, Letter]]:
         return await self._database.receipts.letters(self._provider, workspace_id=self._workspace_id)
+
+    async def open_approvals(self, session_id: str) -> list[Approval]:
+        """Of a session by native id, the oldest 500."""
+        page = await self._database.approvals.page(
+            workspace_id=self._workspace_id,
+            state=ApprovalState.OPEN,
+            session_id=global_id(self._provider, session_id),
+            limit=PROVIDER_RECEIPTS,
+        )
+        return list(page.items)
+
+    async def receipts(self, session_id: str) -> list[Receipt]:
+        """Of a session by native id, the newest 500."""
+        return await self._database.receipts.of_session(global_id(self._provider, session_id), limit=PROVIDER_RECEIPTS)
 
 
 def _read_epoch(connection: Connection) -> str:

@@ -38,7 +38,8 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
                 keeper was) or restart (the computer was); `denied` says why the session must not be resumed now
     - stop      data {id, scope, reason, actor, owner, at, key}: the keeper found a stop file and kills everything; what
                 came of it is the `did` with this key
-    - void      nothing: it stands for an entry that the record knows of and a power cut took from the journal
+    - void      nothing: it stands for an entry that the record knows of and a power cut took from the journal. The last
+                of them has data {receipts: {id: state}, status?, endedBy?}: what the record has of this session
     """
 
     n: int

@@ -32,6 +32,11 @@ class Reviving:
         self._ending = ending
         self._times: deque[float] = deque(maxlen=MAX_REVIVALS)
         self._count = 0
+        self._gap = False
+
+    def gap(self) -> None:
+        """The journal lacks entries: what was said to the agent is not known."""
+        self._gap = True
 
     def lost(self, step: Step, data: dict[str, Any]) -> None:
         """Take the loss of the process: `data` is that of a `lost` entry, or of an `exit` by an ending keeper."""
@@ -63,7 +68,7 @@ class Reviving:
     @property
     def _fresh(self) -> bool:
         """Nothing was said to the agent yet, so that there is nothing to resume."""
-        return self._parts.turns.count == 0
+        return self._parts.turns.count == 0 and not self._gap
 
     def _revive(self, step: Step, cause: str, data: dict[str, Any]) -> None:
         parts, root = self._parts, self._parts.root

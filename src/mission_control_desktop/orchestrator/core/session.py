@@ -17,6 +17,7 @@ from mission_control_desktop.domain.limits import MAX_LINE_BYTES
 from mission_control_desktop.domain.messages import MessageRole
 from mission_control_desktop.domain.sessions import AgentSession, SessionStatus, WaitingFor, global_id
 from mission_control_desktop.orchestrator.core import commands as cmd
+from mission_control_desktop.orchestrator.core import gap
 from mission_control_desktop.orchestrator.core.approvals import Approvals
 from mission_control_desktop.orchestrator.core.control import Control
 from mission_control_desktop.orchestrator.core.effects import Effect
@@ -84,6 +85,9 @@ class SessionCore:
     def last(self) -> int:
         """The number of the newest entry that was folded."""
         return self._last
+
+    def knows_approval(self, approval_id: str) -> bool:
+        return self._parts.approvals.get(approval_id) is not None
 
     def next_request(self) -> int:
         """An id for a request of the entry that is being folded."""
@@ -168,8 +172,8 @@ class SessionCore:
             self._parts.root.seen(step, "keeper")
             self._ending.stop_file(step, data)
         elif entry.kind == "void":
-            for cell in (self._parts.root, *self._parts.children.cells()):
-                cell.transcript.gap()
+            self._reviving.gap()
+            gap.close(step, self._parts, self._ending, data)
 
     def _settle(self, step: Step) -> None:
         """The end of every step: send what may be sent, bring the statuses to the facts, write what changed."""
