@@ -9,6 +9,7 @@ gateway is the scripted one of the tests.
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 import tempfile
 from pathlib import Path
@@ -38,9 +39,8 @@ PATIENCE = 60.0
 class Pictures:
     """One window, its settings, and whatever lies on top of them."""
 
-    def __init__(self, desk: Desktop, size: tuple[int, int]) -> None:
+    def __init__(self, desk: Desktop) -> None:
         self.desk = desk
-        self.size = size
 
     async def take(self, name: str, *above: QDialog) -> None:
         for scheme in ("light", "dark"):
@@ -90,7 +90,7 @@ async def story(rig: Rig, far: Served) -> None:
     gateway = GatewayDouble()
     await gateway.start()
     desk = await rig.open()
-    pictures = Pictures(desk, (1280, 800))
+    pictures = Pictures(desk)
     desk.window.commands["mission.settings"].trigger()
     settings = await dialog(SettingsDialog, desk.window)
     page = settings.page(ProvidersPage)
@@ -159,13 +159,15 @@ async def story(rig: Rig, far: Served) -> None:
     await gateway.drop()
     far.process.stop()
     await until(lambda: "abnormal" in desk.window.header.providers.words, "what is away", PATIENCE)
-    await pictures.take("header")
+    for width, height in ((1200, 760), (1280, 800), (2560, 1440)):
+        desk.window.resize(width, height)
+        await pictures.take(f"header-{width}")
     await desk.close()
 
 
 async def observer(rig: Rig) -> None:
     desk = await rig.open()
-    pictures = Pictures(desk, (1280, 800))
+    pictures = Pictures(desk)
     desk.window.settings_requested.emit("providers")
     settings = await dialog(SettingsDialog, desk.window)
     await until(lambda: settings.page(ProvidersPage).model.rowCount(), "the list")
@@ -174,12 +176,13 @@ async def observer(rig: Rig) -> None:
 
 
 def main() -> int:
-    import os
-
     FOLDER.mkdir(parents=True, exist_ok=True)
     app: Any = QApplication(sys.argv[:1])
-    folder = Path(tempfile.mkdtemp(prefix="mission-control-pictures-"))
-    with served(folder / "near") as near, served(folder / "far") as far:
+    with (
+        tempfile.TemporaryDirectory(prefix="mission-control-pictures-") as folder,
+        served(Path(folder) / "near") as near,
+        served(Path(folder) / "far") as far,
+    ):
         far.double()
         far.spawn(title="Index the archive")
         far.spawn(title="Watch the queue")

@@ -170,11 +170,11 @@ def providers_table(model: ProvidersModel) -> QTableView:
     header.setHighlightSections(False)
     header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
     for column, width in (
-        (Column.NAME, 112),
-        (Column.KIND, 164),
+        (Column.NAME, 104),
+        (Column.KIND, 174),
         (Column.ENABLED, 68),
         (Column.CONNECTION, 178),
-        (Column.SESSIONS, 92),
+        (Column.SESSIONS, 90),
         (Column.CHECKED, 146),
     ):
         table.setColumnWidth(column, width)
