@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+
 import msgspec
 
 from mission_control_desktop.domain.approvals import Approval
@@ -14,6 +16,8 @@ from mission_control_desktop.record.ops import AppendText, PutApproval, PutMessa
 
 _READ_ONLY = "the token that this provider is registered with may only watch (role observer)"
 
+MAX_OPERATORS = 2_000
+
 
 class Naming:
     """For the provider of one name."""
@@ -22,6 +26,13 @@ class Naming:
         self._provider = provider
         self.role = Role.OPERATOR
         """What our token may do there."""
+        self._operators: OrderedDict[str, str] = OrderedDict()
+        """Who of ours wrote which message: there, all of them are the one whose token we have."""
+
+    def wrote(self, injection_id: str, operator_id: str) -> None:
+        self._operators[injection_id] = operator_id
+        if len(self._operators) > MAX_OPERATORS:
+            self._operators.popitem(last=False)
 
     def session(self, theirs: AgentSession) -> AgentSession:
         parent = theirs.parent_session_id
@@ -38,6 +49,9 @@ class Naming:
         question = metadata.get("approvalId")
         if isinstance(question, str):
             metadata = {**metadata, "approvalId": self.question(question)}
+        operator = self._operators.get(str(metadata.get("injectionId")))
+        if operator is not None:
+            metadata = {**metadata, "operatorId": operator}
         return msgspec.structs.replace(theirs, session_id=self._own(theirs.session_id), metadata=metadata)
 
     def receipt(self, theirs: Receipt) -> Receipt:

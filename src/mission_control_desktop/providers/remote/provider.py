@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any
+from datetime import datetime
+from typing import Any, TypeVar
 
 import msgspec
 import structlog
@@ -29,10 +31,12 @@ from mission_control_desktop.providers.remote.following import Follower, put
 from mission_control_desktop.providers.remote.naming import Naming
 
 log = structlog.get_logger(__name__)
+T = TypeVar("T")
 
 MAX_FOLLOWED = 200
 """Sessions whose streams are open at a time; the server allows 256 per token. More of them wait for their turn."""
-MAX_ENDED = 10_000
+MAX_REMEMBERED = 10_000
+"""Sessions and messages of which it is known what was accepted for the record."""
 MAX_HISTORIES = 4
 """Sessions that have ended whose transcripts are fetched at a time."""
 RETRY_FIRST, RETRY_MAX = 0.5, 5.0
@@ -56,12 +60,16 @@ class RemoteOrchestrator:
         self._followers: dict[str, asyncio.Task[Any]] = {}
         self._following: Tasks | None = None
         self._epoch = ""
-        self._ended: dict[str, str | None] = {}
+        self._ended: OrderedDict[str, str | None] = OrderedDict()
         """Runs that ended during this connection, by session."""
+        self._signs: OrderedDict[str, datetime] = OrderedDict()
+        """The newest sign of life of each session that is accepted for the record."""
+        self._receipts: OrderedDict[str, None] = OrderedDict()
+        """Messages whose receipts are accepted for the record."""
         self._slots = asyncio.Semaphore(MAX_FOLLOWED)
         self._histories = asyncio.Semaphore(MAX_HISTORIES)
         self._problem: str | None = "not connected yet"
-        self._waiting: dict[tuple[str, str], list[asyncio.Future[None]]] = {}
+        self._waiting: dict[str, list[asyncio.Future[None]]] = {}
 
     # --- the provider's own life
 
@@ -189,35 +197,33 @@ class RemoteOrchestrator:
     # --- what was done is waited for until it is on record
 
     def _notify(self, native: str, seen: AgentSession | Receipt) -> None:
-        what = seen.injection_id if isinstance(seen, Receipt) else seen.status.value
-        if isinstance(seen, AgentSession) and seen.status.final:
-            self._ended[native] = seen.run_id
-            if len(self._ended) > MAX_ENDED:
-                del self._ended[next(iter(self._ended))]
-        for future in self._waiting.pop((native, what), []):
+        if isinstance(seen, Receipt):
+            _put_last(self._receipts, seen.injection_id, None)
+        else:
+            _put_last(self._signs, native, seen.evidence.last_event_at)
+            if seen.status.final:
+                _put_last(self._ended, native, seen.run_id)
+        for future in self._waiting.pop(native, ()):
             if not future.done():
                 future.set_result(None)
 
-    async def _recorded(self, native: str, what: str) -> bool:
-        """Wait until the session's stream told of a status or a receipt; False if it does not for a while."""
-        if native not in self._followers:
-            return False
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        place = (native, what)
-        self._waiting.setdefault(place, []).append(future)
+    async def _until(self, native: str, told: Callable[[], bool]) -> None:
+        """Wait until the session's stream told of something, for a while, and until that is on disk."""
         try:
             async with asyncio.timeout(SETTLE_SECONDS):
-                await future
+                while native in self._followers and not told():
+                    future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+                    self._waiting.setdefault(native, []).append(future)
+                    await future
         except TimeoutError:
-            return False
-        finally:
-            left = [one for one in self._waiting.get(place, []) if one is not future]
-            if left:
-                self._waiting[place] = left
-            else:
-                self._waiting.pop(place, None)
+            log.debug("what was done is not on record yet", provider=self._name, session=native)
         await self._on_record.apply(native, [], durable=True)
-        return True
+
+    async def _settled(self, session: AgentSession) -> AgentSession:
+        """Wait until the record has the session at least as it was answered."""
+        native, at = split_id(session.session_id)[1], session.evidence.last_event_at
+        await self._until(native, lambda: native in self._signs and self._signs[native] >= at)
+        return session
 
     # --- the contract
 
@@ -257,13 +263,9 @@ class RemoteOrchestrator:
             "expectedRunId": expected_run_id,
             "injectionId": injection_id,
         }
-        waiting = self._tasks.start(self._recorded(session_id, injection_id), name="receipt")
-        try:
-            receipt = self._naming.receipt(await self._api.inject(session_id, body))
-        except BaseException:
-            waiting.cancel()
-            raise
-        await waiting
+        self._naming.wrote(injection_id, operator_id)
+        receipt = self._naming.receipt(await self._api.inject(session_id, body))
+        await self._until(session_id, lambda: injection_id in self._receipts)
         return receipt
 
     async def withdraw(self, session_id: str, injection_id: str) -> Receipt:
@@ -286,11 +288,7 @@ class RemoteOrchestrator:
         return await self._act(session_id, "kill", reason=reason, expectedRunId=expected_run_id)
 
     async def _act(self, native: str, verb: str, **body: str | None) -> AgentSession:
-        session = self._naming.session(await self._api.act(native, verb, body))
-        known = await self._on_record.session(native)
-        if known is None or known.status is not session.status:
-            await self._recorded(native, session.status.value)
-        return session
+        return await self._settled(self._naming.session(await self._api.act(native, verb, body)))
 
     async def answer(self, session_id: str, approval_id: str, option_id: str, *, user_id: str) -> Approval:
         return self._naming.approval(await self._api.answer(self._naming.their_question(approval_id), option_id))
@@ -309,3 +307,11 @@ class RemoteOrchestrator:
         if self._record is None:
             raise Unreachable(f"The provider {self._name} is not started.")
         return self._record
+
+
+def _put_last(remembered: OrderedDict[str, T], key: str, value: T) -> None:
+    """Remember it, and no more than so many."""
+    remembered[key] = value
+    remembered.move_to_end(key)
+    if len(remembered) > MAX_REMEMBERED:
+        remembered.popitem(last=False)
