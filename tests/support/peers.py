@@ -17,15 +17,16 @@ from mission_control_desktop.domain.credentials import Credentials
 from mission_control_desktop.domain.errors import Conflict, NotFound
 from mission_control_desktop.domain.profiles import LaunchProfile, SpawnRequest
 from mission_control_desktop.domain.sessions import split_id
+from mission_control_desktop.domain.tasks import Tasks
 from mission_control_desktop.orchestrator.keeper.client import read_journal
 from mission_control_desktop.orchestrator.orchestrator import Orchestrator
 from mission_control_desktop.orchestrator.profiles import ProfileStore
 from mission_control_desktop.providers.conformance import Access, Cannot
+from mission_control_desktop.server.running import Options, running
 from mission_control_desktop.storage import Database, SystemClock, Uuid7, open_database
 from support.faulty_proxy import FaultyProxy, Schedule
 from support.orchestration import DOUBLE, sweep
 from support.records import SEALER
-from support.served import Served
 
 PEER = "peer"
 """Who speaks to the agents from behind."""
@@ -152,34 +153,58 @@ class InternalPeer(Doubles):
 
 
 class FarPeer(Doubles):
-    """Another Mission Control, in a process of its own, behind a proxy that can be cut."""
+    """Another Mission Control with a record and a port of its own, behind a proxy that can be cut."""
 
     patience = 40.0
 
     def __init__(self) -> None:
         super().__init__()
-        self._served: Served | None = None
+        self._tasks = Tasks(self._failed)
+        self._serving: asyncio.Task[None] | None = None
+        self._stop = asyncio.Event()
         self._proxy: FaultyProxy | None = None
+        self._url = ""
+        self._admin: httpx.AsyncClient | None = None
         self._token = ""
-
-    @property
-    def far(self) -> Served:
-        assert self._served is not None
-        return self._served
 
     async def start(self, folder: Path) -> None:
         self.data_dir = folder / "data"
-        self._served = Served(self.data_dir)
-        await asyncio.to_thread(self._served.start)
-        await asyncio.to_thread(self._served.double)
-        self._token = (await asyncio.to_thread(self._served.token, "operator"))["token"]
-        self._proxy = await FaultyProxy(self._served.url).start()
+        await self._serve(0)
+        body = {"command": [sys.executable, str(DOUBLE)], "cwd": str(folder)}
+        await self._ask("PUT", "/agents/profiles/double", body)
+        self._token = (await self._ask("POST", "/api/tokens", {"user": "far", "role": "operator"}))["token"]
+        self._proxy = await FaultyProxy(self._url).start()
 
     async def close(self) -> None:
         if self._proxy is not None:
             await self._proxy.close()
-        if self._served is not None:
-            await asyncio.to_thread(self._served.end)
+        await self.away()
+        await asyncio.to_thread(sweep, self.data_dir)
+
+    async def _serve(self, port: int) -> None:
+        """In a task of its own: what serves must end in the task that it began in."""
+        ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._stop = asyncio.Event()
+        self._serving = self._tasks.start(self._served(port, ready, self._stop), name="far control plane")
+        self._url = await ready
+        token = (self.data_dir / "local-token").read_text().strip()
+        self._admin = httpx.AsyncClient(
+            base_url=self._url, headers={"Authorization": f"Bearer {token}"}, timeout=30, trust_env=False
+        )
+
+    async def _served(self, port: int, ready: asyncio.Future[str], stop: asyncio.Event) -> None:
+        try:
+            async with running(Options(data_dir=self.data_dir, port=port)) as served:
+                ready.set_result(served.url)
+                await stop.wait()
+                served.hurry()
+        except Exception as error:
+            if ready.done():
+                raise
+            ready.set_exception(error)
+
+    def _failed(self, name: str, error: BaseException) -> None:
+        raise AssertionError(f"{name} failed") from error
 
     def access(self) -> Access:
         assert self._proxy is not None
@@ -190,37 +215,35 @@ class FarPeer(Doubles):
         )
 
     async def new_session(self, *, parent: str | None = None) -> str:
-        body = {"profile": "double", "parentAgentId": parent}
-        answer = await self._post("/agents/spawn", body)
+        answer = await self._ask("POST", "/agents/spawn", {"profile": "double", "parentAgentId": parent})
         return str(answer["sessionId"])
 
     async def prompt(self, session: str, text: str) -> None:
-        await self._post(f"/agents/{session}/inject", {"content": text})
-
-    async def _post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
-        def post() -> httpx.Response:
-            return self.far.admin.post(path, json=body)
-
-        answer = await asyncio.to_thread(post)
-        assert answer.is_success, answer.text
-        return dict(answer.json())
+        await self._ask("POST", f"/agents/{session}/inject", {"content": text})
 
     async def end(self, session: str) -> None:
-        def kill() -> None:
-            answer = self.far.admin.post(f"/agents/{session}/kill", json={"reason": "the check is over"})
-            assert answer.status_code in (200, 404, 409), answer.text
+        await self._ask("POST", f"/agents/{session}/kill", {"reason": "the check is over"}, 404, 409)
 
-        await asyncio.to_thread(kill)
+    async def _ask(self, method: str, path: str, body: dict[str, Any], *also: int) -> dict[str, Any]:
+        assert self._admin is not None
+        answer = await self._admin.request(method, path, json=body)
+        assert answer.is_success or answer.status_code in also, answer.text
+        return dict(answer.json())
 
     async def cut(self) -> None:
         assert self._proxy is not None
         self._proxy.play(Schedule(pause=0.0, faults=()))
 
     async def away(self) -> None:
-        await asyncio.to_thread(self.far.process.kill)
+        if self._admin is not None:
+            await self._admin.aclose()
+            self._admin = None
+        self._stop.set()
+        if self._serving is not None:
+            await self._serving
 
     async def back(self) -> None:
-        await asyncio.to_thread(self.far.start, "--port", self.far.url.rpartition(":")[2])
+        await self._serve(int(self._url.rpartition(":")[2]))
 
     def spawning(self) -> SpawnRequest:
         return SpawnRequest(profile="double")

@@ -16,7 +16,6 @@ from typing import Any, TypeVar, cast
 import structlog
 
 from mission_control_desktop.domain.approvals import Approval, ApprovalState
-from mission_control_desktop.domain.credentials import Credentials
 from mission_control_desktop.domain.errors import MissionControlError, Unreachable
 from mission_control_desktop.domain.limits import REPLAY_MAX
 from mission_control_desktop.domain.messages import AgentMessage, MessageKind, MessageRole
@@ -140,14 +139,11 @@ class Bench:
     def patience(self) -> float:
         return self.peer.patience
 
-    def make(self, *, credentials: Credentials | None = None) -> AgentProvider:
+    def make(self) -> AgentProvider:
         """A provider over the peer, not started."""
         if isinstance(self.kind, BuiltIn):
             return cast(Brings, self.peer).provider()
-        access = self.reach
-        return find_kind(self.kind).open(
-            self.config(), access.credentials if credentials is None else credentials, self.keep
-        )
+        return find_kind(self.kind).open(self.config(), self.reach.credentials, self.keep)
 
     @property
     def reach(self) -> Access:

@@ -8,8 +8,9 @@ from mission_control_desktop.domain.credentials import Credentials
 from mission_control_desktop.domain.errors import MissionControlError
 from mission_control_desktop.domain.providers import CheckStage, StageName, StageState
 from mission_control_desktop.providers.conformance.bench import Bench
+from mission_control_desktop.providers.conformance.peer import MemoryKeep
 from mission_control_desktop.providers.conformance.verdict import Broken, Part, Skipped, demand
-from mission_control_desktop.providers.kinds import CheckLog, view_of
+from mission_control_desktop.providers.kinds import CheckLog, Keep, view_of
 
 PART = Part("kind")
 
@@ -40,7 +41,7 @@ async def opens_without_the_peer(bench: Bench) -> None:
 async def check_passes_where_all_is_well(bench: Bench) -> None:
     """`check` tells of each stage, none of which fails at a peer that is well, and changes nothing there."""
     before = sorted(one.session_id for one in await bench.call(bench.provider.list_sessions(), "list_sessions"))
-    stages = await _checked(bench, bench.reach.credentials)
+    stages = await _checked(bench, bench.reach.credentials, bench.keep)
     failed = [f"{one.stage.value}: {one.detail}" for one in stages.values() if one.state is StageState.FAILED]
     demand(not failed, f"stages failed at a peer that is well: {'; '.join(failed)}")
     demand(stages[StageName.REACHABLE].state is StageState.OK, "it does not tell that the peer is reachable")
@@ -56,7 +57,7 @@ async def check_tells_wrong_credentials(bench: Bench) -> None:
     wrong = bench.reach.wrong
     if wrong is None:
         raise Skipped("the peer takes any credentials")
-    stages = await _checked(bench, wrong)
+    stages = await _checked(bench, wrong, MemoryKeep())
     states = {one.stage.value: one.state.value for one in stages.values()}
     demand(stages[StageName.REACHABLE].state is StageState.OK, f"the peer is reachable, but the stages are {states}")
     demand(
@@ -71,18 +72,18 @@ async def check_tells_wrong_credentials(bench: Bench) -> None:
 async def check_tells_a_peer_that_is_away(bench: Bench) -> None:
     """With the peer away `check` fails at the stage `reachable`, and names the address."""
     async with bench.outage():
-        stages = await _checked(bench, bench.reach.credentials)
+        stages = await _checked(bench, bench.reach.credentials, bench.keep)
     one = stages[StageName.REACHABLE]
     demand(one.state is StageState.FAILED, f"the peer is away, but `reachable` is {one.state.value}: {one.detail}")
     host = bench.reach.gateway_url.partition("://")[2].partition("/")[0]
     demand(host in one.detail, f"what it tells does not name the address {host}: {one.detail}")
 
 
-async def _checked(bench: Bench, credentials: Credentials) -> dict[StageName, CheckStage]:
+async def _checked(bench: Bench, credentials: Credentials, keep: Keep) -> dict[StageName, CheckStage]:
     """The stages; told as the control plane tells them if `check` raises."""
     log = CheckLog(credentials)
     try:
-        await bench.call(bench.adapter.check(bench.config(), credentials, bench.keep, log), "check")
+        await bench.call(bench.adapter.check(bench.config(), credentials, keep, log), "check")
     except MissionControlError as error:
         stage = log.under_way
         if stage is None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from mission_control_desktop.domain.errors import MissionControlError
+from mission_control_desktop.domain.credentials import Credentials
+from mission_control_desktop.domain.errors import MissionControlError, Unreachable
 from mission_control_desktop.providers.conformance.bench import Bench
+from mission_control_desktop.providers.conformance.peer import MemoryKeep
 from mission_control_desktop.providers.conformance.verdict import Part, demand
 
 PART = Part("secrets")
@@ -23,7 +25,7 @@ async def secrets_are_told_nowhere(bench: Bench) -> None:
     told = [repr(bench.provider), str(bench.provider), repr(bench.adapter), repr(bench.provider.health())]
     if access.wrong is not None:
         secrets |= set(access.wrong.reveal().values())
-        told += await _with_wrong_credentials(bench)
+        told += await _with_wrong_credentials(bench, access.wrong)
     told += bench.everything_said()
     secrets = {one for one in secrets if len(one) >= SHORTEST}
     for text in told:
@@ -40,11 +42,10 @@ def _in_files(folder: Path, secrets: set[str]) -> list[str]:
     return [name for name, content in raw.items() if any(one.encode() in content for one in secrets)]
 
 
-async def _with_wrong_credentials(bench: Bench) -> list[str]:
+async def _with_wrong_credentials(bench: Bench, wrong: Credentials) -> list[str]:
     """What a provider says that is not let in."""
-    access = bench.reach
     await bench.go_down()
-    provider = bench.make(credentials=access.wrong)
+    provider = bench.adapter.open(bench.config(), wrong, MemoryKeep())
     told: list[str] = []
     try:
         try:
@@ -58,13 +59,9 @@ async def _with_wrong_credentials(bench: Bench) -> list[str]:
 
         await bench.until(f"the health of {bench.name} tells that it is not let in", refused)
         told += [repr(provider), repr(provider.health())]
-        try:
-            await bench.call(provider.list_sessions(), "list_sessions with wrong credentials")
-            demand(False, "with wrong credentials list_sessions succeeds")
-        except MissionControlError as error:
-            told += [error.message, repr(error.details)]
+        refusal = await bench.refused(provider.list_sessions(), "list_sessions with wrong credentials", Unreachable)
+        told += [refusal.message, repr(refusal.details)]
     finally:
         await bench.call(provider.close(), "close")
-        bench.keep.values.clear()
         await bench.again()
     return told
