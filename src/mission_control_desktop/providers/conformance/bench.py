@@ -174,6 +174,7 @@ class Bench:
         """Close the provider as a control plane does when it ends; the record stays."""
         self._up = False
         await self.call(self.provider.close(), "close", seconds=CLOSE_BOUND)
+        await self.watch.apply("kit", [], durable=True)
 
     async def again(self) -> None:
         """A new provider on the same record, as after a restart of the control plane."""
