@@ -218,14 +218,6 @@ async def test_an_end_that_was_begun_is_gone_on_with(
     assert sorted(gate.sent) == ["finish-r1", "finish-r9"]
 
 
-async def test_there_is_no_pause_and_no_process_to_see(gate: Gate, tmp_path: Path) -> None:
-    gate.put(status="done")
-    async with opened(gate, fresh_database(tmp_path)) as desk:
-        for call in (desk.provider.pause(KEY), desk.provider.resume(KEY), desk.provider.processes(KEY)):
-            with pytest.raises(Unsupported):
-                await call
-
-
 async def test_the_way_to_stop_is_tried_without_stopping(gate: Gate, tmp_path: Path) -> None:
     gate.put(status="done")
     async with opened(gate, fresh_database(tmp_path)) as desk:
