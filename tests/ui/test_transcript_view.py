@@ -24,7 +24,7 @@ from mission_control_desktop.ui.transcript.model import TranscriptModel
 from mission_control_desktop.ui.transcript.pane import TranscriptPane, openable
 from mission_control_desktop.ui.transcript.row import RowLayout, RowState
 from mission_control_desktop.ui.transcript.scheduler import FlushScheduler
-from mission_control_desktop.ui.transcript.segments import CodeSegment
+from mission_control_desktop.ui.transcript.segments import CodeSegment, TextSegment
 from mission_control_desktop.ui.transcript.style import make_style
 from mission_control_desktop.ui.transcript.view import TranscriptView
 
@@ -248,6 +248,30 @@ def test_growing_text_is_laid_out_from_its_tail(qt: Any) -> None:
     assert layout.segments[:3] == old[:3]
     assert _texts(layout)[3] == "tail grows"
     assert layout.changed_from == layout.segments[3].y
+
+
+def test_a_word_in_a_very_long_message_touches_its_end_alone(qt: Any, monkeypatch: Any) -> None:
+    laid_out: list[TextSegment] = []
+    lay_out = TextSegment.lay_out
+    monkeypatch.setattr(TextSegment, "lay_out", lambda self, width: (laid_out.append(self), lay_out(self, width)))
+    layout = RowLayout(make_style(), 400, Highlighter())
+    model = TranscriptModel()
+    text = "Some words to fill a line or two. `code` too.\n\n" * 1_000
+    model.apply(put(message(1, text, complete=False)))
+    looks = row.Looks(grouped=False, unread=False, receipt=None)
+    layout.update(model.entry(0), RowState(), looks)
+    assert len(laid_out) == len(layout.segments) == 1_000
+    for piece in ("One ", "word ", "more"):
+        model.apply(grow(1, len(text), piece))
+        text += piece
+        layout.update(model.entry(0), RowState(), looks)
+    assert len(laid_out) == 1_003
+    assert len(layout.segments) == 1_001
+    last = layout.segments[-1]
+    assert layout.changed_from == last.y == layout.segments[-2].y + layout.segments[-2].height + last.gap
+    whole = RowLayout(make_style(), 400, Highlighter())
+    whole.update(model.entry(0), RowState(), looks)
+    assert [segment.y for segment in whole.segments] == [segment.y for segment in layout.segments]
 
 
 def test_an_open_fence_appends_to_its_document(qt: Any) -> None:

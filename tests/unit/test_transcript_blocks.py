@@ -6,10 +6,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mission_control_desktop.domain.messages import AgentMessage, MessageRole
 from mission_control_desktop.ui.transcript import blocks, export
 from mission_control_desktop.ui.transcript.blocks import (
+    Cleaner,
     Content,
     Diff,
     Fold,
@@ -220,3 +223,22 @@ def test_code_colours_cover_only_what_is_there() -> None:
     assert {name for _, _, name in spans} >= {"keyword", "string", "comment"}
     assert all(start >= 0 and start + length <= len(code) for start, length, _ in spans)
     assert spans_of(code, "no-such-language") == ()
+
+
+@given(
+    st.lists(
+        st.sampled_from(["word", "\r", "\n", "\x1b[31m", "\x1b[", "0m", "\x1b]0;t", "\x07", "\x00", "é🚀"]), max_size=14
+    )
+)
+def test_text_that_grows_is_cleaned_as_if_it_had_come_whole(pieces: list[str]) -> None:
+    cleaner, text = Cleaner(), ""
+    for piece in pieces:
+        text += piece
+        assert cleaner.update(text) == clean(text)
+
+
+def test_text_that_was_replaced_is_cleaned_anew() -> None:
+    cleaner = Cleaner()
+    cleaner.update("first\r\nwords")
+    assert cleaner.update("other\r\nwords\x1b[0m") == "other\nwords"
+    assert cleaner.update("other") == "other"

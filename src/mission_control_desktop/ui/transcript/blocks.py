@@ -113,6 +113,7 @@ class Content:
 
     def __init__(self) -> None:
         self._parser = BlockParser()
+        self._cleaner = Cleaner()
         self._revision = -1
         self._expanded: bool | None = None
         self._blocks: list[Block] = []
@@ -137,14 +138,14 @@ class Content:
                 return [_question(entry.message)]
             case MessageKind.NOTICE:
                 return [Notice(_word(entry.message.metadata.get("level"), "info"), clean(entry.text))]
-        return self._markdown(clean(entry.text))
+        return self._markdown(self._cleaner.update(entry.text))
 
     def _markdown(self, text: str) -> list[Block]:
         self._parser.update(text)
         return list(self._parser.blocks)
 
     def _thought(self, entry: Entry, expanded: bool) -> list[Block]:
-        text = clean(entry.text)
+        text = self._cleaner.update(entry.text)
         title = "Thought" if entry.complete else "Thinking…"
         if expanded:
             return [Fold(title), *self._markdown(text)]
@@ -238,6 +239,34 @@ def clean(text: str) -> str:
     if "\x1b" in text:
         text = _ESCAPES.sub("", text)
     return _CONTROL.sub("�", text)
+
+
+class Cleaner:
+    """`clean` of a text that grows at its end: only what was added is looked at.
+
+    Everything before the first terminal escape is cleaned character by character, but for a carriage return, which
+    means something else when a line feed follows; so all of that is final.
+    """
+
+    def __init__(self) -> None:
+        self._raw = ""
+        self._head = ""
+        self._settled = 0
+        """How much of the raw text `_head` is made of."""
+
+    def update(self, text: str) -> str:
+        """The text as it is now, cleaned."""
+        if not text.startswith(self._raw):
+            self._head, self._settled = "", 0
+        self._raw = text
+        escape = text.find("\x1b", self._settled)
+        end = escape if escape >= 0 else len(text)
+        if end > self._settled and text[end - 1] == "\r":
+            end -= 1
+        if end > self._settled:
+            self._head += clean(text[self._settled : end])
+            self._settled = end
+        return self._head + clean(text[end:]) if end < len(text) else self._head
 
 
 def unfenced(text: str) -> str:

@@ -92,6 +92,7 @@ def plain_document(text: str, font: QFont, color: QColor, *, wrap_anywhere: bool
     document.setDefaultTextOption(option)
     document.setPlainText(text)
     cursor = QTextCursor(document)
+    cursor.beginEditBlock()
     cursor.select(QTextCursor.SelectionType.Document)
     spaced = QTextBlockFormat()
     spaced.setLineHeight(118.0, QTextBlockFormat.LineHeightTypes.ProportionalHeight.value)
@@ -99,6 +100,7 @@ def plain_document(text: str, font: QFont, color: QColor, *, wrap_anywhere: bool
     ink = QTextCharFormat()
     ink.setForeground(QBrush(color))
     cursor.mergeCharFormat(ink)
+    cursor.endEditBlock()
     return document
 
 
@@ -148,6 +150,7 @@ def diff_document(diff: Diff, first: int, last: int, style: Style) -> QTextDocum
     text.setForeground(QBrush(style.theme.text))
     quiet = QTextCharFormat()
     quiet.setForeground(QBrush(style.theme.text_muted))
+    cursor.beginEditBlock()
     for number, line in enumerate(diff.lines[first:last]):
         shape = QTextBlockFormat()
         shape.setLeftMargin(hanging)
@@ -161,6 +164,7 @@ def diff_document(diff: Diff, first: int, last: int, style: Style) -> QTextDocum
             cursor.setBlockFormat(shape)
         sign = " " if line.sign == "@" else {"-": "−"}.get(line.sign, line.sign)
         cursor.insertText(f"{sign} {line.text}", quiet if line.sign == "@" else text)
+    cursor.endEditBlock()
     return document
 
 
@@ -199,6 +203,15 @@ def blocks_of(document: QTextDocument) -> Iterator[QTextBlock]:
 def _dress(document: QTextDocument, style: Style, color: QColor) -> None:
     """Sizes, distances and colours: Qt's Markdown import leaves those of a printed page."""
     everything = QTextCursor(document)
+    # One edit: otherwise Qt lays the text out for each cursor that is placed after each change.
+    everything.beginEditBlock()
+    try:
+        _dress_all(document, everything, style, color)
+    finally:
+        everything.endEditBlock()
+
+
+def _dress_all(document: QTextDocument, everything: QTextCursor, style: Style, color: QColor) -> None:
     everything.select(QTextCursor.SelectionType.Document)
     ink = QTextCharFormat()
     ink.setForeground(QBrush(color))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass, field
 from datetime import date
 
@@ -125,23 +126,19 @@ class RowLayout:
         self._key, self._entry, self._looks = key, entry, looks
         self._card = entry.kind in (MessageKind.TOOL_CALL, MessageKind.PLAN)
         blocks = self._content.update(entry, expanded=expanded)
-        kept = 0
         steps_changed = self._steps != state.steps
         self._steps = dict(state.steps)
-        if not steps_changed:
-            while kept < min(len(blocks), len(self._blocks)) and (
-                blocks[kept] is self._blocks[kept] or blocks[kept] == self._blocks[kept]
-            ):
-                kept += 1
-        old = self._owned
-        self._owned = old[:kept]
+        kept = 0 if steps_changed else _same_at_start(blocks, self._blocks)
+        old = self._owned[kept:]
+        fresh: list[list[s.Segment]] = []
         for number in range(kept, len(blocks)):
-            reused = old[number] if number < len(old) and not steps_changed else None
+            reused = old[number - kept] if number - kept < len(old) and not steps_changed else None
             before = self._blocks[number] if reused is not None else None
-            self._owned.append(self._make(number, blocks[number], entry, expanded, state, before, reused))
+            fresh.append(self._make(number, blocks[number], entry, expanded, state, before, reused))
         self._blocks = blocks
-        self.segments = [segment for owned in self._owned for segment in owned]
-        first = sum(len(owned) for owned in self._owned[:kept])
+        self._owned[kept:] = fresh
+        first = len(self.segments) - sum(len(owned) for owned in old)
+        self.segments[first:] = [segment for owned in fresh for segment in owned]
         self._place(first if same_form else 0)
 
     def set_width(self, width: int) -> None:
@@ -166,11 +163,15 @@ class RowLayout:
             y += style.tag_line + 4
         self._body_y = y
         self.changed_from = 0
-        for number, segment in enumerate(self.segments):
+        if first_changed:
+            # What is above stands where it stood: a long message costs no more than a short one when it grows.
+            above = self.segments[first_changed - 1]
+            y = above.y + above.height
+        for number in range(first_changed, len(self.segments)):
+            segment = self.segments[number]
             head = segment.action == "toggle"
             own = 0 if head else inset
-            if number >= first_changed or segment.width != column - 2 * own - lead:
-                segment.lay_out(column - 2 * own - lead)
+            segment.lay_out(column - 2 * own - lead)
             if number:
                 y += segment.gap
             if number == first_changed:
@@ -265,10 +266,14 @@ class RowLayout:
 
     def segment_at(self, point: QPoint) -> int | None:
         """The segment at a point of the row, or None."""
-        for number, segment in enumerate(self.segments):
-            if segment.y <= point.y() < segment.y + segment.height:
-                return number
+        number = self._first_below(point.y())
+        if number < len(self.segments) and self.segments[number].y <= point.y():
+            return number
         return None
+
+    def _first_below(self, y: float) -> int:
+        """The first segment that ends below `y`."""
+        return bisect_right(self.segments, y, key=lambda segment: segment.y + segment.height)
 
     def place_at(self, point: QPoint) -> Place | None:
         """The position of the text nearest to a point; None if the row has no text to select."""
@@ -374,9 +379,10 @@ class RowLayout:
             painter.drawRoundedRect(
                 QRectF(x + 0.5, self._body_y + 0.5, column - 1, self._body_end - self._body_y - 1), RADIUS, RADIUS
             )
-        for number, segment in enumerate(self.segments):
-            if segment.y > clip.bottom() or segment.y + segment.height < clip.top():
-                continue
+        for number in range(self._first_below(clip.top()), len(self.segments)):
+            segment = self.segments[number]
+            if segment.y > clip.bottom():
+                break
             painter.save()
             painter.translate(segment.x, segment.y)
             local = clip.translated(-segment.x, -segment.y)
@@ -451,6 +457,16 @@ class RowLayout:
         painter.drawLine(QPointF(MARGIN, middle), QPointF(self._width - MARGIN - width - 8, middle))
         box = QRectF(self._width - MARGIN - width, 0, width + 2, UNREAD_HEIGHT)
         painter.drawText(box, Qt.AlignmentFlag.AlignVCenter, words)
+
+
+def _same_at_start(blocks: list[b.Block], before: list[b.Block]) -> int:
+    """How many blocks are as they were."""
+    least = min(len(blocks), len(before))
+    # Text grows at its end: all but the last is compared in one go, mostly by identity.
+    kept = least - 1 if least and blocks[: least - 1] == before[: least - 1] else 0
+    while kept < least and blocks[kept] == before[kept]:
+        kept += 1
+    return kept
 
 
 def time_text(entry: Entry) -> str:
