@@ -1,7 +1,8 @@
 """An agent for benchmarks: speaks ACP over stdio and says words at an even pace, each with the time it was said at.
 
-The prompt is `RATE SECONDS`. A word is the time by CLOCK_MONOTONIC in nanoseconds, in base 36; so whoever paints it on
-the same machine can tell how old it is. Now and then a paragraph ends. Standard library only.
+The prompt is `RATE SECONDS [CHARACTERS]`: so many characters are said at once before. A word is the time by
+CLOCK_MONOTONIC in nanoseconds, in base 36; so whoever paints it on the same machine can tell how old it is. Now and
+then a paragraph ends. Standard library only.
 
 With `--family` it first starts three processes that only sleep: a child, one in a session of its own, and a daemon that
 nobody's child list shows any more.
@@ -40,17 +41,22 @@ class Talker:
             sys.stdout.write(line)
             sys.stdout.flush()
 
-    def talk(self, request_id: Any, session: str, rate: float, seconds: float) -> None:
+    def talk(self, request_id: Any, session: str, rate: float, seconds: float, before: int = 0) -> None:
+        if before:
+            paragraph = "Words that fill a line or two and then some `more()` of it. " * 8 + "\n\n"
+            self.chunk(session, (paragraph * (before // len(paragraph) + 1))[: before - 2] + "\n\n")
         start, said = time.monotonic(), 0
         while said < rate * seconds and not self._stop.is_set():
             time.sleep(max(0.0, start + said / rate - time.monotonic()))
             said += 1
             end = "\n\n" if said % WORDS_A_PARAGRAPH == 0 else " "
-            content = {"type": "text", "text": base36(time.monotonic_ns()) + end}
-            update = {"sessionUpdate": "agent_message_chunk", "content": content}
-            self.say({"method": "session/update", "params": {"sessionId": session, "update": update}})
+            self.chunk(session, base36(time.monotonic_ns()) + end)
         reason = "cancelled" if self._stop.is_set() else "end_turn"
         self.say({"id": request_id, "result": {"stopReason": reason}})
+
+    def chunk(self, session: str, text: str) -> None:
+        update = {"sessionUpdate": "agent_message_chunk", "content": {"type": "text", "text": text}}
+        self.say({"method": "session/update", "params": {"sessionId": session, "update": update}})
 
     def run(self) -> None:
         for line in sys.stdin:
@@ -62,9 +68,9 @@ class Talker:
             elif method == "session/new":
                 self.say({"id": request_id, "result": {"sessionId": "s"}})
             elif method == "session/prompt":
-                rate, seconds = params["prompt"][0]["text"].split()
+                rate, seconds, *before = params["prompt"][0]["text"].split()
                 self._stop.clear()
-                arguments = (request_id, params["sessionId"], float(rate), float(seconds))
+                arguments = (request_id, params["sessionId"], float(rate), float(seconds), *map(int, before))
                 threading.Thread(target=self.talk, args=arguments, daemon=True).start()
             elif method == "session/cancel":
                 self._stop.set()

@@ -167,6 +167,39 @@ def test_a_reader_far_back_lets_the_newest_go_until_they_are_wanted(model: Trans
     assert ids(model)[-1] == "m131"
 
 
+def test_what_comes_while_the_newest_are_let_go_is_told_and_not_shown(model: TranscriptModel, qt: Any) -> None:
+    model.load([message(100), message(101)], has_older=True)
+    model.show_window([message(10), message(11)], has_older=True, has_newer=True)
+    assert model.newest_seq == 101
+    with qt.assertNotEmitted(model.came_beyond):
+        model.apply([put(message(101, "again"))])
+    with qt.waitSignal(model.came_beyond):
+        model.apply([put(message(102))])
+    assert ids(model) == ["m10", "m11"]
+
+
+def test_a_page_beyond_a_gap_does_not_take_the_readers_place(model: TranscriptModel, qt: Any) -> None:
+    model.load([message(1), message(2)], has_older=False)
+    model.following = False
+    model.load([message(50), message(51)], has_older=True)
+    assert ids(model) == ["m1", "m2"]
+    assert model.has_newer
+    with qt.waitSignal(model.level_wanted):
+        model.apply([StreamEvent(event_id=None, type=EventType.RESET, data=Reset(reason="rebuilt"))])
+    model.load([message(1, "of another record")], has_older=False)
+    assert texts(model) == ["of another record"]
+    assert not model.has_newer
+
+
+def test_reading_forwards_lets_the_oldest_go(model: TranscriptModel, monkeypatch: Any) -> None:
+    monkeypatch.setattr(module, "READING_MAX", 40)
+    monkeypatch.setattr(module, "WINDOW", 10)
+    model.show_window([message(n) for n in range(30)], has_older=False, has_newer=True)
+    model.add_newer([message(n) for n in range(30, 60)], has_newer=True)
+    assert ids(model)[0] == "m10"
+    assert model.has_older
+
+
 def test_receipts_are_found_at_their_message(model: TranscriptModel, qt: Any) -> None:
     model.apply([put(message(1, injectionId="i1"))])
     receipt = Receipt(injection_id="i1", session_id=SESSION, state=ReceiptState.QUEUED, at=START, position=2)

@@ -17,6 +17,7 @@ from mission_control_desktop.domain.events import Delta, EventType, StreamEvent
 from mission_control_desktop.domain.messages import AgentMessage, MessageRole
 from mission_control_desktop.ui import theme
 from mission_control_desktop.ui.transcript import documents, row
+from mission_control_desktop.ui.transcript.entry import Entry
 from mission_control_desktop.ui.transcript.highlight import Highlighter, code_color
 from mission_control_desktop.ui.transcript.landmarks import Landmark
 from mission_control_desktop.ui.transcript.markdown import Prose
@@ -24,6 +25,7 @@ from mission_control_desktop.ui.transcript.model import TranscriptModel
 from mission_control_desktop.ui.transcript.pane import TranscriptPane, openable
 from mission_control_desktop.ui.transcript.row import RowLayout, RowState
 from mission_control_desktop.ui.transcript.scheduler import FlushScheduler
+from mission_control_desktop.ui.transcript.search import contains
 from mission_control_desktop.ui.transcript.segments import CodeSegment, TextSegment
 from mission_control_desktop.ui.transcript.style import make_style
 from mission_control_desktop.ui.transcript.view import TranscriptView
@@ -154,6 +156,39 @@ def test_the_unread_line_stands_above_the_first_new_message(view: TranscriptView
     assert not view.layout_of(201)._looks.unread
 
 
+def test_new_ones_are_counted_however_they_come(view: TranscriptView, pane: TranscriptPane) -> None:
+    model = view.transcript
+    assert model is not None
+    model.show_window([message(n) for n in range(500, 560)], has_older=True, has_newer=True)
+    view.flush()
+    assert not is_following(view)
+    assert pane.pill_text() == "↓  To the end"
+    feed(view, put(message(1200), message(1201)))
+    assert pane.pill_text() == "↓  2 new"
+    # Read again on the way down: no news, and the line stands above what is.
+    model.add_newer([message(n) for n in range(560, 1200)], has_newer=True)
+    assert view.unread == 2
+    model.add_newer([message(1200), message(1201)], has_newer=False)
+    assert view.unread == 2
+    feed(view, put(message(1202)))
+    assert view.unread == 3
+    assert view._rows.unread_id == "m1200"
+
+
+def test_the_way_to_the_end_reads_the_newest_again(view: TranscriptView, pane: TranscriptPane, qt: Any) -> None:
+    model = view.transcript
+    assert model is not None
+    model.show_window([message(n) for n in range(500, 560)], has_older=True, has_newer=True)
+    view.flush()
+    with qt.waitSignal(model.level_wanted):
+        QTest.mouseClick(pane._pill, Qt.MouseButton.LeftButton)
+    model.load([message(n) for n in range(1100, 1200)], has_older=True)
+    view.flush()
+    assert is_following(view)
+    assert end_gap(view) == 0
+    assert model.entries[-1].message.message_id == "m1199"
+
+
 def test_older_pages_in_front_move_nothing(view: TranscriptView) -> None:
     scroll(view, -2000)
     key = view.transcript.entry(view.visible_rows().start).message.message_id  # type: ignore[union-attr]
@@ -253,7 +288,12 @@ def test_growing_text_is_laid_out_from_its_tail(qt: Any) -> None:
 def test_a_word_in_a_very_long_message_touches_its_end_alone(qt: Any, monkeypatch: Any) -> None:
     laid_out: list[TextSegment] = []
     lay_out = TextSegment.lay_out
-    monkeypatch.setattr(TextSegment, "lay_out", lambda self, width: (laid_out.append(self), lay_out(self, width)))
+
+    def noted(segment: TextSegment, width: int) -> None:
+        laid_out.append(segment)
+        lay_out(segment, width)
+
+    monkeypatch.setattr(TextSegment, "lay_out", noted)
     layout = RowLayout(make_style(), 400, Highlighter())
     model = TranscriptModel()
     text = "Some words to fill a line or two. `code` too.\n\n" * 1_000
@@ -507,6 +547,72 @@ def test_find_goes_from_hit_to_hit_and_opens_what_is_closed(
     qt.waitUntil(lambda: pane.find_bar.count_text() == "100 found")
     QTest.keyClick(pane.find_bar._input, Qt.Key.Key_Escape)
     assert not pane.find_bar.isVisible()
+
+
+def test_find_walks_through_the_places_in_a_long_message(pane: TranscriptPane, view: TranscriptView) -> None:
+    lines = [f"line {n}" for n in range(3_000)]
+    lines[1_700] = lines[2_900] = "the Needle is here"
+    tool = message(1200, "\n".join(lines), kind="tool_call", title="cat", toolKind="read", status="completed")
+    feed(view, put(tool, *[message(n) for n in range(1201, 1210)]))
+    bar = pane.find_bar
+    bar.open_bar()
+    QTest.keyClicks(bar._input, "needle")
+    QTest.keyClick(bar._input, Qt.Key.Key_Return)
+    assert view.is_expanded(200)
+    assert view.selected_text() == "Needle"
+    layout = view.layout_of(200)
+    [first] = layout.occurrences("needle")
+    assert first.start is not None
+    top, height = layout.place_extent(first.start)
+    seen = top_of(view, "m1200") + top
+    assert 0 <= seen <= view.viewport().height() - height
+    assert bar.count_text() == "1 of 1"
+    feed(view, put(message(1300, "a needle, two needles and\n\n- needle")))
+    bar._start()
+    bar._finish_slices()
+    assert bar.count_text() == "2 found"
+    view.follow()
+    QTest.keyClick(bar._input, Qt.Key.Key_Return)
+    assert bar.count_text() == "2 of 2, 1 of 3 in it"
+    QTest.mouseClick(bar._down, Qt.MouseButton.LeftButton)
+    assert bar.count_text() == "2 of 2, 2 of 3 in it"
+    QTest.mouseClick(bar._up, Qt.MouseButton.LeftButton)
+    QTest.mouseClick(bar._up, Qt.MouseButton.LeftButton)
+    assert bar.count_text() == "1 of 2"
+
+
+def test_find_keeps_its_count_when_older_ones_come(pane: TranscriptPane, view: TranscriptView) -> None:
+    bar = pane.find_bar
+    bar.open_bar()
+    bar._input.setText("Message 11")
+    QTest.keyClick(bar._input, Qt.Key.Key_Return)
+    at = view.currentIndex().row()
+    place = bar.count_text()
+    pane.model.add_older([message(990, "no"), message(991, "Message 11, of old")], has_older=True)
+    view.flush()
+    assert view.currentIndex().row() == at + 2
+    assert bar.hits == 101
+    assert bar.count_text() == f"{int(place.split()[0]) + 1} of 101"
+    feed(view, put(message(1200, "Message 11 again")))
+    bar._finish_slices()
+    assert bar.hits == 102
+
+
+def test_find_looks_into_inputs_changes_and_plans() -> None:
+    diff = {"path": "src/a.py", "oldText": "same\nold", "newText": "same\nnew"}
+    meta = {"title": "Edit", "input": {"command": ["make", "Check"]}, "diffs": [diff]}
+    tool = Entry(message(1, "", kind="tool_call", **meta), 0)
+    for needle, there in (
+        ("check", True),
+        ("a.py", True),
+        ("new", True),
+        ("old", True),
+        ("same", False),
+        ("no", False),
+    ):
+        assert contains(tool, needle) is there, needle
+    plan = Entry(message(1, "", kind="plan", entries=[{"content": "Write it"}]), 0)
+    assert contains(plan, "write")
 
 
 def test_a_new_theme_is_painted_and_nothing_moves(view: TranscriptView, pane: TranscriptPane) -> None:

@@ -13,16 +13,13 @@ from PySide6.QtCore import QObject, Signal
 
 from mission_control_desktop.domain.approvals import Approval
 from mission_control_desktop.domain.errors import Conflict, MissionControlError
-from mission_control_desktop.domain.limits import PAGE_DEFAULT
 from mission_control_desktop.domain.receipts import Receipt
 from mission_control_desktop.domain.sessions import AgentSession
 from mission_control_desktop.domain.tasks import Tasks
+from mission_control_desktop.ui.panel.history import CALL_SECONDS, HistoryReader
 from mission_control_desktop.ui.panel.port import Draft, DraftStore, PanelPort
 from mission_control_desktop.ui.panel.wording import error_words, uncertain
 from mission_control_desktop.ui.transcript.model import TranscriptModel
-
-CALL_SECONDS = 30.0
-"""An action without an answer for so long is given up; whether it took effect is then said to be unknown."""
 
 log = structlog.get_logger(__name__)
 
@@ -59,9 +56,7 @@ class PanelPresenter(QObject):
         self._running: set[str] = set()
         self._run_id: str | None = None
         self._closed = False
-        model.older_wanted.connect(self._on_older_wanted)
-        model.newer_wanted.connect(self._on_newer_wanted)
-        model.level_wanted.connect(self._on_level_wanted)
+        self.history = HistoryReader(session_id, port, model, self._begin, self.failed, self)
 
     def set_run(self, run_id: str | None) -> None:
         """The run that actions are meant for: they fail if another has begun."""
@@ -222,49 +217,6 @@ class PanelPresenter(QObject):
     def _take_receipt(self, receipt: Receipt) -> None:
         self._model.set_receipts([receipt])
         self.receipt_received.emit(receipt)
-
-    # -- history -----------------------------------------------------------------------------------------------------
-
-    def _on_older_wanted(self, before: int) -> None:
-        if not self._begin("older", partial(self._older, before)):
-            self._model.older_failed()
-
-    def _on_newer_wanted(self, after: int) -> None:
-        self._begin("newer", partial(self._newer, after))
-
-    def _on_level_wanted(self, reason: str) -> None:
-        log.info("panel.level", session=self._session_id, reason=reason)
-        self._begin("level", self._level)
-
-    async def _older(self, before: int) -> None:
-        try:
-            page = await asyncio.wait_for(
-                self._port.messages(self._session_id, limit=PAGE_DEFAULT, before=before), CALL_SECONDS
-            )
-        except (MissionControlError, TimeoutError, OSError) as error:
-            self._model.older_failed()
-            self.failed.emit("older", f"Older messages could not be read: {error_words(error)}")
-        else:
-            self._model.add_older(page.items, has_older=page.next_cursor is not None)
-
-    async def _newer(self, after: int) -> None:
-        try:
-            page = await asyncio.wait_for(
-                self._port.messages(self._session_id, limit=PAGE_DEFAULT, after=after), CALL_SECONDS
-            )
-        except (MissionControlError, TimeoutError, OSError) as error:
-            self.failed.emit("newer", f"Newer messages could not be read: {error_words(error)}")
-        else:
-            self._model.add_newer(page.items, has_newer=page.next_cursor is not None)
-
-    async def _level(self) -> None:
-        try:
-            page = await asyncio.wait_for(self._port.messages(self._session_id, limit=PAGE_DEFAULT), CALL_SECONDS)
-        except (MissionControlError, TimeoutError, OSError) as error:
-            self._model.level_failed()
-            self.failed.emit("level", f"The transcript could not be read again: {error_words(error)}")
-        else:
-            self._model.load(page.items, has_older=page.next_cursor is not None)
 
     def _on_task_error(self, name: str, error: BaseException) -> None:
         log.error("panel.task_failed", task=name, session=self._session_id, error=repr(error))

@@ -19,7 +19,7 @@ from mission_control_desktop.ui import theme
 from mission_control_desktop.ui.transcript.blocks import collapsible
 from mission_control_desktop.ui.transcript.highlight import Highlighter, shared_highlighter
 from mission_control_desktop.ui.transcript.model import TranscriptModel
-from mission_control_desktop.ui.transcript.row import RowLayout, Span
+from mission_control_desktop.ui.transcript.row import Place, RowLayout, Span
 from mission_control_desktop.ui.transcript.rows import Rows
 from mission_control_desktop.ui.transcript.scheduler import FlushScheduler, shared_scheduler
 from mission_control_desktop.ui.transcript.style import make_style
@@ -59,6 +59,10 @@ class TranscriptLayout(QListView):
         self._shown: tuple[int, int] | None = None
         """A row and where its top is on screen, as it was last drawn: tells by how much to shift the picture."""
         self._unread = 0
+        self._read_seq = -1
+        """Place of the last entry that counts as read; while the end is followed, all do."""
+        self._counted_seq = -1
+        """Place of the newest entry that is counted as unread or read."""
         self._empty_text = ("", "")
         self._needle = ""
         self.paints = 0
@@ -90,10 +94,15 @@ class TranscriptLayout(QListView):
         self._transcript = self._rows.model = model
         self.setModel(model)
         model.rowsRemoved.connect(self._on_rows_removed)
+        model.came_beyond.connect(self._on_came_beyond)
 
     @property
     def transcript(self) -> TranscriptModel | None:
         return self._transcript
+
+    def require_transcript(self) -> TranscriptModel:
+        """Raises LookupError before one is set."""
+        return self._rows.require()
 
     @property
     def following(self) -> bool:
@@ -198,7 +207,7 @@ class TranscriptLayout(QListView):
             self._rows.doubt_message(key)
         self._dirty.clear()
 
-    def _settle_and_draw(self, *, whole: bool = False) -> None:
+    def _settle_and_draw(self, *, whole: bool = False, moved: bool = True) -> None:
         if self._settling:
             return
         self._settling = True
@@ -210,7 +219,8 @@ class TranscriptLayout(QListView):
         finally:
             self._settling = False
         self._draw(changed, whole=whole)
-        self._after_moving()
+        if moved:
+            self._after_moving()
 
     def _settle(self) -> list[tuple[int, int]]:
         """Measure what is visible and set the scroll bar. Returns (row, offset in it) from where a row looks new."""
@@ -303,7 +313,8 @@ class TranscriptLayout(QListView):
             return
         if model.has_older and self.verticalOffset() < NEAR_PAGES * max(1, self.viewport().height()):
             model.fetch_older(again=by_reader)
-        if model.has_newer and not self._following and self._at_end():
+        page = max(1, self.viewport().height())
+        if model.has_newer and not self._following and self._furthest() - self.verticalOffset() < NEAR_PAGES * page:
             model.newer_wanted.emit(model.entries[-1].seq if model.entries else 0)
 
     def _at_end(self) -> bool:
@@ -312,20 +323,20 @@ class TranscriptLayout(QListView):
 
     def _set_following(self, following: bool) -> None:
         model = self._transcript
-        if following and model is not None and model.has_newer:
-            # What is newest is not here any more: it is read again, and the view follows that.
-            model.level_wanted.emit("the end is wanted")
         if following and self._unread:
             self._unread = 0
             self.unread_changed.emit(0)
-        if following == self._following:
-            return
-        self._following = following
-        if model is not None:
-            model.following = following
-        if not following:
-            self._anchor_here()
-        self.following_changed.emit(following)
+        if following != self._following:
+            self._following = following
+            if model is not None:
+                model.following = following
+            if not following:
+                self._anchor_here()
+                self._read_seq = self._counted_seq = model.newest_seq if model is not None else -1
+            self.following_changed.emit(following)
+        if following and model is not None and model.has_newer:
+            # What is newest is not here any more: it is read again, and the view follows that.
+            model.level_wanted.emit("the end is wanted")
 
     def _anchor_here(self) -> None:
         row, top = self._rows.heights.row_at(self.verticalOffset())
@@ -418,7 +429,19 @@ class TranscriptLayout(QListView):
 
     def reset(self) -> None:
         super().reset()
-        self._unread, self._rows.unread_id = 0, None
+        model = self._transcript
+        self._rows.unread_id = None
+        if model is not None and not model.following:
+            # Another part of the record, for a reader who is not at the end.
+            self._set_following(False)
+            self._anchor = (0, 0)
+            self._rebuild()
+            self._mark_unread(0, len(model.entries))
+            if self.isVisible():
+                # Where to is said next: nothing around this place is wanted.
+                self._settle_and_draw(whole=True, moved=False)
+            return
+        self._unread = 0
         self.unread_changed.emit(0)
         self._set_following(True)
         self._rebuild()
@@ -435,16 +458,33 @@ class TranscriptLayout(QListView):
         if self._shown is not None and start <= self._shown[0]:
             self._shown = (self._shown[0] + count, self._shown[1])
         if at_end and not self._following:
-            if not self._unread:
-                self._mark_unread(start)
-            self._unread += count
-            self.unread_changed.emit(self._unread)
+            self._mark_unread(start, end + 1)
+            # Entries that had been let go and were read again are no news.
+            new = [seq for row in range(start, end + 1) if (seq := self._rows.entry(row).seq) > self._counted_seq]
+            if new:
+                self._counted_seq = new[-1]
+                self._on_came_beyond(len(new))
         self._request()
 
-    def _mark_unread(self, row: int) -> None:
-        if self._rows.unread_id is not None:
-            self._rows.doubt_message(self._rows.unread_id)
-        self._rows.unread_id = self._rows.entry(row).message.message_id
+    def _on_came_beyond(self, count: int) -> None:
+        if not self._following and self._transcript is not None:
+            self._counted_seq = max(self._counted_seq, self._transcript.newest_seq)
+            self._unread += count
+            self.unread_changed.emit(self._unread)
+
+    def _mark_unread(self, start: int, end: int) -> None:
+        """Draw the line above the first of these rows that was not read, unless it is drawn above an earlier one."""
+        rows, marked = self._rows, self._rows.unread_id
+        known = self._transcript.find(marked) if marked is not None and self._transcript is not None else None
+        if known is not None and known.seq > self._read_seq:
+            return
+        row = next((row for row in range(start, end) if rows.entry(row).seq > self._read_seq), None)
+        if row is None or (row == start == 0):
+            return
+        if marked is not None:
+            rows.doubt_message(marked)
+        rows.unread_id = rows.entry(row).message.message_id
+        rows.doubt(row)
 
     def rowsAboutToBeRemoved(self, parent: _Index, start: int, end: int) -> None:
         """The base class would lay out everything again."""
@@ -522,6 +562,15 @@ class TranscriptLayout(QListView):
         self._settle_and_draw(whole=True)
         if self._at_end() and not (self._transcript is not None and self._transcript.has_newer):
             self._set_following(True)
+
+    def show_place(self, row: int, place: Place) -> None:
+        """Bring a position in the text of a row into view; it stays where it is if it can be seen already."""
+        self._rows.measure(row)
+        top, height = self._rows.layout(row).place_extent(place)
+        seen = self._rows.heights.top(row) + top - self.verticalOffset()
+        page = self.viewport().height()
+        if not 0 <= seen <= page - height:
+            self._go_to(row, top - page // 3)
 
     def viewportSizeHint(self) -> QSize:
         return QSize(320, 240)

@@ -13,6 +13,7 @@ from mission_control_desktop.domain.events import Delta, Reset, StreamEvent
 from mission_control_desktop.domain.messages import AgentMessage
 from mission_control_desktop.domain.receipts import Receipt
 from mission_control_desktop.ui.transcript.entry import Entry, Growth
+from mission_control_desktop.ui.transcript.search import Search
 
 WINDOW = 5_000
 """Entries kept while the view follows the end; older ones are fetched again when they are wanted."""
@@ -40,6 +41,18 @@ class TranscriptModel(QAbstractListModel):
     """What we have does not fit what came (the text says why): read the newest page again and `load` it."""
     receipt_changed = Signal(str)
     """The receipt of the message with this injection id."""
+    beginning_wanted = Signal()
+    """The first page of the record is wanted (`show_window`)."""
+    search_wanted = Signal(object)
+    """A `Search` is to go through what is not loaded; `show_window` and `end_search` answer it."""
+    search_stopped = Signal()
+    """Nobody waits for the search any more."""
+    search_progress = Signal(int)
+    """So many messages that are not loaded were looked at."""
+    search_ended = Signal(object, str)
+    """The `Search`, and the id of what was found (it is loaded now); an empty one if there was nothing."""
+    came_beyond = Signal(int)
+    """So many messages came whose place is after the newest entries that were let go."""
 
     def __init__(self, parent: QObject | None = None, *, window: int = WINDOW) -> None:
         super().__init__(parent)
@@ -52,6 +65,8 @@ class TranscriptModel(QAbstractListModel):
         self._injections: dict[str, str] = {}
         self._waiting: deque[Delta] = deque(maxlen=WAITING_DELTAS)
         self._levelling = False
+        self._rebuilt = False
+        """The record is another one now: nothing of what is shown is kept."""
         self.has_older = False
         self.has_newer = False
         """The newest entries were let go: what is appended to the session is not shown until it is read again."""
@@ -59,6 +74,8 @@ class TranscriptModel(QAbstractListModel):
         self._older_failed = False
         self.following = True
         """Set by the view: while it follows the end, old entries may be let go."""
+        self.newest_seq = -1
+        """Place of the newest entry that was ever seen, shown or not."""
 
     # -- reading -----------------------------------------------------------------------------------------------------
 
@@ -108,19 +125,18 @@ class TranscriptModel(QAbstractListModel):
             and not self.has_newer
             and self._entries[0].seq <= ordered[0].seq <= self._entries[-1].seq
         )
+        beyond = bool(ordered) and bool(self._entries) and ordered[0].seq > self._entries[-1].seq
         if joined:
             for message in ordered:
                 self._upsert_level(message)
+        elif not self.following and not self._rebuilt and (beyond or self.has_newer):
+            # Somebody reads what is older: it stays, and what is between is read when they get there.
+            self.has_newer = True
+            for message in ordered:
+                self._note_beyond(message)
         else:
-            self.beginResetModel()
-            self._entries = [Entry(message, ordinal) for ordinal, message in enumerate(ordered)]
-            self._first = 0
-            self._index = {entry.message.message_id: entry for entry in self._entries}
-            self._injections.clear()
-            for entry in self._entries:
-                self._note_injection(entry.message)
-            self.has_older, self.has_newer, self.loading_older = has_older, False, False
-            self.endResetModel()
+            self._replace(ordered, has_older=has_older, has_newer=False)
+        self._rebuilt = False
         changed: dict[str, None] = {}
         for delta in waiting:
             self._apply_delta(delta, changed)
@@ -144,10 +160,35 @@ class TranscriptModel(QAbstractListModel):
                 self._take_receipt(data, changed)
             elif isinstance(data, Reset):
                 self._append(new)
+                self._rebuilt = True
                 self._want_level(data.reason)
         self._append(new)
         self._announce(changed)
         self._trim()
+
+    def show_window(self, messages: Sequence[AgentMessage], *, has_older: bool, has_newer: bool) -> None:
+        """Show another part of the record. Who calls it then tells the view where to go."""
+        self.following = False
+        self._replace(sorted(messages, key=lambda m: m.seq), has_older=has_older, has_newer=has_newer)
+
+    def end_search(self, search: Search, message_id: str = "") -> None:
+        """What became of a search: the id of the entry, which is loaded, or nothing."""
+        self.search_ended.emit(search, message_id)
+
+    def _replace(self, ordered: Sequence[AgentMessage], *, has_older: bool, has_newer: bool) -> None:
+        self.beginResetModel()
+        self._entries = [Entry(message, ordinal) for ordinal, message in enumerate(ordered)]
+        self._first = 0
+        self._index = {entry.message.message_id: entry for entry in self._entries}
+        self._injections.clear()
+        for entry in self._entries:
+            self._note_injection(entry.message)
+        if self._entries:
+            newest = self._entries[-1].seq
+            self.newest_seq = newest if self._rebuilt else max(self.newest_seq, newest)
+        self.has_older, self.has_newer = has_older, has_newer
+        self.loading_older = self._older_failed = False
+        self.endResetModel()
 
     def add_older(self, messages: Sequence[AgentMessage], *, has_older: bool) -> None:
         """Put a page of older entries in front."""
@@ -175,6 +216,9 @@ class TranscriptModel(QAbstractListModel):
         self.has_newer = False
         self._append(fresh)
         self.has_newer = has_newer
+        if len(self._entries) > READING_MAX and not self.following:
+            self._remove(0, WINDOW)
+            self.has_older = True
 
     def fetch_older(self, *, again: bool = False) -> None:
         """Ask for the page before the first entry, once. After a failure only with `again`: somebody wants it."""
@@ -211,7 +255,9 @@ class TranscriptModel(QAbstractListModel):
             return
         last = new[-1].seq if new else (self._entries[-1].seq if self._entries else -1)
         if message.seq > last or (message.seq == 0 and not self.has_newer):
-            if not self.has_newer:
+            if self.has_newer:
+                self._note_beyond(message)
+            else:
                 new.append(message)
         elif self._entries and message.seq < self._entries[0].seq and self.has_older:
             return
@@ -230,6 +276,12 @@ class TranscriptModel(QAbstractListModel):
         self._register(entries)
         self.endInsertRows()
         messages.clear()
+
+    def _note_beyond(self, message: AgentMessage) -> None:
+        """A message after the newest that were let go: it is not shown, but a reader is told that it came."""
+        if message.seq > self.newest_seq:
+            self.newest_seq = message.seq
+            self.came_beyond.emit(1)
 
     def _insert(self, message: AgentMessage) -> None:
         """A message whose place is between others: rare, so everything after it is numbered again."""
@@ -291,6 +343,8 @@ class TranscriptModel(QAbstractListModel):
         for entry in entries:
             self._index[entry.message.message_id] = entry
             self._note_injection(entry.message)
+        if entries:
+            self.newest_seq = max(self.newest_seq, entries[-1].seq)
 
     def _note_injection(self, message: AgentMessage) -> None:
         if isinstance(injection := message.metadata.get("injectionId"), str):

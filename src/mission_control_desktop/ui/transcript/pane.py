@@ -13,6 +13,7 @@ from mission_control_desktop.ui.transcript.find import FindBar
 from mission_control_desktop.ui.transcript.highlight import Highlighter
 from mission_control_desktop.ui.transcript.model import TranscriptModel
 from mission_control_desktop.ui.transcript.scheduler import FlushScheduler
+from mission_control_desktop.ui.transcript.search import Search, nothing_text
 from mission_control_desktop.ui.transcript.view import TranscriptView
 
 OPENABLE = frozenset({"http", "https", "mailto"})
@@ -140,6 +141,8 @@ class TranscriptPane(QWidget):
         self.view.link_chosen.connect(self.link_bar.ask)
         self.view.question_chosen.connect(self.question_chosen)
         self.view.nothing_found.connect(self.show_hint)
+        self.view.search_ended.connect(self._on_search_ended)
+        model.search_progress.connect(self._on_search_progress)
         self.link_bar.opened.connect(self._on_link_opened)
         self.link_bar.closed.connect(self._on_link_closed)
         self._pill.clicked.connect(self.view.follow)
@@ -186,6 +189,18 @@ class TranscriptPane(QWidget):
         self._pill.show()
         self._place()
         self._pill.raise_()
+
+    def _on_search_progress(self, looked: int) -> None:
+        if not self.find_bar.isVisible():
+            self.show_hint(f"Searching the record… {looked:,} messages (Esc stops)")
+
+    def _on_search_ended(self, search: Search, found: bool) -> None:
+        if self.find_bar.isVisible():
+            return
+        if found:
+            self._hint.hide()
+        else:
+            self.show_hint(nothing_text(search.what, forwards=search.forwards))
 
     def _on_find_next(self, backwards: bool) -> None:
         if self.find_bar.isVisible():

@@ -306,6 +306,48 @@ class RowLayout:
                 return Place(number, document.characterCount() - 1)
         return None
 
+    def place_extent(self, place: Place) -> tuple[int, int]:
+        """Top of the line of a position, relative to the row, and its height."""
+        segment = self.segments[place.segment]
+        if segment.document is None:
+            return segment.y, segment.height
+        block = segment.document.findBlock(place.position)
+        bounds = segment.document.documentLayout().blockBoundingRect(block)
+        line = block.layout().lineForTextPosition(place.position - block.position())
+        top = bounds.top() + (line.y() if line.isValid() else 0)
+        height = line.height() if line.isValid() else bounds.height()
+        return segment.y + int(segment.document_at.y() + top), int(height + 1)
+
+    def occurrences(self, needle: str) -> list[Span]:
+        """Where a text is in what is shown of the row, in order; any case."""
+        found: list[Span] = []
+        for number, segment in enumerate(self.segments):
+            if segment.document is None:
+                continue
+            cursor = segment.document.find(needle)
+            while not cursor.isNull():
+                start, end = Place(number, cursor.selectionStart()), Place(number, cursor.selectionEnd())
+                found.append(Span(start, end))
+                cursor = segment.document.find(needle, cursor)
+        return found
+
+    def steps_to_show(self, needle: str) -> dict[int, int]:
+        """How often "show more" has to be used, by block, until the first place of a text (in lower case) is shown."""
+        steps: dict[int, int] = {}
+        for segment in self.segments:
+            if not isinstance(segment, s.MoreSegment):
+                continue
+            block = self._blocks[segment.block]
+            if isinstance(block, b.Diff):
+                rows = (number for number, line in enumerate(block.lines) if needle in line.text.lower())
+                if (row := next(rows, None)) is not None:
+                    steps[segment.block] = row // s.CODE_LINES
+            elif isinstance(block, Code | b.Output) and (at := block.text.lower().find(needle)) >= 0:
+                end = at + len(needle)
+                wanted = max(block.text.count("\n", 0, end) // s.CODE_LINES, end // s.STEP_CHARS) + 1
+                steps[segment.block] = wanted if isinstance(block, b.Output) else wanted - 1
+        return steps
+
     def text_between(self, span: Span) -> str:
         """The selected text of the row, segments on lines of their own."""
         parts: list[str] = []

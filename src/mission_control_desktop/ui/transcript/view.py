@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from PySide6.QtCore import QEvent, QPoint, Qt, QTimer, Signal
 from PySide6.QtGui import (
     QContextMenuEvent,
@@ -21,8 +23,10 @@ from mission_control_desktop.ui.transcript.highlight import Highlighter
 from mission_control_desktop.ui.transcript.landmarks import Landmark, is_landmark
 from mission_control_desktop.ui.transcript.layout import TranscriptLayout
 from mission_control_desktop.ui.transcript.menu import transcript_menu
+from mission_control_desktop.ui.transcript.model import TranscriptModel
 from mission_control_desktop.ui.transcript.row import Span
 from mission_control_desktop.ui.transcript.scheduler import FlushScheduler
+from mission_control_desktop.ui.transcript.search import Search, nothing_text
 from mission_control_desktop.ui.transcript.segments import MoreSegment
 from mission_control_desktop.ui.transcript.selection import End, Selection
 
@@ -41,6 +45,10 @@ class TranscriptView(TranscriptLayout):
     question_chosen = Signal(str)
     """The approval id of a question in the transcript that was clicked."""
     nothing_found = Signal(str)
+    searching_changed = Signal(bool)
+    """Whether a search goes through the part of the record that is not loaded."""
+    search_ended = Signal(object, bool)
+    """The `Search`, and whether it found something (the view is there now)."""
 
     def __init__(
         self,
@@ -50,6 +58,7 @@ class TranscriptView(TranscriptLayout):
         highlighter: Highlighter | None = None,
     ) -> None:
         self._selection = Selection()
+        self._search: Search | None = None
         self._pressed: QPoint | None = None
         self._dragging = False
         self._hover: tuple[int, int] | None = None
@@ -60,6 +69,10 @@ class TranscriptView(TranscriptLayout):
         self._drag_timer.timeout.connect(self._on_drag_scroll)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setAccessibleName("Transcript")
+
+    def set_transcript(self, model: TranscriptModel) -> None:
+        super().set_transcript(model)
+        model.search_ended.connect(self._on_search_ended)
 
     # -- selection ---------------------------------------------------------------------------------------------------
 
@@ -311,7 +324,7 @@ class TranscriptView(TranscriptLayout):
                 case Qt.Key.Key_F:
                     self.find_wanted.emit()
                 case Qt.Key.Key_Home:
-                    self._go_to(0, 0)
+                    self.go_to_beginning()
                 case Qt.Key.Key_End:
                     self.follow()
                 case _:
@@ -345,6 +358,9 @@ class TranscriptView(TranscriptLayout):
             case Qt.Key.Key_F3:
                 self.find_next_wanted.emit(shift)
             case Qt.Key.Key_Escape:
+                if self._search is not None:
+                    self.stop_search()
+                    return True
                 if not self._selection.clear():
                     return False
                 self.viewport().update()
@@ -372,9 +388,65 @@ class TranscriptView(TranscriptLayout):
             if is_landmark(model.entry(row), landmark):
                 self.select_row(row)
                 return True
-        where = "above" if backwards else "below"
-        self.nothing_found.emit(f"No {landmark.value} {where}")
+        if model.has_older if backwards else model.has_newer:
+            self.search(Search(partial(is_landmark, landmark=landmark), not backwards, landmark.value))
+        else:
+            self.nothing_found.emit(nothing_text(landmark.value, forwards=not backwards))
         return False
+
+    def search(self, search: Search) -> None:
+        """Look for it in the part of the record that is not loaded; the view goes to what is found."""
+        if self._transcript is not None:
+            self._search = search
+            self.searching_changed.emit(True)
+            self._transcript.search_wanted.emit(search)
+
+    def stop_search(self) -> None:
+        """Give up the search that goes through the record."""
+        if self._search is not None and self._transcript is not None:
+            self._search = None
+            self._transcript.search_stopped.emit()
+            self.searching_changed.emit(False)
+
+    def _on_search_ended(self, search: Search, message_id: str) -> None:
+        if search is not self._search or self._transcript is None:
+            return
+        self._search = None
+        self.searching_changed.emit(False)
+        row = self._transcript.row_of(message_id)
+        if row is not None:
+            self.select_row(row)
+        self.search_ended.emit(search, row is not None)
+
+    def go_to_beginning(self) -> None:
+        """To the first message on record, read if it is not loaded."""
+        model = self._transcript
+        if model is not None and model.has_older:
+            model.beginning_wanted.emit()
+        elif len(self._rows):
+            self._go_to(0, 0)
+
+    def reveal(self, row: int, needle: str) -> list[Span]:
+        """Open a message as far as it takes to show the first place of a text; all places that can be seen now."""
+        entry = self._rows.entry(row)
+        if collapsible(entry) and not self.is_expanded(row):
+            self.set_expanded(row, True)
+        places = self.layout_of(row).occurrences(needle)
+        if not places and (steps := self.layout_of(row).steps_to_show(needle.lower())):
+            self._rows.state(row).steps.update(steps)
+            self._changed_by_reader(row)
+            places = self.layout_of(row).occurrences(needle)
+        return places
+
+    def select_span(self, row: int, span: Span) -> None:
+        """Select text of a message and bring it into view."""
+        self._make_current(row)
+        message_id = self._rows.entry(row).message.message_id
+        if span.start is not None:
+            self.show_place(row, span.start)
+        self._selection.begin(End(message_id, span.start))
+        self._selection.extend(End(message_id, span.end))
+        self.viewport().update()
 
     def _make_current(self, row: int) -> None:
         if self._transcript is not None and 0 <= row < len(self._rows):
