@@ -10,7 +10,7 @@ from pathlib import Path
 from mission_control_desktop.control.assembly import DATABASE_FILE
 from mission_control_desktop.domain.messages import AgentMessage
 from mission_control_desktop.domain.sessions import SessionStatus
-from mission_control_desktop.record.ops import PutMessage, PutSession
+from mission_control_desktop.record.ops import PutMessage, PutSession, RecordOp
 from mission_control_desktop.record.recorder import Recorder
 from mission_control_desktop.storage import SystemClock, Uuid7, open_database
 from support.records import session
@@ -29,7 +29,7 @@ def put_on_record(folder: Path, name: str, messages: Sequence[AgentMessage]) -> 
         try:
             now = datetime.now(UTC)
             made = session(name, SessionStatus.COMPLETED, title=name, spawned_at=now, completed_at=now)
-            ops = [PutSession(session=made), *(PutMessage(message=message) for message in messages)]
+            ops: list[RecordOp] = [PutSession(session=made), *(PutMessage(message=message) for message in messages)]
             await recorder.provider_record("internal").apply(name, ops, durable=True)
         finally:
             await recorder.close()

@@ -600,7 +600,7 @@ def test_find_keeps_its_count_when_older_ones_come(pane: TranscriptPane, view: T
 
 def test_find_looks_into_inputs_changes_and_plans() -> None:
     diff = {"path": "src/a.py", "oldText": "same\nold", "newText": "same\nnew"}
-    meta = {"title": "Edit", "input": {"command": ["make", "Check"]}, "diffs": [diff]}
+    meta: dict[str, Any] = {"title": "Edit", "input": {"command": ["make", "Check"]}, "diffs": [diff]}
     tool = Entry(message(1, "", kind="tool_call", **meta), 0)
     for needle, there in (
         ("check", True),
