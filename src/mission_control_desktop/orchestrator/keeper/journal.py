@@ -1,8 +1,9 @@
 """The keeper's journal, and what turns an agent's two output pipes into its entries. Standard library only.
 
 The keeper does not sync the journal to the disk: it survives the death of every process here, and a power cut ends the
-agent as well (the control plane syncs it before it acknowledges an order). If it cannot be written (full disk, quota, I/O error), entries stay in memory, are served from there, and the
-write is tried again; a line that was written in part is cut off. Standard output is kept whole, bounded by the disk.
+agent as well (the control plane syncs it before it acknowledges an order). If it cannot be written (full disk, quota,
+I/O error), entries stay in memory, are served from there, and the write is tried again; a line that was written in part
+is cut off. Standard output is kept whole, bounded by the disk.
 
 Standard error is bounded: a burst of 256 KiB, then 4 KiB a second, and after 64 MiB in all 64 bytes a second; what is
 not kept is counted in `err` entries with {dropped: n}, and the last line before an exit is always kept.
