@@ -75,11 +75,19 @@ async def test_a_question_is_answered_by_its_label(gate: Gate, tmp_path: Path) -
 
 async def test_what_was_answered_elsewhere_or_expired_is_shown_so(gate: Gate, tmp_path: Path) -> None:
     gate.put(hasActiveRun=True, activeRunIds=["r1"])
-    gate.double.answers["exec.approval.list"] = [ASKED, {**ASKED, "id": "a2"}, {**ASKED, "id": "a3"}]
+    gate.double.answers["exec.approval.list"] = [
+        ASKED,
+        {**ASKED, "id": "a2"},
+        {**ASKED, "id": "a3"},
+        {**ASKED, "id": "a4"},
+    ]
     async with opened(gate, fresh_database(tmp_path)) as desk:
         await desk.approval("gate:exec:a3", ApprovalState.OPEN)
         await gate.double.tell("exec.approval.resolved", {"id": "a1", "decision": "allow-once", "resolvedBy": "Web"})
         assert (await desk.approval("gate:exec:a1", ApprovalState.ANSWERED)).answered_by == "Web"
+        fallen = {"id": "a4", "decision": "deny", "resolvedBy": "approval-scope-closed"}
+        await gate.double.tell("exec.approval.resolved", fallen)
+        assert "run ended" in (await desk.approval("gate:exec:a4", ApprovalState.EXPIRED)).detail["expired"]
         gate.double.answers["exec.approval.resolve"] = refuses(
             Refuse("INVALID_REQUEST", "unknown or expired approval id", details={"reason": "APPROVAL_NOT_FOUND"})
         )
@@ -169,6 +177,17 @@ async def test_a_secret_is_not_asked_for_here_and_no_answer_ends_all_parts(gate:
         assert gate.double.calls[-1] == ("question.resolve", {"id": "q1", "cancel": True})
         other = await desk.approval("gate:question:q1~1", ApprovalState.ANSWERED)
         assert (other.answered_by, other.answer) == ("ann", "cancel")
+
+
+async def test_a_question_that_falls_with_its_run_is_void_though_nobody_says_so(gate: Gate, tmp_path: Path) -> None:
+    gate.put(hasActiveRun=True, activeRunIds=["r1"])
+    gate.double.answers["exec.approval.list"] = [ASKED]
+    async with opened(gate, fresh_database(tmp_path)) as desk:
+        await desk.approval("gate:exec:a1", ApprovalState.OPEN)
+        gate.double.answers["exec.approval.list"] = []
+        await gate.changed(hasActiveRun=False, activeRunIds=[], status="killed", reason="abort")
+        void = await desk.approval("gate:exec:a1", ApprovalState.EXPIRED)
+        assert "run ended" in void.detail["expired"]
 
 
 # Commands that are held

@@ -41,6 +41,8 @@ _DECISIONS = {
     "deny": ("reject_once", "Deny"),
 }
 _GONE = ("APPROVAL_NOT_FOUND", "QUESTION_NOT_FOUND", "NOT_FOUND")
+FELL = "approval-scope-closed"
+"""Who the gateway says to have denied an approval whose run ended or whose permissions changed: nobody did."""
 ELSEWHERE = "someone at the gateway"
 EXPIRED = "nobody answered in time"
 UNASKED = "its run ended, or it was skipped at the gateway"
@@ -73,6 +75,14 @@ class Asking:
 
     async def connected(self, connection: Connection) -> None:
         """Learn what is open; what is not any more was answered elsewhere or has expired."""
+        await self._level(connection, MISSED)
+
+    async def look_again(self) -> None:
+        """The gateway does not say of all questions that they fell with their run: its lists do."""
+        await self._level(self._connection(), UNASKED)
+
+    async def _level(self, connection: Connection, why: str) -> None:
+        left, self._board.left_open = self._board.left_open | set(self._open), set()
         found: set[str] = set()
         if connection.can(APPROVALS):
             listed = await connection.call("exec.approval.list")
@@ -81,9 +91,9 @@ class Asking:
         if connection.can(QUESTIONS):
             for one in mappings(mapping(await connection.call("question.list")).get("questions")):
                 found.update(await self.question_requested(one))
-        left, self._board.left_open = self._board.left_open, set()
-        for approval_id in (left | set(self._open)) - found:
-            await self._close(approval_id, ApprovalState.EXPIRED, None, MISSED)
+        for approval_id in left - found:
+            if self._parts(approval_id)[1] not in self._answering:
+                await self._close(approval_id, ApprovalState.EXPIRED, None, why)
 
     async def approval_requested(self, payload: dict[str, Any]) -> list[str]:
         """Returns the ids on record."""
@@ -163,12 +173,12 @@ class Asking:
         if native is None:
             return
         approval_id = self._id("exec", native)
-        if decision in _DECISIONS:
+        if decision in _DECISIONS and text(payload, "resolvedBy") != FELL:
             # The gateway may tell of our own answer, in this device's name, before it answers the call.
             by = self._answering.get(native) or text(payload, "resolvedBy") or ELSEWHERE
             await self._close(approval_id, ApprovalState.ANSWERED, by, decision)
         else:
-            await self._close(approval_id, ApprovalState.EXPIRED, None, UNASKED if decision == "cancelled" else EXPIRED)
+            await self._close(approval_id, ApprovalState.EXPIRED, None, EXPIRED if decision is None else UNASKED)
 
     async def question_resolved(self, payload: dict[str, Any]) -> None:
         native = text(payload, "id")

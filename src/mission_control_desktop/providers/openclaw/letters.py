@@ -56,7 +56,9 @@ class Letters:
     async def load(self) -> None:
         """What an earlier process left: the gateway may have each of them, or not."""
         for receipt, letter in await self._board.record.letters():
-            self._take(Sent(split_id(receipt.session_id)[1], letter, receipt, doubtful=True))
+            sent = Sent(split_id(receipt.session_id)[1], letter, receipt, doubtful=True)
+            sent.tried.set()
+            self._take(sent)
 
     def get(self, injection_id: str) -> Sent | None:
         return self._by_id.get(injection_id)
@@ -78,6 +80,8 @@ class Letters:
             await self._board.record.apply(sent.key, [put], durable=True)
         except BaseException:
             self._forget(sent)
+            sent.error = Unavailable("The message could not be stored. Try again.")
+            sent.tried.set()
             raise
 
     async def to(self, sent: Sent, state: ReceiptState, detail: str | None, position: int | None = None) -> None:
@@ -98,9 +102,10 @@ class Letters:
         """The session's transcript is on record as far as the gateway has it: what is settled by it is done with."""
         for sent in self.of(key):
             if sent.receipt.state not in _UNSETTLED:
-                self._forget(sent)
                 dropped = DropLetter(session_id=sent.receipt.session_id, injection_id=sent.id)
-                await self._board.record.apply(key, [dropped])
+                # Committed before it is forgotten here: who asks then is answered from the record.
+                await self._board.record.apply(key, [dropped], durable=True)
+                self._forget(sent)
 
     def _take(self, sent: Sent) -> None:
         self._by_id[sent.id] = sent

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from typing import Any
 
 from mission_control_desktop.domain.clock import Clock
@@ -18,7 +17,7 @@ from mission_control_desktop.domain.sessions import Delivery, global_id
 from mission_control_desktop.domain.tasks import Tasks
 from mission_control_desktop.providers.openclaw.board import Board
 from mission_control_desktop.providers.openclaw.letters import ON_ITS_WAY, Letters, Sent
-from mission_control_desktop.providers.openclaw.posting import Posting
+from mission_control_desktop.providers.openclaw.posting import UNCONFIRMED, Posting
 from mission_control_desktop.providers.openclaw.rows import NO_PAUSE, Known, status_of
 from mission_control_desktop.providers.openclaw.transcript import INJECTED, injection_of, key_of, words
 from mission_control_desktop.providers.openclaw.values import mapping, mappings, text
@@ -71,11 +70,14 @@ class Mail:
         expected_run_id: str | None,
     ) -> Receipt:
         """See `AgentProvider.inject`."""
+        settled = None
+        if self._letters.get(injection_id) is None:
+            settled = await self._board.record.receipt(injection_id)
         if (before := self._letters.get(injection_id)) is not None:
             if (before.key, before.letter.content) != (key, content):
                 raise Conflict("This message id was used for another message.")
-            return before.receipt
-        if (settled := await self._board.record.receipt(injection_id)) is not None:
+            return await self._told(before)
+        if settled is not None:
             if settled.session_id != global_id(self._provider, key):
                 raise Conflict("This message id was used for another message.")
             return settled
@@ -93,11 +95,18 @@ class Mail:
         sent = Sent(key, letter, receipt)
         await self._letters.store(sent)
         self._posting.start(key)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(ANSWER_WITHIN):
-                await sent.tried.wait()
+        told = await self._told(sent)
         if sent.error is not None:
             raise sent.error
+        return told
+
+    async def _told(self, sent: Sent) -> Receipt:
+        """The receipt once the first attempt came to an end, or as it is after a while."""
+        try:
+            async with asyncio.timeout(ANSWER_WITHIN):
+                await sent.tried.wait()
+        except TimeoutError:
+            await self._letters.to(sent, sent.receipt.state, UNCONFIRMED)
         return sent.receipt
 
     def _way(self, known: Known, delivery: Delivery | None) -> Delivery:

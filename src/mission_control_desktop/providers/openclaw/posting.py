@@ -20,7 +20,9 @@ from mission_control_desktop.providers.openclaw.board import Board
 from mission_control_desktop.providers.openclaw.letters import Letters, Sent
 from mission_control_desktop.providers.openclaw.transcript import key_of
 
-SEND_TIMEOUT = 12.0
+SEND_TIMEOUT = 300.0
+"""A busy gateway may take long. Asking a second time while the first may still be under way is what could double it;
+a connection that is dead is found out by its silence."""
 RETRY_FOR = 15.0
 """Seconds in which a gateway that cannot take a message now is asked again."""
 RETRY_EVERY = 1.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from random import random
 from typing import Any
 
@@ -18,7 +18,7 @@ from mission_control_desktop.domain.errors import MissionControlError, Unreachab
 from mission_control_desktop.domain.events import ProviderHealth
 from mission_control_desktop.domain.profiles import SpawnRequest
 from mission_control_desktop.domain.receipts import Receipt
-from mission_control_desktop.domain.sessions import AgentSession, Delivery, ProcessInfo, global_id
+from mission_control_desktop.domain.sessions import AgentSession, Delivery, ProcessInfo
 from mission_control_desktop.domain.tasks import Tasks
 from mission_control_desktop.providers.contract import ProviderRecord
 from mission_control_desktop.providers.kinds import AdapterConfig, Keep
@@ -26,53 +26,33 @@ from mission_control_desktop.providers.openclaw.asking import Asking
 from mission_control_desktop.providers.openclaw.board import Board
 from mission_control_desktop.providers.openclaw.connection import Connection
 from mission_control_desktop.providers.openclaw.frames import Event
+from mission_control_desktop.providers.openclaw.histories import Histories
 from mission_control_desktop.providers.openclaw.holding import Holding
 from mission_control_desktop.providers.openclaw.identity import APPROVALS, WRITE
-from mission_control_desktop.providers.openclaw.lanes import Job, Lanes
+from mission_control_desktop.providers.openclaw.lanes import Job
 from mission_control_desktop.providers.openclaw.link import Doorway, Gap, Link
 from mission_control_desktop.providers.openclaw.mail import Mail, require_run
 from mission_control_desktop.providers.openclaw.reading import (
-    number_of,
-    read_after,
-    read_since,
     row_of_event,
-    whole_row,
 )
-from mission_control_desktop.providers.openclaw.rows import NO_PAUSE, Known, newest_of
+from mission_control_desktop.providers.openclaw.rows import NO_PAUSE, Known
 from mission_control_desktop.providers.openclaw.stopping import NotEnded, Stopping
-from mission_control_desktop.providers.openclaw.transcript import Transcript
 from mission_control_desktop.providers.openclaw.trouble import GatewayError
-from mission_control_desktop.providers.openclaw.values import mapping, mappings, moment, text, whole
-from mission_control_desktop.record.ops import RecordOp
+from mission_control_desktop.providers.openclaw.values import mapping, mappings, text, whole
 
 LIST_PAGE = 200
 MAX_SESSIONS = 20_000
-MAX_TRANSCRIPTS = 256
-"""Transcripts kept in memory; one that falls out is read again from the place on record."""
 MAX_FOLLOWED = 64
 """Sessions whose text is followed as it streams; of the others, rows come when they are written."""
-CRAWLERS = 2
-OPS_AT_ONCE = 200
 PROBE_TIMEOUT = 5.0
+LOOK_AFTER = 1.0
+"""Seconds after which questions of a session that changed are looked at again."""
 LIST_TIMEOUT = 90.0
 """A gateway that has just started on a busy computer takes long for its first answers; giving up would begin anew."""
 NO_PROCESSES = "Sessions live inside the gateway: their processes cannot be seen from here."
 NO_SPAWN = "Sessions of an OpenClaw gateway are started there."
 
 log = structlog.get_logger(__name__)
-
-
-class _Transcript:
-    """One transcript's state: what was read, and up to where."""
-
-    __slots__ = ("cursor", "mark", "stream", "transcript")
-
-    def __init__(self, transcript: Transcript, stream: str) -> None:
-        self.transcript = transcript
-        self.stream = stream
-        self.mark: int | None = None
-        """The newest row that is on record with all before it; None before the first reading."""
-        self.cursor: str | None = None
 
 
 class OpenClawProvider:
@@ -84,20 +64,21 @@ class OpenClawProvider:
         self._name = config.name
         self._clock = clock
         self._tasks = Tasks(lambda name, error: log.error("gateway task failed", task=name, error=repr(error)))
-        self._lanes = Lanes(self._tasks, lambda key: self._job(lambda: self._sync(key)))
         self._board = Board(config.name, clock)
         doorway = Doorway(config.gateway_url, credentials, keep, version=__version__)
         self._link = Link(config.name, doorway, self, random=random, scrub=credentials.scrub)
         self._mail = Mail(config.name, self._board, self._link.call, self._tasks, self._level_soon, clock)
+        self._histories = Histories(
+            config.name, self._board, self._link.call, self._mail, self._tasks, clock, self._job
+        )
         self._asking = Asking(config.name, self._board, lambda: self._link.connection, clock)
         self._holding = Holding(self._board, self._link.call)
         self._stopping = Stopping(self._board, self._link.call, self._relist, ids.new)
-        self._transcripts: OrderedDict[str, _Transcript] = OrderedDict()
         self._followed: OrderedDict[str, None] = OrderedDict()
         self._finishing: set[str] = set()
         """Sessions that are being ended by a task of ours."""
         self._relisting = asyncio.Lock()
-        self._relist_wanted = False
+        self._relist_wanted = self._look_wanted = False
         self._crawl: asyncio.Task[None] | None = None
 
     # --- the provider
@@ -229,34 +210,33 @@ class OpenClawProvider:
     async def connected(self, connection: Connection, *, rebooted: bool) -> None:
         self._board.write, self._board.approvals = connection.can(WRITE), connection.can(APPROVALS)
         if rebooted:
-            # The gateway's own cursors are of another life; what is on record is not.
-            for one in self._transcripts.values():
-                one.cursor = None
+            self._histories.rebooted()
         await connection.call("sessions.subscribe", {"limit": 1}, timeout=LIST_TIMEOUT)
         await self._relist()
         await self._relist_tasks(connection)
         await self._asking.connected(connection)
         for known in self._board.all():
-            if known.active or known.key in self._transcripts:
+            if known.active or known.key in self._histories:
                 self._follow(known)
         await self._mail.connected(rebooted=rebooted)
         for known in self._board.all():
             if known.ending and known.key not in self._finishing:
                 self._tasks.start(self._finish(known), name=f"terminate {known.key}")
-        self._crawl = self._tasks.start(self._read_all(), name=f"histories {self._name}")
+        self._crawl = self._tasks.start(
+            self._histories.read_all(lambda key: key in self._followed), name=f"histories {self._name}"
+        )
 
     async def lost(self) -> None:
         if self._crawl is not None:
             self._crawl.cancel()
         self._followed.clear()
-        await self._lanes.clear()
+        await self._histories.lost()
 
     async def event(self, event: Event | Gap) -> None:
         if isinstance(event, Gap):
             log.info("events of the gateway are missing", provider=self._name)
             self._relist_soon()
-            for key in self._transcripts:
-                self._lanes.put(key, self._job(lambda key=key: self._sync(key)))  # type: ignore[misc]
+            self._histories.gap()
             return
         payload = mapping(event.payload)
         match event.event:
@@ -315,6 +295,8 @@ class OpenClawProvider:
         if not row or known is None:
             self._relist_soon()
         if known is not None:
+            if known.approvals or known.questions:
+                self._look_again_soon()
             run_id = text(payload, "runId")
             if run_id is not None and text(payload, "phase") == "start":
                 known.began(run_id)
@@ -322,8 +304,20 @@ class OpenClawProvider:
                 self._follow(known)
             elif text(payload, "phase") in ("end", "error") or text(payload, "reason") == "agent.input.settled":
                 # A tool's results are not told to those who do not follow; the history has them.
-                self._lanes.put(known.key, self._job(lambda: self._sync(known.key)))
+                self._histories.level_soon(known.key)
         await self._board.put(*(one for one in told if one is not None))
+
+    def _look_again_soon(self) -> None:
+        if not self._look_wanted:
+            self._look_wanted = True
+            self._tasks.start(self._job(self._look_again)(), name=f"questions {self._name}")
+
+    async def _look_again(self) -> None:
+        try:
+            await asyncio.sleep(LOOK_AFTER)  # An answer that was given elsewhere is told before.
+        finally:
+            self._look_wanted = False
+        await self._asking.look_again()
 
     async def _task(self, task: dict[str, Any], *, removed: bool) -> None:
         task_id, key = text(task, "taskId") or text(task, "id"), text(task, "sessionKey")
@@ -358,9 +352,9 @@ class OpenClawProvider:
             idle = next((one for one in self._followed if not self._is_active(one)), None)
             oldest = next(iter(self._followed)) if idle is None else idle
             del self._followed[oldest]
-            self._lanes.put(oldest, self._job(lambda: self._hear(oldest, on=False)))
-        self._lanes.put(key, self._job(lambda: self._hear(key, on=True)))
-        self._lanes.put(key, self._job(lambda: self._sync(key)))
+            self._histories.put(oldest, lambda: self._hear(oldest, on=False))
+        self._histories.put(key, lambda: self._hear(key, on=True))
+        self._histories.level_soon(key)
 
     def _is_active(self, key: str) -> bool:
         known = self._board.get(key)
@@ -376,18 +370,7 @@ class OpenClawProvider:
         row = mapping(payload.get("session"))
         if (self._board.take(row) if row else self._board.get(key)) is None:
             self._relist_soon()
-        self._lanes.put(key, self._job(lambda: self._new_row(key, row_of_event(payload))))
-
-    async def _new_row(self, key: str, row: dict[str, Any]) -> None:
-        one = self._transcript(key)
-        if one.mark is None:
-            await self._sync(key)
-        if one.transcript.holds(row):
-            return
-        row = await whole_row(self._link.call, key, row)
-        ops = one.transcript.row(row, self._clock.now())
-        await self._write(key, ops)
-        await self._mail.saw(key, row)
+        self._histories.put(key, lambda: self._histories.new_row(key, row_of_event(payload)))
 
     async def _agent(self, payload: dict[str, Any]) -> None:
         key = text(payload, "sessionKey")
@@ -404,102 +387,16 @@ class OpenClawProvider:
             return
 
         async def work() -> None:
-            one = self._transcript(key)
-            if one.mark is not None:
-                await self._write(key, one.transcript.agent(payload, self._clock.now()))
+            await self._histories.streamed(key, payload)
             if stream == "lifecycle" and data.get("aborted") is True:
                 await self._mail.stopped(key, text(payload, "runId") or "")
 
-        self._lanes.put(key, self._job(work))
-
-    async def _sync(self, key: str) -> None:
-        """Bring the record level with the gateway's transcript."""
-        known = self._board.get(key)
-        if known is None or known.deleted:
-            return
-        one = self._transcript(key)
-        history = None if one.cursor is None else await read_since(self._link.call, key, one.cursor)
-        mark = await self._board.record.cursor(one.stream) if one.mark is None else one.mark
-        on_record = 0
-        if history is None:
-            history = await read_after(self._link.call, key, mark)
-            on_record = mark
-        ops: list[RecordOp] = []
-        top = mark
-        for row in history.rows:
-            if one.transcript.holds(row):
-                top = max(top, number_of(row))
-                continue
-            number = number_of(row)
-            counted = 0 < number <= on_record
-            if not counted:
-                row = await whole_row(self._link.call, key, row)
-            ops.extend(one.transcript.row(row, self._clock.now(), known=counted))
-            top = max(top, number)
-            if not counted:
-                await self._mail.saw(key, row)
-            if len(ops) >= OPS_AT_ONCE:
-                await self._write(key, ops, one.stream, top if top > mark else None)
-                ops = []
-        if ops or top > mark:
-            await self._write(key, ops, one.stream, top if top > mark else None)
-        one.mark, one.cursor = max(mark, top), history.cursor
-        await self._mail.pending(key, history.head)
-        await self._mail.level(key)
+        self._histories.put(key, work)
 
     def _level_soon(self, key: str) -> None:
-        self._lanes.put(key, self._job(lambda: self._sync(key)))
+        self._histories.level_soon(key)
 
-    async def _write(self, key: str, ops: list[RecordOp], stream: str | None = None, cursor: int | None = None) -> None:
-        if ops or cursor is not None:
-            await self._board.record.apply(stream or key, ops, cursor=cursor)
-
-    def _transcript(self, key: str) -> _Transcript:
-        known = self._board.get(key)
-        stream = f"{key}#{'' if known is None else known.session_id}"
-        one = self._transcripts.get(key)
-        if one is None or one.stream != stream:
-            transcript = Transcript(global_id(self._name, key), self._mail.operator_of)
-            one = self._transcripts[key] = _Transcript(transcript, stream)
-        self._transcripts.move_to_end(key)
-        while len(self._transcripts) > MAX_TRANSCRIPTS:
-            self._transcripts.popitem(last=False)
-        return one
-
-    async def _read_all(self) -> None:
-        """Bring all other transcripts level, newest first, without getting in anybody's way. One of which the gateway
-        has told nothing new since is left alone: of two thousand, that is nearly all."""
-        waiting = [known for known in self._board.all() if not known.deleted and known.key not in self._followed]
-        waiting.sort(key=lambda known: moment(known.row, "updatedAt") or self._clock.now(), reverse=True)
-        keys = iter([known.key for known in waiting])
-
-        async def crawl() -> None:
-            for key in keys:
-                done = asyncio.Event()
-
-                async def work(key: str = key, done: asyncio.Event = done) -> None:
-                    try:
-                        await self._job(lambda: self._catch_up(key))()
-                    finally:
-                        done.set()
-
-                self._lanes.put(key, work)
-                await done.wait()
-
-        async with asyncio.TaskGroup() as group:
-            for _ in range(CRAWLERS):
-                group.create_task(crawl())
-
-    async def _catch_up(self, key: str) -> None:
-        known = self._board.get(key)
-        newest = 0 if known is None else newest_of(known)
-        level = f"{self._transcript(key).stream}@"
-        if newest and await self._board.record.cursor(level) >= newest:
-            return
-        await self._sync(key)
-        await self._board.record.apply(level, [], cursor=newest)
-
-    def _job(self, work: Callable[[], Any]) -> Job:
+    def _job(self, work: Callable[[], Awaitable[None]]) -> Job:
         """Work whose failure is no more than that it was not done: the next connection does it."""
 
         async def job() -> None:
