@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -9,8 +10,8 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from PySide6.QtCore import QEvent, QPoint, QPointF, Qt
-from PySide6.QtGui import QAccessible, QDesktopServices, QGuiApplication, QMouseEvent, QTextDocument
+from PySide6.QtCore import QBuffer, QByteArray, QEvent, QIODevice, QPoint, QPointF, Qt
+from PySide6.QtGui import QAccessible, QColor, QDesktopServices, QGuiApplication, QImage, QMouseEvent, QTextDocument
 from PySide6.QtTest import QTest
 
 from mission_control_desktop.domain.events import Delta, EventType, StreamEvent
@@ -19,14 +20,21 @@ from mission_control_desktop.ui import theme
 from mission_control_desktop.ui.transcript import documents, row
 from mission_control_desktop.ui.transcript.entry import Entry
 from mission_control_desktop.ui.transcript.highlight import Highlighter, code_color
+from mission_control_desktop.ui.transcript.images import Image
 from mission_control_desktop.ui.transcript.landmarks import Landmark
 from mission_control_desktop.ui.transcript.markdown import Prose
 from mission_control_desktop.ui.transcript.model import TranscriptModel
 from mission_control_desktop.ui.transcript.pane import TranscriptPane, openable
+from mission_control_desktop.ui.transcript.pictures import (
+    PictureSegment,
+    decoded,
+    natural_size,
+    shared_pictures,
+)
 from mission_control_desktop.ui.transcript.row import RowLayout, RowState
 from mission_control_desktop.ui.transcript.scheduler import FlushScheduler
 from mission_control_desktop.ui.transcript.search import contains
-from mission_control_desktop.ui.transcript.segments import CodeSegment, TextSegment
+from mission_control_desktop.ui.transcript.segments import CodeSegment, TextSegment, ToolHeadSegment
 from mission_control_desktop.ui.transcript.style import make_style
 from mission_control_desktop.ui.transcript.view import TranscriptView
 
@@ -530,6 +538,101 @@ def test_nothing_is_ever_loaded(qt: Any, tmp_path: Any) -> None:
     assert "image: shot" in document.toPlainText()
     assert "<img" in document.toPlainText()
     assert Watched(style.body).loadResource(QTextDocument.ResourceType.ImageResource.value, "x") is None
+
+
+def picture_of(width: int, height: int, kind: str = "PNG") -> str:
+    """A red picture, as base64."""
+    image = QImage(width, height, QImage.Format.Format_RGB32)
+    image.fill(QColor("#d02020"))
+    data = QByteArray()
+    buffer = QBuffer(data)
+    buffer.open(QIODevice.OpenModeFlag.WriteOnly)
+    assert image.save(buffer, kind.encode())
+    return b64encode(data.data()).decode()
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF"])
+def test_pictures_in_a_message_are_shown(view: TranscriptView, pane: TranscriptPane, qt: Any, kind: str) -> None:
+    data = "R0lGODlhAQABAIAAANAgIAAAACH5BAAAAAAALAAAAAABAAEAAAICRAEAOw==" if kind == "GIF" else picture_of(40, 20, kind)
+    text = f"Before\n\n![A chart](data:image/{kind.lower()};base64,{data})\n\nAfter"
+    feed(view, put(message(1200, text, MessageRole.OPERATOR)))
+    layout = view.layout_of(200)
+    [segment] = [segment for segment in layout.segments if isinstance(segment, PictureSegment)]
+    assert segment.words.startswith("A chart (")
+    pane.grab()
+    with qt.waitSignal(shared_pictures().ready):
+        pass
+    spot = QPoint(
+        segment.x + segment.shown.width() // 2, top_of(view, "m1200") + segment.y + segment.shown.height() // 2
+    )
+    color = view.viewport().grab().toImage().pixelColor(spot)
+    assert color.red() > 150 > 100 > color.green(), color.name()
+    assert "image: A chart" in view.transcript.entry(200).spoken()  # type: ignore[union-attr]
+    assert _texts(layout) == ["Before", "After"]
+
+
+def test_large_pictures_are_made_smaller_and_bad_ones_are_words(view: TranscriptView) -> None:
+    large = Image("L", "png", picture_of(3_000, 1_500))
+    segment = PictureSegment(view._rows.style, large)
+    segment.lay_out(400)
+    assert (segment.shown.width(), segment.shown.height()) == (400, 200)
+    picture = decoded(large, segment.shown)
+    assert picture is not None
+    assert picture.width() == 400
+    for bad in (
+        Image("B", "png", b64encode(b"<svg xmlns='http://www.w3.org/2000/svg'/>").decode()),
+        Image("B", "png", picture_of(4, 4, "JPEG")),
+        Image("B", "png", "AAAA"),
+        Image("B", "png", "A"),
+    ):
+        assert natural_size(bad) is None
+        assert decoded(bad, segment.shown) is None
+        segment = PictureSegment(view._rows.style, bad)
+        segment.lay_out(400)
+        assert segment.shown.isEmpty()
+        assert "cannot be shown" in segment.words
+
+
+def test_a_picture_that_comes_in_pieces_is_said_to_be_coming(view: TranscriptView) -> None:
+    text = f"Look: ![plot](data:image/png;base64,{picture_of(30, 30)})"
+    feed(view, put(message(1200, text[:60], complete=False)))
+    for number in range(60, len(text), 40):
+        assert "plot (not whole yet)" in [getattr(s, "words", "") for s in view.layout_of(200).segments]
+        feed(view, grow(1200, number, text[number : number + 40]))
+    assert view.layout_of(200).segments[-1].shown.width() == 30  # type: ignore[attr-defined]
+
+
+def test_a_tools_picture_is_open_and_its_output_is_folded_with_its_size(view: TranscriptView) -> None:
+    shot = f"![screen](data:image/png;base64,{picture_of(30, 30)})"
+    feed(
+        view,
+        put(
+            message(1200, shot, kind="tool_call", title="Screenshot", status="completed"),
+            message(1201, "x" * 79 + "\n" + "y" * 4_000, kind="tool_call", title="cat", status="completed"),
+        ),
+    )
+    assert view.is_expanded(200)
+    assert any(isinstance(segment, PictureSegment) for segment in view.layout_of(200).segments)
+    assert not view.is_expanded(201)
+    [head] = view.layout_of(201).segments
+    assert isinstance(head, ToolHeadSegment)
+    assert head._head.detail == "2 lines, 4 kB"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "![x](data:image/svg+xml;base64,PHN2Zy8+)",
+        "![x](https://example.org/a.png)",
+        "![x](file:///etc/passwd)",
+        "![x](//host/share/a.png)",
+    ],
+)
+def test_no_other_picture_is_shown_or_loaded(view: TranscriptView, text: str) -> None:
+    feed(view, put(message(1200, text, MessageRole.OPERATOR)))
+    layout = view.layout_of(200)
+    assert not any(isinstance(segment, PictureSegment) for segment in layout.segments)
+    assert _texts(layout) == ["image: x"]
 
 
 def test_find_goes_from_hit_to_hit_and_opens_what_is_closed(

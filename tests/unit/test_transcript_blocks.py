@@ -29,6 +29,7 @@ from mission_control_desktop.ui.transcript.blocks import (
 )
 from mission_control_desktop.ui.transcript.entry import Entry, Growth
 from mission_control_desktop.ui.transcript.highlight import spans_of
+from mission_control_desktop.ui.transcript.images import Image, split_images, without_images
 from mission_control_desktop.ui.transcript.markdown import Code, Prose
 
 
@@ -55,7 +56,7 @@ def test_prose_and_code() -> None:
 
 def test_a_collapsed_tool_call_is_one_line_that_says_what_is_inside() -> None:
     item = entry("a\nb\nc", kind="tool_call", title="ls", toolKind="execute", status="completed")
-    assert made_of(item, expanded=False) == [ToolHead("ls", "execute", "completed", "3 lines")]
+    assert made_of(item, expanded=False) == [ToolHead("ls", "execute", "completed", "3 lines, 5 B")]
     assert not open_at_first(item)
 
 
@@ -71,7 +72,7 @@ def test_an_open_tool_call_shows_input_change_and_output() -> None:
     )
     head, input_label, shown_input, path, diff, output_label, output = made_of(item)
     assert isinstance(head, ToolHead)
-    assert head.detail == "+1 −1, 1 line"
+    assert head.detail == "+1 −1, 4 B"
     assert input_label == Label("Input")
     assert isinstance(shown_input, Output)
     assert shown_input.language == "json"
@@ -242,3 +243,12 @@ def test_text_that_was_replaced_is_cleaned_anew() -> None:
     cleaner.update("first\r\nwords")
     assert cleaner.update("other\r\nwords\x1b[0m") == "other\nwords"
     assert cleaner.update("other") == "other"
+
+
+def test_pictures_are_found_but_not_in_code_nor_half() -> None:
+    shot = "![a](data:image/png;base64,AAAA)"
+    assert split_images(f"x {shot} y") == ["x ", Image("a", "png", "AAAA"), " y"]
+    assert split_images(f"```\n{shot}\n```\n{shot}")[1:] == [Image("a", "png", "AAAA")]
+    assert split_images(f"x {shot[:-3]}") == ["x ", Image("a", "png", "")]
+    assert split_images("![a](data:image/svg+xml;base64,AAAA)") == ["![a](data:image/svg+xml;base64,AAAA)"]
+    assert without_images(f"x {shot} y") == "x image: a y"

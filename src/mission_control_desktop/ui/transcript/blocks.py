@@ -11,6 +11,7 @@ from typing import Any
 
 from mission_control_desktop.domain.messages import AgentMessage, MessageKind
 from mission_control_desktop.ui.transcript.entry import Entry
+from mission_control_desktop.ui.transcript.images import Image, has_images, split_images, without_images
 from mission_control_desktop.ui.transcript.markdown import BlockParser, Code, Plain, Prose
 
 DIFF_MAX_LINES = 3_000
@@ -34,7 +35,7 @@ class ToolHead:
     status: str
     """`pending`, `in_progress`, `completed`, `failed`, or UNFINISHED."""
     detail: str
-    """What is inside, in few words ("4,310 lines", "+12 −3")."""
+    """What is inside, in few words ("4,310 lines, 61 kB", "+12 −3")."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,14 +106,15 @@ class Notice:
     text: str
 
 
-Block = Prose | Code | Plain | ToolHead | Label | Output | Diff | Plan | Fold | Question | Notice
+Block = Prose | Code | Plain | Image | ToolHead | Label | Output | Diff | Plan | Fold | Question | Notice
 
 
 class Content:
     """The blocks of one entry, kept level with it."""
 
     def __init__(self) -> None:
-        self._parser = BlockParser()
+        self._parsers = [BlockParser()]
+        """One for each stretch of text between pictures."""
         self._cleaner = Cleaner()
         self._revision = -1
         self._expanded: bool | None = None
@@ -141,25 +143,40 @@ class Content:
         return self._markdown(self._cleaner.update(entry.text))
 
     def _markdown(self, text: str) -> list[Block]:
-        self._parser.update(text)
-        return list(self._parser.blocks)
+        if not has_images(text):
+            self._parsers[0].update(text)
+            return list(self._parsers[0].blocks)
+        blocks: list[Block] = []
+        stretch = 0
+        for part in split_images(text):
+            if isinstance(part, Image):
+                blocks.append(part)
+                continue
+            if stretch == len(self._parsers):
+                self._parsers.append(BlockParser())
+            self._parsers[stretch].update(part)
+            blocks += self._parsers[stretch].blocks
+            stretch += 1
+        return blocks
 
     def _thought(self, entry: Entry, expanded: bool) -> list[Block]:
         text = self._cleaner.update(entry.text)
         title = "Thought" if entry.complete else "Thinking…"
         if expanded:
             return [Fold(title), *self._markdown(text)]
-        return [Fold(title, first_line(text))]
+        return [Fold(title, first_line(without_images(text)))]
 
     def _tool_call(self, entry: Entry, expanded: bool) -> list[Block]:
         meta = entry.message.metadata
-        output = unfenced(clean(entry.text)).strip("\n")
+        parts = split_images(clean(entry.text))
+        images = [part for part in parts if isinstance(part, Image)]
+        output = unfenced("".join(part for part in parts if isinstance(part, str))).strip("\n")
         diffs = self._tool_diffs(meta.get("diffs"))
         head = ToolHead(
             clean(_word(meta.get("title"), "Tool call")).replace("\n", " "),
             _word(meta.get("toolKind"), "other"),
             _tool_status(entry.message),
-            _tool_detail(output, diffs),
+            _tool_detail(output, diffs, len(images)),
         )
         if not expanded:
             return [head]
@@ -177,9 +194,9 @@ class Content:
                 Label("Output", f"{size_text(len(output.encode()))}, {lines:,} lines" if lines > 1 else ""),
                 Output(output),
             ]
-        elif not diffs and head.status in ("completed", "failed"):
+        elif not diffs and not images and head.status in ("completed", "failed"):
             blocks.append(Label("No output"))
-        return blocks
+        return blocks + images
 
     def _tool_diffs(self, raw: object) -> list[Diff]:
         if self._diffs[0] is not raw:
@@ -200,7 +217,7 @@ def open_at_first(entry: Entry) -> bool:
         case MessageKind.PLAN:
             return True
         case MessageKind.TOOL_CALL:
-            if meta.get("status") == "failed":
+            if meta.get("status") == "failed" or has_images(entry.text):
                 return True
             diffs = [item for item in meta.get("diffs") or () if isinstance(item, dict)]
             size = sum(_word(d.get("newText"), "").count("\n") + _word(d.get("oldText"), "").count("\n") for d in diffs)
@@ -296,13 +313,16 @@ def size_text(size: int) -> str:
     return f"{size / 1_000_000:.1f} MB"
 
 
-def _tool_detail(output: str, diffs: list[Diff]) -> str:
+def _tool_detail(output: str, diffs: list[Diff], images: int) -> str:
     parts = []
     if diffs:
         parts.append(f"+{sum(d.added for d in diffs)} −{sum(d.removed for d in diffs)}")
     if output:
         lines = output.count("\n") + 1
-        parts.append(f"{lines:,} lines" if lines > 1 else "1 line")
+        size = size_text(len(output.encode()))
+        parts.append(f"{lines:,} lines, {size}" if lines > 1 else size)
+    if images:
+        parts.append(f"{images} images" if images > 1 else "1 image")
     return ", ".join(parts)
 
 

@@ -8,6 +8,7 @@ from enum import Enum
 import msgspec
 
 from mission_control_desktop.domain.messages import AgentMessage, MessageKind
+from mission_control_desktop.ui.transcript.images import without_images
 
 SPOKEN_CHARS = 2_000
 """How much of a message is given to a screen reader at once."""
@@ -97,7 +98,7 @@ class Entry:
     def spoken(self) -> str:
         """For screen readers: who, when, what."""
         title = self.message.metadata.get("title")
-        text = self.text
+        text = without_images(self.text)
         if len(text) > SPOKEN_CHARS:
             text = f"{text[:SPOKEN_CHARS]}…"
         parts = [f"{self.message.role.value} at {self.local_time():%H:%M:%S}"]

@@ -19,6 +19,7 @@ from mission_control_desktop.ui import theme
 from mission_control_desktop.ui.transcript.blocks import collapsible
 from mission_control_desktop.ui.transcript.highlight import Highlighter, shared_highlighter
 from mission_control_desktop.ui.transcript.model import TranscriptModel
+from mission_control_desktop.ui.transcript.pictures import shared_pictures
 from mission_control_desktop.ui.transcript.row import Place, RowLayout, Span
 from mission_control_desktop.ui.transcript.rows import Rows
 from mission_control_desktop.ui.transcript.scheduler import FlushScheduler, shared_scheduler
@@ -84,7 +85,8 @@ class TranscriptLayout(QListView):
         # It paints all of itself: nothing below has to be painted first.
         self.viewport().setAutoFillBackground(False)
         self.viewport().setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent)
-        self._highlighter.ready.connect(self._on_colors_ready)
+        self._highlighter.ready.connect(self._on_ready)
+        shared_pictures().ready.connect(self._on_ready)
         theme.signals.theme_changed.connect(self._on_theme_changed)
 
     # -- outside -----------------------------------------------------------------------------------------------------
@@ -504,7 +506,7 @@ class TranscriptLayout(QListView):
             self._dirty.add(self._rows.entry(row).message.message_id)
         self._request()
 
-    def _on_colors_ready(self) -> None:
+    def _on_ready(self) -> None:
         if self.isVisible():
             self.viewport().update()
 

@@ -24,7 +24,9 @@ from mission_control_desktop.ui.transcript import documents
 from mission_control_desktop.ui.transcript import segments as s
 from mission_control_desktop.ui.transcript.entry import Entry
 from mission_control_desktop.ui.transcript.highlight import Highlighter
+from mission_control_desktop.ui.transcript.images import Image
 from mission_control_desktop.ui.transcript.markdown import Code, Plain, Prose
+from mission_control_desktop.ui.transcript.pictures import PictureSegment
 from mission_control_desktop.ui.transcript.style import (
     BAR,
     ENTRY_GAP,
@@ -240,6 +242,8 @@ class RowLayout:
                 return [diff, s.MoreSegment(style, f"Show more ({rest:,} of {diff.total_lines:,} lines left)", number)]
             case Plain():
                 return [s.TextSegment(style, documents.plain_document(block.text, style.body, color))]
+            case Image():
+                return [PictureSegment(style, block)]
             case b.ToolHead():
                 return [s.ToolHeadSegment(style, block, expanded=expanded)]
             case b.Fold():

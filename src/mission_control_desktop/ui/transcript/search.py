@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mission_control_desktop.ui.transcript.entry import Entry
+from mission_control_desktop.ui.transcript.images import without_images
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,7 @@ def nothing_text(what: str, *, forwards: bool) -> str:
 
 def contains(entry: Entry, needle: str) -> bool:
     """Whether a reader who opens the entry can find the text in it; `needle` is in lower case."""
-    if needle in entry.text.lower():
+    if needle in without_images(entry.text).lower():
         return True
     meta = entry.message.metadata
     if any(needle in text.lower() for text in (*_words(meta.get("title")), *_words(meta.get("input")))):
