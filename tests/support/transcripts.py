@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +19,9 @@ from support.records import session
 
 def put_on_record(folder: Path, name: str, messages: Sequence[AgentMessage]) -> None:
     """Make the finished session `internal:NAME` with these messages, in the data directory of a control plane."""
+    # What earlier tests left of their windows is destroyed here, on the GUI's thread, and not by a collection that
+    # happens to run in one of the database's threads.
+    gc.collect()
     database = open_database(folder / DATABASE_FILE)
 
     def failed(what: str, error: BaseException) -> None:
