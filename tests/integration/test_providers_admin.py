@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import structlog
 from sqlalchemy import update
@@ -32,12 +33,14 @@ from mission_control_desktop.domain.providers import (
     StageName,
     StageState,
 )
+from mission_control_desktop.domain.receipts import ReceiptState
 from mission_control_desktop.domain.sessions import Freshness
 from mission_control_desktop.providers.kinds import CheckLog
+from mission_control_desktop.record.ops import PutReceipt
 from mission_control_desktop.storage.tables import provider_configs
 from support.kinds import ScriptedKind
 from support.planes import ANN, EVE, ROOT, STRANGER, ScriptedProvider, audit_rows, outcomes, plane
-from support.records import until
+from support.records import receipt, until
 
 CANARY = "canary-3f9a71c2"
 
@@ -466,3 +469,45 @@ async def until_closed(built: ControlPlane) -> None:
     async with asyncio.timeout(30):
         while await built.database.audit.all_open_intents():
             await asyncio.sleep(0.02)
+
+
+async def test_an_adapter_is_opened_again_when_what_it_told_before_is_on_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else it would read an older state, and climb down from there."""
+    kind = ScriptedKind()
+    async with admin(tmp_path, kind) as built:
+        root = built.bind(ROOT)
+        made = await root.create_provider(draft())
+        first = await running(kind)
+        await first.add("s")
+        assert first.record is not None
+        stored = msgspec.structs.replace(receipt("m"), session_id="lab:s")
+        delivered = msgspec.structs.replace(stored, state=ReceiptState.DELIVERED)
+        await first.record.apply("s", [PutReceipt(receipt=stored)], durable=True)
+
+        written = asyncio.Event()
+        commit = built.recorder._commit
+
+        async def held(taken: Any) -> None:
+            await written.wait()
+            await commit(taken)
+
+        monkeypatch.setattr(built.recorder, "_commit", held)
+        built.providers._written_seconds = 0.05
+        built.recorder._degraded("The disk is full.")
+        await first.record.apply("s", [PutReceipt(receipt=delivered)])
+        await root.update_provider(made.id, ProviderChange(is_active=False))
+        await root.update_provider(made.id, ProviderChange(is_active=True))
+
+        def told() -> bool:
+            return "The disk is full." in str(built.registry.entry("lab").problem)
+
+        await until(told, "it is told why it does not start")
+        assert await state_of(built, "lab") == "unreachable"
+        assert kind.running == []
+        written.set()
+        again = await running(kind)
+        assert again.record is not None
+        assert await again.record.receipt("m") == delivered
+        await until(lambda: built.registry.entry("lab").problem is None, "it has started")

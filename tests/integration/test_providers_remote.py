@@ -21,6 +21,7 @@ from mission_control_desktop.domain.providers import ProviderChange, ProviderDra
 from mission_control_desktop.domain.receipts import ReceiptState
 from mission_control_desktop.domain.sessions import AgentSession, Freshness, SessionStatus, WaitingFor
 from mission_control_desktop.providers.remote.kind import KIND
+from mission_control_desktop.providers.remote.provider import RemoteOrchestrator
 from support.planes import ROOT, plane
 from support.served import Served, served
 
@@ -212,6 +213,37 @@ async def test_nothing_is_lost_or_doubled_across_restarts_of_either_side(tmp_pat
         assert (await mc.receipts(f"far:{names[0]}"))[-1].injection_id == receipt.injection_id
         for native in names:
             await same(mc, far, native)
+
+
+async def test_a_message_that_was_sent_before_our_restart_is_answered_from_our_record(
+    tmp_path: Path, far: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is told of it a second time, so nothing is waited for."""
+    native = (await asyncio.to_thread(far.spawn, "", title="again")).removeprefix("internal:")
+    sent: dict[str, Any] = {"injection_id": "b" * 32, "content": "[say once]", "operator_id": "ann"}
+    async with near(tmp_path / "near") as built:
+        await register(built, far)
+        mc = built.bind(ROOT)
+        await session_until(mc, f"far:{native}", lambda one: one.waiting_for is WaitingFor.OPERATOR)
+        await built.registry.get("far").inject(native, **sent)
+
+        async def answered() -> bool:
+            return [one.state for one in await mc.receipts(f"far:{native}")] == [ReceiptState.ANSWERED]
+
+        await eventually(answered, "the message to be answered")
+    monkeypatch.setattr("mission_control_desktop.providers.remote.provider.SETTLE_SECONDS", 3_600.0)
+    async with near(tmp_path / "near", fresh=False) as built:
+        await well(built)
+        provider = built.registry.get("far")
+        assert isinstance(provider, RemoteOrchestrator)
+
+        async def followed() -> bool:
+            return native in provider._followers
+
+        await eventually(followed, "the session to be followed")
+        async with asyncio.timeout(PATIENCE):
+            assert (await provider.inject(native, **sent)).state is ReceiptState.ANSWERED
+        await same(built.bind(ROOT), far, native)
 
 
 async def test_what_is_wrong_is_said_where_it_is_looked_for(tmp_path: Path, far: Served) -> None:

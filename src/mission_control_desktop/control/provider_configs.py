@@ -41,7 +41,7 @@ from mission_control_desktop.domain.providers import (
 )
 from mission_control_desktop.domain.sessions import INTERNAL_PROVIDER
 from mission_control_desktop.providers.absent import AbsentProvider
-from mission_control_desktop.providers.contract import AgentProvider
+from mission_control_desktop.providers.contract import AgentProvider, ProviderRecord
 from mission_control_desktop.providers.kinds import AdapterConfig, AdapterKind, CheckLog, view_of
 from mission_control_desktop.providers.registry import ProviderRegistry
 from mission_control_desktop.record.recorder import Recorder
@@ -52,6 +52,9 @@ from mission_control_desktop.storage.sealing import Sealer
 log = structlog.get_logger(__name__)
 
 CHECK_SECONDS = 15.0
+WRITTEN_SECONDS = 3.0
+"""For how long it is not told that an adapter waits for the record."""
+_REOPENED = "reopened"
 MAX_KEPT_BYTES = 16_384
 _NAME = re.compile(NAME_PATTERN)
 _TABLE = "agent_provider_configs"
@@ -92,6 +95,7 @@ class ProviderManager:
         kinds: Kinds,
         *,
         check_seconds: float = CHECK_SECONDS,
+        written_seconds: float = WRITTEN_SECONDS,
     ) -> None:
         self._store = database.provider_configs
         self._sealer = database.sealer
@@ -101,6 +105,7 @@ class ProviderManager:
         self._find_kinds = kinds
         self._kinds: Mapping[str, AdapterKind] = {}
         self._check_seconds = check_seconds
+        self._written_seconds = written_seconds
         self._changing = asyncio.Lock()
         self._checks: dict[str, tuple[CheckLog, datetime]] = {}
 
@@ -277,7 +282,20 @@ class ProviderManager:
         self._registry.add(provider, kind=config.provider, workspace_id=config.workspace_id, scrub=credentials.scrub)
         if not isinstance(provider, AbsentProvider):
             record = self._recorder.provider_record(config.name, workspace_id=config.workspace_id)
-            self._registry.launch(config.name, record)
+            self._registry.launch(config.name, record, lambda tell: self._until_written(record, tell))
+
+    async def _until_written(self, record: ProviderRecord, tell: Callable[[str], None]) -> None:
+        """Wait for what an adapter of this name wrote before: the next one goes on from what is on record, and would
+        take an older state for the last one. Tells every few seconds why it still waits. Raises Unavailable once the
+        record closes."""
+        while True:
+            try:
+                async with asyncio.timeout(self._written_seconds):
+                    await record.apply(_REOPENED, [], durable=True)
+                return
+            except TimeoutError:
+                why = self._recorder.health().detail
+                tell(f"It starts when what it told before is on record{'' if why is None else f': {why}'}")
 
     async def _told_removed(self, config: StoredProviderConfig, detail: str) -> None:
         try:

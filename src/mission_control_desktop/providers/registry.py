@@ -38,6 +38,7 @@ CLOSE_TIMEOUT = 5.0
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
+Ready = Callable[[Callable[[str], None]], Awaitable[None]]
 _NAME = re.compile(NAME_PATTERN)
 
 
@@ -130,11 +131,23 @@ class ProviderRegistry:
         if starting:
             await asyncio.wait(starting, timeout=self._start_timeout)
 
-    def launch(self, name: str, record: ProviderRecord) -> None:
-        """Start one provider that was added later, without waiting for it. NotFound if there is none."""
+    def launch(self, name: str, record: ProviderRecord, ready: Ready) -> None:
+        """Start one provider that was added later, once `ready` returns, without waiting for either. `ready` is given
+        what shows why it does not start yet. NotFound if there is none."""
         entry = self.entry(name)
         entry.problem = STILL_STARTING
-        entry.starting = self._tasks.start(self._start_one(name, entry, record, LAUNCH_TIMEOUT), name=f"start {name}")
+        entry.starting = self._tasks.start(self._start_when(ready, name, entry, record), name=f"start {name}")
+
+    async def _start_when(self, ready: Ready, name: str, entry: Registered, record: ProviderRecord) -> None:
+        def tell(why: str) -> None:
+            entry.problem = why
+
+        try:
+            await ready(tell)
+        except MissionControlError as error:
+            tell(entry.scrub(error.message))
+            return
+        await self._start_one(name, entry, record, LAUNCH_TIMEOUT)
 
     async def _start_one(self, name: str, entry: Registered, record: ProviderRecord, timeout: float | None) -> None:
         entry.problem = STILL_STARTING

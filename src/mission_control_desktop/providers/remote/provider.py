@@ -265,6 +265,9 @@ class RemoteOrchestrator:
         }
         self._naming.wrote(injection_id, operator_id)
         receipt = self._naming.receipt(await self._api.inject(session_id, body))
+        if await self._on_record.receipt(injection_id) is not None:
+            # Sent before, perhaps before we were started: nothing is told of it again.
+            _put_last(self._receipts, injection_id, None)
         await self._until(session_id, lambda: injection_id in self._receipts)
         return receipt
 
