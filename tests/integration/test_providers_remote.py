@@ -219,7 +219,7 @@ async def test_a_message_that_was_sent_before_our_restart_is_answered_from_our_r
     tmp_path: Path, far: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing is told of it a second time, so nothing is waited for."""
-    native = (await asyncio.to_thread(far.spawn, "", title="again")).removeprefix("internal:")
+    native = (await asyncio.to_thread(far.spawn, "[words 1 1]", title="again")).removeprefix("internal:")
     sent: dict[str, Any] = {"injection_id": "b" * 32, "content": "[say once]", "operator_id": "ann"}
     async with near(tmp_path / "near") as built:
         await register(built, far)
