@@ -28,6 +28,7 @@ from mission_control_desktop.ui.bridge import Bridge
 from mission_control_desktop.ui.connection import Connection, Opener, Reached
 from mission_control_desktop.ui.control import GatewayPort, StateDrafts
 from mission_control_desktop.ui.failures import Failures
+from mission_control_desktop.ui.garbage import collected_here
 from mission_control_desktop.ui.local_state import LocalState
 from mission_control_desktop.ui.main_window.presenter import WindowPresenter
 from mission_control_desktop.ui.main_window.window import MainWindow
@@ -96,7 +97,7 @@ def run(argv: Sequence[str], *, in_process: Opener | None = None) -> int:
     loop = qasync.QEventLoop(app)
     asyncio.set_event_loop(loop)
     try:
-        with loop:
+        with loop, collected_here():
             desktop = Desktop(
                 data_dir(), connect=arguments.connect, in_process=in_process if arguments.in_process else None
             )

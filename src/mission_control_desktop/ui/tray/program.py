@@ -28,6 +28,7 @@ from mission_control_desktop.ui.bridge import Bridge
 from mission_control_desktop.ui.dialogs.kill_all import KillAllDialog
 from mission_control_desktop.ui.dialogs.kill_flow import KillAllFlow
 from mission_control_desktop.ui.failures import Failures
+from mission_control_desktop.ui.garbage import collected_here
 from mission_control_desktop.ui.local_state import LocalState
 from mission_control_desktop.ui.process import configure_logs, is_headless, make_app, on_end_signals
 from mission_control_desktop.ui.sessions import SessionStore
@@ -70,7 +71,7 @@ def run(argv: Sequence[str], *, living: Living, sweep: Sweep | None = None) -> i
         loop = qasync.QEventLoop(app)
         asyncio.set_event_loop(loop)
         try:
-            with loop:
+            with loop, collected_here():
                 desk = TrayDesk(folder, living, sweep=sweep, connect=arguments.connect)
                 return int(loop.run_until_complete(desk.main()))
         finally:
