@@ -15,7 +15,14 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from live.installed_agents import NODE, needed
+from live.owner import owner_of
+from mission_control_desktop.domain.credentials import Credentials
+from mission_control_desktop.providers.openclaw.link import Doorway
+from mission_control_desktop.providers.openclaw.trouble import Refused
+from support.gateway_double import MemoryKeep
 
 START_SECONDS = 240
 STOP_SECONDS = 20
@@ -31,6 +38,8 @@ class RealGateway:
             free.bind(("127.0.0.1", 0))
             self.port = int(free.getsockname()[1])
         self._process: subprocess.Popen[bytes] | None = None
+        self.keep = MemoryKeep()
+        """What our device keeps of this gateway; it is paired by `pair`."""
         self._entry = needed("openclaw") / "node_modules" / "openclaw" / "openclaw.mjs"
         for name in ("home", "state", "tmp", "work", "work-guarded"):
             (folder / name).mkdir(parents=True)
@@ -55,6 +64,7 @@ class RealGateway:
             "PATH": f"{NODE.parent}{os.pathsep}{kept.get('PATH', '')}",
             "HOME": str(self.folder / "home"),
             "TMPDIR": str(self.folder / "tmp"),
+            "NODE_COMPILE_CACHE": str(self._entry.parents[2] / "compiled"),
             "OPENCLAW_STATE_DIR": str(self.folder / "state"),
             "OPENCLAW_CONFIG_PATH": str(self._config),
             **{f"OPENCLAW_{name}": "1" for name in (*quiet, "NO_RESPAWN", "NO_AUTO_UPDATE")},
@@ -84,6 +94,23 @@ class RealGateway:
         except (OSError, urllib.error.HTTPError):
             return False
 
+    async def pair(self) -> None:
+        """Let our device in, as the gateway's owner."""
+        doorway = Doorway(self.url, Credentials({"token": self.token}), self.keep, version="0")
+        with pytest.raises(Refused) as refused:
+            await doorway.open(lambda _: None)
+        assert refused.value.request_id is not None, refused.value.words
+        async with owner_of(self.url, self.token) as owner:
+            await owner.call("device.pair.approve", requestId=refused.value.request_id)
+
+    @property
+    def store(self) -> Path:
+        """The database of the agent `main`."""
+        return self.folder / "state" / "agents" / "main" / "agent" / "openclaw-agent.sqlite"
+
+    def ended(self) -> bool:
+        return self._process is None or self._process.poll() is not None
+
     def kill(self) -> None:
         """As if the machine had lost it."""
         if self._process is not None:
@@ -110,6 +137,8 @@ class RealGateway:
                 "bind": "loopback",
                 "auth": {"mode": "token", "token": self.token},
                 "controlUi": {"enabled": False},
+                # As a gateway on another computer does it: its owner lets new devices in.
+                "nodes": {"pairing": {"autoApproveLocal": False}},
             },
             "update": {"checkOnStart": False},
             "logging": {"file": str(self.folder / "openclaw.log")},

@@ -8,6 +8,7 @@ A prompt that holds `PLAY [step, ...]` (a JSON list up to the end of its line) i
 
 - {"say": "text"}                 says the text in one piece
 - {"words": 30, "every": 0.1}     says w0 w1 w2 ..., one word each `every` seconds
+- {"clock": 30, "every": 0.1}     says the time in nanoseconds, as often, when it says it
 - {"shell": "command"}            calls the shell tool that the agent offers
 - {"delegate": "prompt"}          calls the sub-agent tool that the agent offers
 - {"tool": "name", "with": {}}    calls the tool of that name with exactly these arguments
@@ -22,6 +23,7 @@ import asyncio
 import itertools
 import json
 import threading
+import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -57,7 +59,8 @@ class Tool:
 class Reply:
     """What the model does next: pieces of text with a pause before each, then at most one tool call."""
 
-    pieces: list[tuple[float, str]] = field(default_factory=list)
+    pieces: list[tuple[float, str | None]] = field(default_factory=list)
+    """None: the time at which it is said."""
     call: tuple[Tool, Json] | None = None
 
 
@@ -124,6 +127,8 @@ def reply_to(turns: list[Turn], tools: list[Tool]) -> Reply:
             reply.pieces.append((0, step["say"]))
         elif "words" in step:
             reply.pieces += [(step.get("every", 0.1), f"w{n} ") for n in range(step["words"])]
+        elif "clock" in step:
+            reply.pieces += [(step.get("every", 0.1), None)] * step["clock"]
         elif is_call:
             reply.call = _call(step, tools)
             if reply.call is None:
@@ -148,6 +153,12 @@ def _call(step: Json, tools: list[Tool]) -> tuple[Tool, Json] | None:
             "description": "delegated", "subagent_type": "general-purpose", "agent_type": "default",
         }  # fmt: skip
     return None if tool is None else (tool, _arguments(tool, wanted))
+
+
+async def _said(reply: Reply) -> AsyncIterator[str]:
+    for pause, text in reply.pieces:
+        await asyncio.sleep(pause)
+        yield f"{time.time_ns()} " if text is None else text
 
 
 # -- Anthropic Messages ----------------------------------------------------------------------------------------------
@@ -180,8 +191,7 @@ async def anthropic_stream(reply: Reply, model: str) -> AsyncIterator[bytes]:
     index = 0
     if reply.pieces:
         yield event("content_block_start", index=index, content_block={"type": "text", "text": ""})
-        for pause, text in reply.pieces:
-            await asyncio.sleep(pause)
+        async for text in _said(reply):
             yield event("content_block_delta", index=index, delta={"type": "text_delta", "text": text})
         yield event("content_block_stop", index=index)
         index += 1
@@ -203,7 +213,7 @@ async def messages(request: Request) -> Response:
     reply, model = reply_to(anthropic_turns(body), tools), body.get("model", "")
     if body.get("stream"):
         return StreamingResponse(anthropic_stream(reply, model), media_type="text/event-stream")
-    content: list[Json] = [{"type": "text", "text": "".join(text for _, text in reply.pieces)}]
+    content: list[Json] = [{"type": "text", "text": "".join(text or "" for _, text in reply.pieces)}]
     return JSONResponse(
         {"id": f"msg_{next(_ids)}", "type": "message", "role": "assistant", "model": model, "content": content,
          "stop_reason": "end_turn", "stop_sequence": None, "usage": {"input_tokens": 100, "output_tokens": 7}}
@@ -255,10 +265,10 @@ async def responses_stream(reply: Reply, model: str) -> AsyncIterator[bytes]:
         at = {"item_id": item["id"], "output_index": 0, "content_index": 0}
         yield event("response.output_item.added", output_index=0, item=item)
         yield event("response.content_part.added", **at, part={"type": "output_text", "text": "", "annotations": []})
-        for pause, text in reply.pieces:
-            await asyncio.sleep(pause)
+        whole = ""
+        async for text in _said(reply):
+            whole += text
             yield event("response.output_text.delta", **at, delta=text)
-        whole = "".join(text for _, text in reply.pieces)
         yield event("response.output_text.done", **at, text=whole)
         item = {**item, "status": "completed", "content": [{"type": "output_text", "text": whole, "annotations": []}]}
         yield event("response.output_item.done", output_index=0, item=item)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
 
 SCOPES = ["read", "write", "admin", "approvals", "questions", "pairing"]
 
@@ -32,6 +33,13 @@ class Owner:
         return answer.get("payload")
 
     async def read(self) -> None:
+        try:
+            await self._read()
+        except ConnectionClosed as error:
+            for reply in self._replies.values():
+                reply.set_exception(error)
+
+    async def _read(self) -> None:
         async for raw in self._socket:
             frame = json.loads(raw)
             if frame["type"] == "event":
@@ -39,22 +47,22 @@ class Owner:
             elif (reply := self._replies.pop(frame["id"], None)) is not None:
                 reply.set_result(frame)
 
-    async def greet(self, token: str) -> None:
+    async def greet(self, token: str, caps: Sequence[str]) -> None:
         challenge = json.loads(await self._socket.recv())
         assert challenge["event"] == "connect.challenge"
         client = {"id": "cli", "version": "1", "platform": "linux", "mode": "cli"}
         params = {"minProtocol": 4, "maxProtocol": 4, "client": client, "role": "operator", "auth": {"token": token}}
-        params |= {"scopes": [f"operator.{one}" for one in SCOPES], "caps": []}
+        params |= {"scopes": [f"operator.{one}" for one in SCOPES], "caps": list(caps)}
         await self._socket.send(json.dumps({"type": "req", "id": "0", "method": "connect", "params": params}))
         hello = json.loads(await self._socket.recv())
         assert hello["ok"], hello
 
 
 @asynccontextmanager
-async def owner_of(url: str, token: str) -> AsyncIterator[Owner]:
+async def owner_of(url: str, token: str, *, caps: Sequence[str] = ()) -> AsyncIterator[Owner]:
     async with connect(url, max_size=None, proxy=None) as socket:
         owner = Owner(socket)
-        await owner.greet(token)
+        await owner.greet(token, caps)
         async with asyncio.TaskGroup() as group:
             reading = group.create_task(owner.read())
             try:

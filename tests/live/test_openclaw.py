@@ -1,32 +1,19 @@
-"""A real OpenClaw gateway, through the provider and a real record."""
+"""A real OpenClaw gateway, through the provider and a real record: what operators do while it works."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from live.gateway import RealGateway
+from live.desks import IDLE, Desk, held_by, shell
 from live.installed_agents import OPENCLAW, wants_openclaw
-from live.model import ScriptedModel, play
-from mission_control_desktop.domain.approvals import Approval, ApprovalState
-from mission_control_desktop.domain.credentials import Credentials
-from mission_control_desktop.domain.errors import NotFound
-from mission_control_desktop.domain.messages import AgentMessage, MessageKind
-from mission_control_desktop.domain.providers import StageName, StageState
+from live.model import play
+from mission_control_desktop.domain.approvals import ApprovalState
+from mission_control_desktop.domain.errors import Conflict, NotFound
+from mission_control_desktop.domain.messages import MessageKind
 from mission_control_desktop.domain.receipts import ReceiptState
-from mission_control_desktop.domain.sessions import AgentSession, Delivery, SessionStatus, WaitingFor
-from mission_control_desktop.providers.kinds import AdapterConfig, CheckLog
-from mission_control_desktop.providers.openclaw.kind import OpenClawKind
-from mission_control_desktop.providers.openclaw.link import Doorway
-from mission_control_desktop.providers.openclaw.provider import OpenClawProvider
-from mission_control_desktop.storage import Database
-from support.gateway_double import MemoryKeep
-from support.records import fresh_database, recording
+from mission_control_desktop.domain.sessions import Delivery, SessionStatus, WaitingFor
 
 pytestmark = [
     pytest.mark.live,
@@ -34,196 +21,16 @@ pytestmark = [
     pytest.mark.skipif(not wants_openclaw(), reason=f"{OPENCLAW}=no"),
 ]
 
-DEADLINE = 120
-"""Seconds for any one thing to happen."""
-IDLE = (SessionStatus.WAITING, WaitingFor.OPERATOR)
 
-
-@pytest.fixture(scope="module")
-def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealGateway]:
-    model = ScriptedModel().start()
-    gateway = RealGateway(tmp_path_factory.mktemp("gateway"), model.url)
-    try:
-        yield gateway.start()
-    finally:
-        gateway.kill()
-        model.stop()
-
-
-def shell(command: str) -> dict[str, Any]:
-    """The script's step that makes the agent run a command."""
-    return {"tool": "exec", "with": {"command": command}}
-
-
-class Desk:
-    """One provider on the gateway with one record, and a second client that does what others do there."""
-
-    def __init__(self, provider: OpenClawProvider, database: Database) -> None:
-        self.provider = provider
-        self.database = database
-        self._injections = 0
-
-    async def until(self, what: str, holds: Callable[[], Awaitable[bool]]) -> None:
-        try:
-            async with asyncio.timeout(DEADLINE):
-                while not await holds():
-                    await asyncio.sleep(0.05)
-        except TimeoutError:
-            sessions = [(s.session_id, s.status.value, s.run_id) for s in self.provider._board.listed()]
-            raise AssertionError(f"not within {DEADLINE} s: {what}; {sessions}; {self.provider.health()}") from None
-
-    async def connected(self) -> None:
-        async def holds() -> bool:
-            return self.provider.health().state == "ok"
-
-        await self.until("connected", holds)
-
-    async def new(self, agent: str = "main") -> str:
-        """A session as another client of the gateway would begin it; returns its key."""
-        key = str((await self.provider._link.call("sessions.create", {"agentId": agent}))["key"])
-
-        async def holds() -> bool:
-            return await self.provider.get_session(key) is not None
-
-        await self.until("the new session is listed", holds)
-        return key
-
-    async def send(self, key: str, content: str, delivery: Delivery | None = None) -> str:
-        self._injections += 1
-        injection_id = f"{key[-12:]}-{self._injections}"
-        await self.provider.inject(
-            key, injection_id=injection_id, content=content, operator_id="ann", delivery=delivery
-        )
-        return injection_id
-
-    async def session(self, key: str) -> AgentSession:
-        session = await self.database.sessions.get(f"gate:{key}")
-        assert session is not None
-        return session
-
-    async def until_state(self, key: str, status: SessionStatus, waiting_for: WaitingFor | None = None) -> None:
-        async def holds() -> bool:
-            session = await self.database.sessions.get(f"gate:{key}")
-            return session is not None and (session.status, session.waiting_for) == (status, waiting_for)
-
-        await self.until(f"{key} is {status.value} {waiting_for}", holds)
-
-    async def messages(self, key: str) -> tuple[AgentMessage, ...]:
-        return tuple((await self.database.messages.page(f"gate:{key}", limit=500)).items)
-
-    async def until_said(self, key: str, words: str) -> None:
-        async def holds() -> bool:
-            return any(words in m.content for m in await self.messages(key) if m.kind is MessageKind.TEXT)
-
-        await self.until(f"{words!r} in {key}", holds)
-
-    async def until_receipt(self, injection_id: str, state: ReceiptState) -> None:
-        async def holds() -> bool:
-            receipt = await self.database.receipts.get(injection_id)
-            return receipt is not None and receipt.state is state
-
-        await self.until(f"{injection_id} is {state.value}", holds)
-
-    async def until_asked(self, key: str) -> Approval:
-        found: list[Approval] = []
-
-        async def holds() -> bool:
-            known = self.provider._board.need(key)
-            for approval_id in known.approvals | known.questions:
-                approval = await self.database.approvals.get(approval_id)
-                found[:] = [approval] if approval is not None else []
-            return bool(found)
-
-        await self.until("a question is open", holds)
-        return found[0]
-
-    async def transcript_is_the_gateways(self, key: str) -> None:
-        """What is on record says the same as the gateway's own history, in the same order, each thing once."""
-        answer = await self.provider._link.call("chat.history", {"sessionKey": key, "limit": 1000})
-        wanted: list[tuple[str, str]] = []
-        calls: dict[str, int] = {}
-        for row in answer["messages"]:
-            content = row["content"] if isinstance(row["content"], list) else [{"type": "text", "text": row["content"]}]
-            said = "\n\n".join(block["text"] for block in content if block["type"] == "text")
-            if row["role"] == "toolResult":
-                wanted[calls[row["toolCallId"]]] = ("tool", said)
-                continue
-            if said:
-                wanted.append(("text", said))
-            for block in content:
-                if block["type"] == "toolCall":
-                    calls[block["id"]] = len(wanted)
-                    wanted.append(("tool", ""))
-
-        seen: list[tuple[str, str]] = []
-
-        async def holds() -> bool:
-            kinds = {MessageKind.TEXT: "text", MessageKind.TOOL_CALL: "tool"}
-            kept = [m for m in await self.messages(key) if m.kind in kinds and not m.metadata.get("interrupted")]
-            seen[:] = [(kinds[m.kind], m.content) for m in kept]
-            return seen == wanted
-
-        try:
-            await self.until("the transcript is the gateway's", holds)
-        except AssertionError:
-            assert seen == wanted
-            raise
-
-
-@asynccontextmanager
-async def at(gateway: RealGateway, folder: Path) -> AsyncIterator[Desk]:
-    database = fresh_database(folder)
-    async with recording(database) as recorder:
-        config = AdapterConfig(id="1", name="gate", kind="openclaw", gateway_url=gateway.url)
-        provider = OpenClawKind().open(config, Credentials({"token": gateway.token}), MemoryKeep())
-        assert isinstance(provider, OpenClawProvider)
-        await provider.start(recorder.provider_record("gate"))
-        try:
-            desk = Desk(provider, database)
-            await desk.connected()
-            yield desk
-        finally:
-            await provider.close()
-
-
-@pytest.fixture
-async def desk(gateway: RealGateway, tmp_path: Path) -> AsyncIterator[Desk]:
-    async with at(gateway, tmp_path) as desk:
-        yield desk
-
-
-async def test_the_check_says_what_is_there(gateway: RealGateway) -> None:
-    async def check(token: str) -> dict[StageName, StageState]:
-        credentials = Credentials({"token": token})
-        log = CheckLog(credentials)
-        config = AdapterConfig(id="1", name="gate", kind="openclaw", gateway_url=gateway.url)
-        await OpenClawKind().check(config, credentials, MemoryKeep(), log)
-        return {one.stage: one.state for one in log.stages()}
-
-    assert set((await check(gateway.token)).values()) == {StageState.OK}
-    wrong = await check("this-is-not-it")
-    assert wrong[StageName.PROTOCOL] is StageState.OK
-    assert wrong[StageName.AUTHENTICATED] is StageState.FAILED
-
-
-async def test_the_device_token_opens_the_door_alone(gateway: RealGateway) -> None:
-    keep = MemoryKeep()
-    for token in ({"token": gateway.token}, {}):
-        connection = await Doorway(gateway.url, Credentials(token), keep, version="0").open(lambda _: None)
-        assert connection.can("operator.write")
-        await connection.close()
-
-
-async def test_a_turn_is_streamed_steered_and_answered(desk: Desk) -> None:
+async def test_a_turn_is_listed_streamed_steered_and_answered(desk: Desk, tmp_path: Path) -> None:
+    go = tmp_path / "go"
     key = await desk.new()
-    first = await desk.send(key, play(shell("sleep 4; echo tool-done"), {"say": "over"}))
+    first = await desk.send(key, play(held_by(go), {"say": "over"}))
     await desk.until_state(key, SessionStatus.RUNNING)
-
-    async def tool_runs() -> bool:
-        return any(m.kind is MessageKind.TOOL_CALL for m in await desk.messages(key))
-
-    await desk.until("the tool runs", tool_runs)
+    assert f"gate:{key}" in [session.session_id for session in await desk.provider.list_sessions()]
+    await desk.until_tool(key)
     second = await desk.send(key, "please hurry")
+    go.touch()
     await desk.until_receipt(first, ReceiptState.ANSWERED)
     await desk.until_receipt(second, ReceiptState.ANSWERED)
     await desk.until_state(key, *IDLE)
@@ -231,9 +38,10 @@ async def test_a_turn_is_streamed_steered_and_answered(desk: Desk) -> None:
     messages = await desk.messages(key)
     assert [m.role.value for m in messages] == ["operator", "agent", "operator", "agent"]
     assert "tool-done" in messages[1].content
-    usage = (await desk.session(key)).usage
-    assert usage is not None
-    assert usage["totalTokens"] > 0
+    session = await desk.session(key)
+    assert session.usage is not None
+    assert session.usage["totalTokens"] > 0
+    assert session.metadata["model"] == "scripted"
 
 
 async def test_words_come_while_they_are_said_and_an_interrupt_ends_them(desk: Desk) -> None:
@@ -250,62 +58,115 @@ async def test_words_come_while_they_are_said_and_an_interrupt_ends_them(desk: D
     await desk.transcript_is_the_gateways(key)
 
 
-async def test_a_queued_message_waits_and_a_withdrawn_one_never_arrives(desk: Desk) -> None:
+async def test_a_queued_message_waits_and_a_withdrawn_one_never_arrives(desk: Desk, tmp_path: Path) -> None:
+    go = tmp_path / "go"
     key = await desk.new()
-    await desk.send(key, play(shell("sleep 5"), {"say": "over"}))
-
-    async def tool_runs() -> bool:
-        return any(m.kind is MessageKind.TOOL_CALL for m in await desk.messages(key))
-
-    await desk.until("the tool runs", tool_runs)
+    await desk.send(key, play(held_by(go), {"say": "over"}))
+    await desk.until_tool(key)
     queued = await desk.send(key, "afterwards this", Delivery.QUEUE)
     taken_back = await desk.send(key, "never this", Delivery.QUEUE)
     assert (await desk.provider.withdraw(key, taken_back)).state is ReceiptState.WITHDRAWN
+    go.touch()
     await desk.until_receipt(queued, ReceiptState.ANSWERED)
     await desk.until_state(key, *IDLE)
-    assert all("never this" not in m.content for m in await desk.messages(key))
-    await desk.transcript_is_the_gateways(key)
+    with pytest.raises(Conflict):
+        await desk.provider.withdraw(key, queued)
+    said = await desk.transcript_is_the_gateways(key)
+    assert all("never this" not in words for _, words in said)
 
 
 async def test_an_unknown_session_is_not_made_by_a_message(desk: Desk) -> None:
     with pytest.raises(NotFound):
         await desk.send("agent:main:dashboard:unknown", "hello")
-    assert await desk.provider.get_session("agent:main:dashboard:unknown") is None
+    listed = await desk.owner.call("sessions.list", limit=200)
+    assert "agent:main:dashboard:unknown" not in [row["key"] for row in listed["sessions"]]
 
 
-async def test_an_approval_is_asked_and_answered(desk: Desk) -> None:
+async def test_approvals_are_asked_answered_here_answered_elsewhere_and_void_with_their_run(desk: Desk) -> None:
     key = await desk.new("guarded")
-    await desk.send(key, play(shell("echo approved-42 && date"), {"say": "over"}))
-    approval = await desk.until_asked(key)
-    assert "approved-" in approval.detail["command"]
+    commands = [shell(f"echo {words} && date") for words in ("mine-42", "theirs-42", "never-42")]
+    await desk.send(key, play(*commands, {"say": "over"}))
+    (approval,) = await desk.until_asked(key)
+    assert "mine-" in approval.detail["command"]
     await desk.until_state(key, SessionStatus.WAITING, WaitingFor.APPROVAL)
     answered = await desk.provider.answer(key, approval.approval_id, "allow-once", user_id="ann")
     assert answered.state is ApprovalState.ANSWERED
-    await desk.until_state(key, *IDLE)
-    await desk.transcript_is_the_gateways(key)
-    assert any("approved-42" in m.content for m in await desk.messages(key))
+    with pytest.raises(Conflict):
+        await desk.provider.answer(key, approval.approval_id, "deny", user_id="bob")
+
+    (second,) = await desk.until_asked(key)
+    native = second.approval_id.removeprefix("gate:exec:")
+    await desk.owner.call("exec.approval.resolve", id=native, decision="deny")
+    elsewhere = await desk.until_approval(second.approval_id, ApprovalState.ANSWERED)
+    assert (elsewhere.answer, elsewhere.answered_by) != ("deny", "ann")
+    assert elsewhere.answer == "deny"
+
+    (third,) = await desk.until_asked(key)
+    await desk.owner.call("sessions.abort", key=key, clearQueued=True)
+    void = await desk.until_approval(third.approval_id, ApprovalState.EXPIRED)
+    assert void.detail["expired"]
+    with pytest.raises(Conflict):
+        await desk.provider.answer(key, third.approval_id, "allow-once", user_id="ann")
+    said = await desk.transcript_is_the_gateways(key)
+    assert any("mine-42" in words for kind, words in said if kind == "tool")
+    inline = [m.metadata["state"] for m in await desk.messages(key) if m.kind is MessageKind.PERMISSION]
+    assert inline == ["answered", "answered", "expired"]
 
 
-async def test_a_question_is_asked_and_answered(desk: Desk) -> None:
+async def test_questions_of_one_and_of_several_parts_are_answered(desk: Desk) -> None:
     key = await desk.new()
-    options = [{"label": "Red"}, {"label": "Blue"}]
-    asked = {"questions": [{"id": "color", "header": "Color", "question": "Which color?", "options": options}]}
-    await desk.send(key, play({"tool": "ask_user", "with": asked}, {"say": "over"}))
-    question = await desk.until_asked(key)
+    colors = {"id": "color", "header": "Color", "question": "Which color?"}
+    sizes = {"id": "sizes", "header": "Sizes", "question": "Which sizes?", "multiSelect": True}
+    one = {"questions": [{**colors, "options": [{"label": "Red"}, {"label": "Blue"}]}]}
+    several = {"questions": [*one["questions"], {**sizes, "options": [{"label": "S"}, {"label": "L"}]}]}
+    asks = [{"tool": "ask_user", "with": asked} for asked in (one, several)]
+    await desk.send(key, play(*asks, {"say": "over"}))
+    (question,) = await desk.until_asked(key)
     assert [option.label for option in question.options][:2] == ["Red", "Blue"]
     await desk.provider.answer(key, question.approval_id, "1", user_id="ann")
+
+    parts = await desk.until_asked(key, 3)
+    await desk.until_state(key, SessionStatus.WAITING, WaitingFor.OPERATOR)
+    for part, option in zip(parts, ("0", "no", "yes"), strict=True):
+        await desk.provider.answer(key, part.approval_id, option, user_id="ann")
+    await desk.until_said(key, "over")
     await desk.until_state(key, *IDLE)
-    await desk.transcript_is_the_gateways(key)
-    assert any("Blue" in m.content for m in await desk.messages(key))
+    said = [words for kind, words in await desk.transcript_is_the_gateways(key) if kind == "tool"]
+    assert "Blue" in said[0]
+    assert "Red" in said[1]
+    assert '"L"' in said[1]
+    assert '"S"' not in said[1]
+
+
+async def test_commands_are_held_for_approval_and_released(desk: Desk, tmp_path: Path) -> None:
+    go = tmp_path / "go"
+    key = await desk.new()
+    await desk.send(key, play(held_by(go), shell("echo second-42"), shell("echo third-42"), {"say": "over"}))
+    await desk.until_tool(key)
+    held = await desk.provider.hold_commands(key)
+    assert held.metadata["commandsHeld"] == {"before": None}
+    (approval,) = await desk.until_asked(key)  # The command that ran was aborted; the next one asks.
+    assert "second-" in approval.detail["command"]
+    await desk.until_state(key, SessionStatus.WAITING, WaitingFor.APPROVAL)
+    await desk.provider.answer(key, approval.approval_id, "allow-once", user_id="ann")
+    (third,) = await desk.until_asked(key)
+    released = await desk.provider.release_commands(key)
+    assert "commandsHeld" not in released.metadata
+    await desk.until_approval(third.approval_id, ApprovalState.EXPIRED)
+    await desk.until_said(key, "over")
+    await desk.until_state(key, *IDLE)
+    said = [words for kind, words in await desk.transcript_is_the_gateways(key) if kind == "tool"]
+    assert "tool-done" not in said[0]
+    assert "second-42" in said[1]
+    mode = await desk.owner.call("chat.history", sessionKey=key, limit=1)
+    assert mode["sessionInfo"].get("permissionMode") is None
 
 
 async def test_kill_ends_sub_agents_and_background_commands(desk: Desk) -> None:
     key = await desk.new()
-    child_does = play(shell("sleep 300"))
-    spawn = {"tool": "sessions_spawn", "with": {"task": child_does, "label": "kid"}}
-    await desk.send(
-        key, play(spawn, {"tool": "exec", "with": {"command": "sleep 301", "background": True}}, {"say": "over"})
-    )
+    spawn = {"tool": "sessions_spawn", "with": {"task": play(shell("sleep 300")), "label": "kid"}}
+    background = {"tool": "exec", "with": {"command": "sleep 301", "background": True}}
+    await desk.send(key, play(spawn, background, {"say": "over"}))
 
     async def all_there() -> bool:
         tree = desk.provider._board.below(key)
@@ -313,31 +174,27 @@ async def test_kill_ends_sub_agents_and_background_commands(desk: Desk) -> None:
 
     await desk.until("a sub-agent and a background command run", all_there)
     child = desk.provider._board.below(key)[1].key
-    assert (await desk.session(child)).parent_session_id == f"gate:{key}"
+    shown = await desk.session(child)
+    assert shown.parent_session_id == f"gate:{key}"
+    assert Delivery.STEER not in shown.capabilities.inject
+    assert "after its run" in shown.capabilities.reasons["steer"]
     session = await desk.provider.kill(key)
     assert session.status is SessionStatus.KILLED
     await desk.until_state(child, SessionStatus.KILLED)
-    running = await desk.provider._link.call("tasks.list", {"status": "running"})
+    running = await desk.owner.call("tasks.list", status="running")
     assert [task for task in running["tasks"] if task.get("sessionKey") in (key, child)] == []
-    listed = await desk.provider._link.call("sessions.list", {"limit": 200})
+    listed = await desk.owner.call("sessions.list", limit=200)
     assert not any(row.get("hasActiveRun") for row in listed["sessions"] if row["key"] in (key, child))
 
 
-async def test_nothing_is_lost_when_the_gateway_is_killed_in_a_turn(gateway: RealGateway, desk: Desk) -> None:
+async def test_terminate_lets_the_agent_finish_its_step(desk: Desk, tmp_path: Path) -> None:
+    go = tmp_path / "go"
     key = await desk.new()
-    await desk.send(key, play({"words": 100, "every": 0.1}))
-
-    async def streams() -> bool:
-        return any("w3 " in m.content for m in await desk.messages(key))
-
-    await desk.until("words stream", streams)
-    await asyncio.to_thread(gateway.kill)
-
-    async def down() -> bool:
-        return desk.provider.health().state != "ok"
-
-    await desk.until("the loss is seen", down)
-    await asyncio.to_thread(gateway.start)
-    await desk.connected()
-    await desk.until_state(key, *IDLE)
-    await desk.transcript_is_the_gateways(key)
+    await desk.send(key, play(held_by(go), shell("sleep 300")))
+    await desk.until_tool(key)
+    ending = await desk.provider.terminate(key)
+    assert ending.metadata["ending"] is True
+    go.touch()
+    await desk.until_state(key, SessionStatus.COMPLETED)
+    said = await desk.transcript_is_the_gateways(key)
+    assert "tool-done" in said[1][1]

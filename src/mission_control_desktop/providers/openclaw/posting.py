@@ -25,7 +25,7 @@ SEND_TIMEOUT = 300.0
 a connection that is dead is found out by its silence."""
 RETRY_FOR = 15.0
 """Seconds in which a gateway that cannot take a message now is asked again."""
-RETRY_EVERY = 1.0
+RETRY_EVERY, RETRY_MOST = 1.0, 30.0
 
 QUEUE_MODES = {Delivery.STEER: "steer", Delivery.QUEUE: "followup", Delivery.INTERRUPT: "interrupt"}
 UNCONFIRMED = "The gateway has not confirmed it yet. It is asked again, with the same key, until it does."
@@ -101,12 +101,13 @@ class Posting:
             "sessionKey": sent.key,
             "message": sent.letter.content,
             "idempotencyKey": key_of(sent.id),
+            # Also where no turn runs: the same key with another mode is another message to the gateway.
+            "queueMode": QUEUE_MODES[sent.letter.delivery],
         }
         known = self._board.get(sent.key)
-        if known is not None and known.active:
-            params["queueMode"] = QUEUE_MODES[sent.letter.delivery]
+        working = known is not None and known.active
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + RETRY_FOR
+        deadline, pause = loop.time() + RETRY_FOR, RETRY_EVERY
         while True:
             try:
                 await self._call("chat.send", params, timeout=SEND_TIMEOUT)
@@ -114,6 +115,7 @@ class Posting:
                 # It took nothing now. What it may have taken before is not failed for that.
                 if not sent.doubtful and loop.time() >= deadline:
                     raise
-                await asyncio.sleep(RETRY_EVERY)
+                await asyncio.sleep(pause)
+                pause = pause if loop.time() < deadline else min(2 * pause, RETRY_MOST)
             else:
-                return "queueMode" in params
+                return working
