@@ -19,7 +19,7 @@ from mission_control_desktop.domain.audit import AuditAction, AuditEntry, AuditO
 from mission_control_desktop.domain.errors import Conflict, MissionControlError, NotFound
 from mission_control_desktop.domain.events import DATA_TYPES, EventType, StreamEvent
 from mission_control_desktop.domain.kill import KillAll, KillState, KillTarget, TargetState
-from mission_control_desktop.domain.messages import AgentMessage
+from mission_control_desktop.domain.messages import AgentMessage, MessageRole
 from mission_control_desktop.domain.mission_control import Health, Page
 from mission_control_desktop.domain.people import ActorKind, Me, Role
 from mission_control_desktop.domain.profiles import LaunchProfile, ProfileView, SpawnRequest
@@ -151,6 +151,10 @@ class ScriptedPlane:
     ) -> Page[AgentMessage]:
         self._called("messages", session_id)
         found = sorted(self.texts.get(session_id, []), key=lambda m: m.seq)
+        if after is not None:
+            found = [m for m in found if m.seq > after]
+            more = len(found) > limit
+            return Page(items=tuple(found[:limit]), next_cursor=str(found[limit - 1].seq) if more else None)
         if before is not None:
             found = [m for m in found if m.seq < before]
         return Page(items=tuple(found[-limit:]), next_cursor=str(found[-limit].seq) if len(found) > limit else None)
@@ -336,6 +340,18 @@ def view(profile: LaunchProfile) -> ProfileView:
         detected=profile.detected,
         demo=profile.demo,
         version=profile.version,
+    )
+
+
+def message(session_id: str, seq: int, text: str = "", *, role: MessageRole = MessageRole.AGENT) -> AgentMessage:
+    """An entry of a transcript."""
+    return AgentMessage(
+        message_id=f"{session_id}/{seq}",
+        session_id=session_id,
+        role=role,
+        content=text or f"Step {seq}: one line, and\n\na second one.",
+        timestamp=datetime.now(UTC),
+        seq=seq,
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import signal
 import sqlite3
 import subprocess
@@ -15,8 +14,9 @@ import pytest
 
 from mission_control_desktop.ui import theme
 from mission_control_desktop.ui.control import MAX_DRAFTS, StateDrafts
+from mission_control_desktop.ui.desk.book import DESK_PREFIX, INDEX_KEY
+from mission_control_desktop.ui.desk.desks import LAYOUT_KEY
 from mission_control_desktop.ui.local_state import LocalState
-from mission_control_desktop.ui.main_window.layout_memory import LAYOUT_KEY
 from mission_control_desktop.ui.panel.port import Draft
 from support.rig import Rig, until
 from support.scripted_plane import ScriptedPlane, session
@@ -192,8 +192,9 @@ def test_the_layout_is_saved_as_it_changes(rig: Rig) -> None:
 
         def on_disk() -> bool:
             other = LocalState(rig.folder, problem=rig.failures.append)
-            saved = other.get(LAYOUT_KEY)
-            return bool(saved) and len(saved["panels"]["panels"]) == 2
+            index = other.get(INDEX_KEY)
+            saved: Any = other.get(DESK_PREFIX + index["current"]) if index else None
+            return bool(saved) and len(saved["panels"]) == 2
 
         await until(on_disk, "the layout on disk, with the window still open")
         await desk.close()
@@ -201,19 +202,25 @@ def test_the_layout_is_saved_as_it_changes(rig: Rig) -> None:
     rig.run(scenario)
 
 
+def _stand(desk: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = next(iter(desk["stands"].values()))
+    return found
+
+
 @pytest.mark.parametrize(
-    "damage",
+    ("prefix", "damage"),
     [
-        lambda saved: "nonsense",
-        lambda saved: {**saved, "geometry": "%%%"},
-        lambda saved: {**saved, "panels": {**saved["panels"], "state": base64.b64encode(b"garbage").decode()}},
-        lambda saved: {**saved, "panels": {**saved["panels"], "panels": [{"no": "id"}]}},
-        lambda saved: {**saved, "version": 999},
-        lambda saved: {**saved, "splitter": ["wide"]},
+        (DESK_PREFIX, lambda saved: "nonsense"),
+        (DESK_PREFIX, lambda saved: _stand(saved)["window"].update(x="%%%") or saved),
+        (DESK_PREFIX, lambda saved: _stand(saved)["arrangement"].update(docked={"type": "spiral"}) or saved),
+        (DESK_PREFIX, lambda saved: {**saved, "panels": [{"no": "id"}]}),
+        (DESK_PREFIX, lambda saved: _stand(saved).update(splitter=["wide"]) or saved),
+        (LAYOUT_KEY, lambda saved: {**saved, "version": 999}),
+        (LAYOUT_KEY, lambda saved: "nonsense"),
     ],
-    ids=["not a layout", "geometry", "dock state", "panels", "version", "splitter"],
+    ids=["not a desk", "place", "tree", "panels", "splitter", "version", "not a layout"],
 )
-def test_a_damaged_layout_gives_the_default_one_and_a_word(rig: Rig, damage: Any) -> None:
+def test_a_damaged_layout_gives_the_default_one_and_a_word(rig: Rig, prefix: str, damage: Any) -> None:
     plane = ScriptedPlane()
     plane.tell(session("a", title="Alpha"))
 
@@ -225,7 +232,8 @@ def test_a_damaged_layout_gives_the_default_one_and_a_word(rig: Rig, damage: Any
 
     rig.run(first)
     state = LocalState(rig.folder, problem=rig.failures.append)
-    state.put(LAYOUT_KEY, damage(state.get(LAYOUT_KEY)))
+    (key,) = state.keys(prefix)
+    state.put(key, damage(state.get(key)))
     state.close()
 
     async def second() -> None:
@@ -235,7 +243,7 @@ def test_a_damaged_layout_gives_the_default_one_and_a_word(rig: Rig, damage: Any
         await desk.reach()
         await until(lambda: desk.window.panels.open_ids() == ["internal:a"])
         assert desk.state.get("draft:internal:z") == {"text": "keep me"}, "nothing else is lost"
-        assert desk.state.get(f"{LAYOUT_KEY}.damaged") is not None
+        assert desk.state.get(f"{key}.damaged") is not None
         await desk.close()
 
     rig.run(second)

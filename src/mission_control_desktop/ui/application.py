@@ -26,7 +26,8 @@ from mission_control_desktop.ui import detached, theme, words
 from mission_control_desktop.ui.audit.presenter import AuditPresenter
 from mission_control_desktop.ui.bridge import Bridge
 from mission_control_desktop.ui.connection import Connection, Opener, Reached
-from mission_control_desktop.ui.control import GatewayPort, StateDrafts
+from mission_control_desktop.ui.control import GatewayPort, StateDrafts, StatePlaces
+from mission_control_desktop.ui.desk.presenter import DeskPresenter
 from mission_control_desktop.ui.failures import Failures
 from mission_control_desktop.ui.garbage import collected_here
 from mission_control_desktop.ui.local_state import LocalState
@@ -134,7 +135,7 @@ class Desktop(QObject):
         self.window = MainWindow(self.store, self.state)
         if not self.window.restore_layout():
             self._notes.append(
-                "The saved layout was damaged. It was set aside, and the window starts with the default one; nothing "
+                "Part of the saved layout was damaged. It was set aside, and the window starts without it; nothing "
                 "else is lost."
             )
         self.failures.reported.connect(self._on_failure)
@@ -143,12 +144,20 @@ class Desktop(QObject):
         self.host = EngineHost(self.inbox, on_error=self.failures.on_task)
         self._connection = Connection(self.host, folder, url=connect, in_process=in_process)
         self.panels = Panels(
-            self.store, GatewayPort(self.host), StateDrafts(self.state), self.host, self.bridge, self.tasks, self
+            self.store,
+            GatewayPort(self.host),
+            StateDrafts(self.state),
+            StatePlaces(self.state),
+            self.host,
+            self.bridge,
+            self.tasks,
+            self,
         )
-        self.window.panels.set_factory(self.panels.make)
-        self.window.panels.panel_closed.connect(self.panels.closed)
+        self.window.panels.set_factory(self.panels.make, self.panels.may_go)
+        self.window.panels.panel_released.connect(self.panels.closed)
         self.presenter = WindowPresenter(self.window, self.host, self.panels, self.bridge, self.inbox, self.tasks)
         self.presenter.link_changed.connect(self._on_link)
+        self.desks = DeskPresenter(self.window, self.tasks)
         self.audit = AuditPresenter(self.host, self.store, self.window.audit, self.state, self.tasks)
         self.window.audit_shown.connect(self.audit.reload)
         self.window.close_requested.connect(self._on_close_requested)

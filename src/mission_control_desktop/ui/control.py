@@ -12,7 +12,10 @@ from mission_control_desktop.domain.sessions import AgentSession, Delivery
 from mission_control_desktop.ui.local_state import LocalState
 from mission_control_desktop.ui.panel.port import Draft
 from mission_control_desktop.ui.ports import Gateway
+from mission_control_desktop.ui.transcript.place import ReadingPlace
 
+PLACE_PREFIX = "place:"
+MAX_PLACES = 200
 DRAFT_PREFIX = "draft:"
 MAX_DRAFTS = 500
 """Drafts kept at most; the ones stored first make room."""
@@ -104,4 +107,28 @@ class StateDrafts:
         self._state.put(DRAFT_PREFIX + session_id, None if draft is None else msgspec.to_builtins(draft))
         kept = self._state.keys(DRAFT_PREFIX)
         for key in kept[: max(0, len(kept) - MAX_DRAFTS)]:
+            self._state.put(key, None)
+
+
+class StatePlaces:
+    """Where readers were, over the local state."""
+
+    def __init__(self, state: LocalState) -> None:
+        self._state = state
+
+    def load(self, session_id: str) -> ReadingPlace | None:
+        """The place that was kept for a session."""
+        raw = self._state.get(PLACE_PREFIX + session_id)
+        if raw is None:
+            return None
+        try:
+            return msgspec.convert(raw, ReadingPlace)
+        except msgspec.ValidationError:
+            return None
+
+    def save(self, session_id: str, place: ReadingPlace | None) -> None:
+        """Keep a place; None forgets it."""
+        self._state.put(PLACE_PREFIX + session_id, None if place is None else msgspec.to_builtins(place))
+        kept = self._state.keys(PLACE_PREFIX)
+        for key in kept[: max(0, len(kept) - MAX_PLACES)]:
             self._state.put(key, None)

@@ -15,7 +15,7 @@ from mission_control_desktop.domain.events import EventType, StreamEvent
 from mission_control_desktop.domain.sessions import AgentSession
 from mission_control_desktop.domain.tasks import Tasks
 from mission_control_desktop.ui.bridge import Bridge
-from mission_control_desktop.ui.panel.port import DraftStore, PanelPort
+from mission_control_desktop.ui.panel.port import DraftStore, PanelPort, PlaceStore
 from mission_control_desktop.ui.ports import SessionFeeds
 from mission_control_desktop.ui.sessions import SessionStore
 
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
+BEFORE_PLACE = 100
+AROUND_PLACE = 500
+"""Messages read around the place where a reader was: so many from that many before it on."""
 REPLAY = 200
 """Messages read at first, and repeated by the stream when it opens."""
 
@@ -38,6 +41,7 @@ class Panels(QObject):
         store: SessionStore,
         port: PanelPort,
         drafts: DraftStore,
+        places: PlaceStore,
         feeds: SessionFeeds,
         bridge: Bridge,
         tasks: Tasks,
@@ -45,6 +49,7 @@ class Panels(QObject):
     ) -> None:
         super().__init__(parent)
         self._store, self._port, self._drafts = store, port, drafts
+        self._places = places
         self._feeds, self._bridge, self._tasks = feeds, bridge, tasks
         self._live: dict[str, OrchestratorPanel] = {}
         self._connected = False
@@ -71,15 +76,25 @@ class Panels(QObject):
         return panel
 
     async def _fill(self, panel: OrchestratorPanel) -> None:
-        """History first, then the stream, whose replay overlaps it: messages are known by their ids."""
+        """History first, then the stream, whose replay overlaps it: messages are known by their ids. Who left the
+        session while reading comes back there."""
         session_id = panel.session_id
+        place = self._places.load(session_id) if not panel.model.rowCount() else None
+        after = max(0, place.seq - BEFORE_PLACE) if place is not None else None
         try:
-            page = await self._port.messages(session_id, limit=REPLAY)
+            if after is None:
+                page = await self._port.messages(session_id, limit=REPLAY)
+            else:
+                page = await self._port.messages(session_id, limit=AROUND_PLACE, after=after)
         except MissionControlError as error:
             log.warning("history not read", session=session_id, error=error.message)
         else:
             if self._live.get(session_id) is panel:
-                panel.load(page.items, has_older=page.next_cursor is not None)
+                more = page.next_cursor is not None
+                if place is None or after is None:
+                    panel.load(page.items, has_older=more)
+                else:
+                    panel.resume(page.items, place, has_older=after > 0, has_newer=more)
         if self._live.get(session_id) is panel:
             self._feeds.open_session(session_id)
 
@@ -88,9 +103,19 @@ class Panels(QObject):
         panel = self._live.pop(session_id, None)
         if panel is None:
             return
+        self._note_place(panel)
         self._bridge.forget(session_id)
         self._feeds.close_session(session_id)
         self._tasks.start(self._close(panel), name="close panel")
+
+    def _note_place(self, panel: OrchestratorPanel) -> None:
+        if panel.model.rowCount():
+            self._places.save(panel.session_id, panel.reading_place())
+
+    def may_go(self, session_id: str) -> bool:
+        """Whether a panel that is out of sight can be let go: nothing is under way in it."""
+        panel = self._live.get(session_id)
+        return panel is None or panel.at_rest
 
     @staticmethod
     async def _close(panel: OrchestratorPanel) -> None:
@@ -105,6 +130,7 @@ class Panels(QObject):
         """Close all; drafts are kept."""
         for session_id in list(self._live):
             panel = self._live.pop(session_id)
+            self._note_place(panel)
             self._bridge.forget(session_id)
             await panel.close_panel()
 

@@ -22,6 +22,7 @@ class Menu(Enum):
     MISSION = "&Mission"
     SESSION = "&Session"
     PANELS = "&Panels"
+    DESKS = "&Desks"
     VIEW = "&View"
     HELP = "&Help"
 
@@ -101,8 +102,20 @@ COMMANDS: tuple[Command, ...] = (
     Command("panel.up", "Move &up", Menu.PANELS, ("Ctrl+Alt+Up",), When.PANEL, group=2),
     Command("panel.down", "Move &down", Menu.PANELS, ("Ctrl+Alt+Down",), When.PANEL, group=2),
     Command("panel.tab", "Put into the next panel's &tabs", Menu.PANELS, ("Ctrl+Alt+T",), When.PANEL, group=2),
-    Command("panel.float", "&Float or dock", Menu.PANELS, ("Ctrl+Alt+F",), When.PANEL, group=3),
+    Command("panel.float", "&Own window or back", Menu.PANELS, ("Ctrl+Alt+F",), When.PANEL, group=3),
+    Command("panel.float_on", "Own window on a &monitor…", Menu.PANELS, ("Ctrl+Alt+M",), When.PANEL, group=3),
     Command("panel.full_screen", "Full &screen", Menu.PANELS, ("F11",), When.PANEL, group=3),
+    Command("panel.full_screen_on", "Full screen on &a monitor…", Menu.PANELS, ("Shift+F11",), When.PANEL, group=3),
+    Command(
+        "panel.pin",
+        "P&in",
+        Menu.PANELS,
+        ("Ctrl+Alt+P",),
+        When.PANEL,
+        group=3,
+        checkable=True,
+        hint="A pinned panel keeps its session; one that is not pinned follows what is chosen in the roster.",
+    ),
     *(
         Command(f"layout.{n}", title, Menu.PANELS, (f"Ctrl+Alt+{n}",), When.ALWAYS, group=4)
         for n, title in (
@@ -113,14 +126,42 @@ COMMANDS: tuple[Command, ...] = (
             (9, "Grid: &9 (3 × 3)"),
         )
     ),
+    Command("layout.all", "Grid: a place for eac&h", Menu.PANELS, ("Ctrl+Alt+0",), When.PANEL, group=4),
+    Command("layout.n", "&Grid: columns × rows…", Menu.PANELS, ("Ctrl+Alt+G",), When.PANEL, group=4),
     *(
         Command(f"panel.go_{n}", f"Go to panel {n}", Menu.PANELS, (f"Ctrl+{n}",), When.PANEL, group=5)
         for n in range(1, 10)
     ),
+    *(Command(f"desk.go_{n}", f"&{n}  Desk {n}", Menu.DESKS, (f"Alt+{n}",), checkable=True) for n in range(1, 10)),
+    Command("desk.next", "Ne&xt desk", Menu.DESKS, ("Ctrl+Alt+PgDown",), group=1),
+    Command("desk.previous", "&Former desk", Menu.DESKS, ("Ctrl+Alt+PgUp",), group=1),
+    Command(
+        "desk.undo",
+        "&Undo the last change of the panels",
+        Menu.DESKS,
+        ("Ctrl+Alt+Z",),
+        group=2,
+        hint="Panels that were closed, moved or opened since you came to this desk stand as before.",
+    ),
+    Command("desk.new", "&New desk…", Menu.DESKS, ("Ctrl+Alt+N",), group=3),
+    Command("desk.rename", "&Rename this desk…", Menu.DESKS, (), group=3),
+    Command("desk.remove", "Re&move this desk…", Menu.DESKS, (), group=3, hint="Its sessions go on."),
+    Command("desk.export", "&Export this desk…", Menu.DESKS, (), group=4),
+    Command("desk.export_all", "Export &all desks…", Menu.DESKS, (), group=4),
+    Command("desk.import", "&Import desks…", Menu.DESKS, (), group=4),
     Command("view.next_region", "Next &region", Menu.VIEW, ("F6",)),
     Command("view.previous_region", "Previous re&gion", Menu.VIEW, ("Shift+F6",)),
     Command("view.filter", "&Filter the roster", Menu.VIEW, ("Ctrl+L",), group=1),
     Command("view.roster", "R&oster", Menu.VIEW, ("Ctrl+B",), group=1, checkable=True),
+    Command(
+        "view.follow_focus",
+        "Follow the fo&cus",
+        Menu.VIEW,
+        ("Ctrl+Shift+F",),
+        group=1,
+        checkable=True,
+        hint="One panel shows whatever session is chosen in the roster, without being opened for it.",
+    ),
     Command("view.audit", "&Audit log", Menu.VIEW, ("Ctrl+Shift+A",), group=1, checkable=True),
     Command("view.appearance", "Switch light and &dark", Menu.VIEW, ("Ctrl+Shift+L",), group=2),
     Command("help.keys", "&Keys in effect", Menu.HELP, ("F1", "?")),

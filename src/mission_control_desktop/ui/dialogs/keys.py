@@ -34,7 +34,7 @@ class KeysDialog(QDialog):
         for menu in Menu:
             row = _section(grid, row, menu.value.replace("&", ""))
             for command in (c for c in COMMANDS if c.menu is menu and c.keys):
-                if command.id.startswith("panel.go_") and command.id != "panel.go_1":
+                if command.id.startswith(("panel.go_", "desk.go_")) and not command.id.endswith("_1"):
                     continue
                 on = commands.in_effect(command.id)
                 native = QKeySequence.SequenceFormat.NativeText
@@ -42,6 +42,8 @@ class KeysDialog(QDialog):
                 title = command.title.replace("&", "")
                 if command.id == "panel.go_1":
                     keys, title = "Ctrl+1 … Ctrl+9", "Go to panel 1 … 9"
+                if command.id == "desk.go_1":
+                    keys, title = "Alt+1 … Alt+9", "Go to desk 1 … 9"
                 note = command.hint if on else f"when {command.when.value}"
                 row = _line(grid, row, keys, title, note, muted=not on)
         section = ""

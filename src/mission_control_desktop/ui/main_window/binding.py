@@ -20,11 +20,13 @@ def bind(window: MainWindow) -> None:
     _bind_mission(window, handle)
     _bind_session(window, handle)
     _bind_panels(window, handle)
+    _bind_desks(window, handle)
     walking = window.walking
     handle("view.next_region", partial(walking.next_region, 1))
     handle("view.previous_region", partial(walking.next_region, -1))
     handle("view.filter", window.focus_filter)
     handle("view.roster", window.toggle_roster)
+    handle("view.follow_focus", window.following_focus.toggle)
     handle("view.audit", window.toggle_audit)
     handle("view.appearance", window.toggle_appearance)
     handle("help.keys", window.keys_requested.emit)
@@ -72,5 +74,20 @@ def _bind_panels(window: MainWindow, handle: _Handle) -> None:
     handle("panel.full_screen", panels.toggle_full_screen)
     for cells in GRIDS:
         handle(f"layout.{cells}", partial(panels.arrange, cells))
+    handle("layout.all", panels.arrange_all)
+    handle("layout.n", window.ask_grid)
+    handle("panel.float_on", partial(window.ask_monitor, "Own window on", panels.float_on))
+    handle("panel.full_screen_on", partial(window.ask_monitor, "Full screen on", panels.full_screen_on))
+    handle("panel.pin", window.following_focus.toggle_pin)
     for number in range(1, 10):
         handle(f"panel.go_{number}", partial(walking.go, number))
+
+
+def _bind_desks(window: MainWindow, handle: _Handle) -> None:
+    """What asks for a name or a file is bound by the presenter of desks."""
+    desks = window.desks
+    handle("desk.next", partial(desks.step, 1))
+    handle("desk.previous", partial(desks.step, -1))
+    handle("desk.undo", desks.undo)
+    for number in range(1, 10):
+        handle(f"desk.go_{number}", partial(desks.go, number))

@@ -1,88 +1,91 @@
-"""The grid of panels: splits, tabs, floats, presets; remembers its arrangement as text."""
+"""The grid of panels: which sessions have a place in it, and how the places stand."""
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import PySide6QtAds as QtAds
-import structlog
-from PySide6.QtCore import QByteArray, QEvent, QObject, QPoint, QRect, Qt, QTimer, Signal, Slot
-from PySide6.QtGui import QDragEnterEvent, QDropEvent, QGuiApplication, QResizeEvent
-from PySide6.QtWidgets import QAbstractButton, QApplication, QLabel, QSplitter, QVBoxLayout, QWidget
-from shiboken6 import isValid
+from PySide6.QtCore import QEvent, QObject, QPoint, Qt, QTimer, Signal
+from PySide6.QtGui import QResizeEvent
+from PySide6.QtWidgets import QVBoxLayout, QWidget
 
 from mission_control_desktop.domain.sessions import AgentSession
-from mission_control_desktop.ui import icons, theme, words
+from mission_control_desktop.ui import theme, words
+from mission_control_desktop.ui.desk.arrangement import Arrangement, OwnWindow, fitted, panels_of
+from mission_control_desktop.ui.desk.dock_state import STATE_VERSION, read_state
+from mission_control_desktop.ui.desk.monitors import Monitors
 from mission_control_desktop.ui.main_window import grid
 from mission_control_desktop.ui.main_window.dock_style import dock_style_sheet
-from mission_control_desktop.ui.main_window.full_screen import FullScreenHost
-from mission_control_desktop.ui.roster.model import MIME_TYPE
+from mission_control_desktop.ui.main_window.dock_widgets import Placeholder, dress, make_dock, name_dock, show_state
+from mission_control_desktop.ui.main_window.dropping import Dropping, DropTarget
+from mission_control_desktop.ui.main_window.filling import Filling, PanelFactory
+from mission_control_desktop.ui.main_window.full_screen import FullScreens
+from mission_control_desktop.ui.main_window.moving import Moving
 
-log = structlog.get_logger(__name__)
-
-STATE_VERSION = 1
-PanelFactory = Callable[[AgentSession], QWidget]
-
-
-class _Placeholder(QWidget):
-    """Stands in a panel's place until its session is known."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        label = QLabel(text, self)
-        label.setProperty("tone", "muted")
-        label.setAlignment(Qt.AlignmentFlag.AlignCenter)
-        label.setWordWrap(True)
-        self.label = label
-        layout = QVBoxLayout(self)
-        layout.addWidget(label)
+SETTLE_MS = 300
 
 
 class PanelGrid(QWidget):
     """Panels by session id. Closing one ends nothing; it only closes the view.
 
-    A panel's widget goes back, without a parent, to whoever made it: `panel_closed` is the time to delete it.
+    A panel's widget goes back, without a parent, to whoever made it: `panel_released` is the time to delete it.
     """
 
     panel_opened = Signal(str)
     panel_closed = Signal(str)
+    """A person closed it."""
+    panel_released = Signal(str)
+    """A panel is no longer shown: closed, out of sight for a while, or on another desk."""
+    session_wanted = Signal(str)
+    """A place is seen whose session is not known here."""
     current_changed = Signal(str)
     """Session id of the active panel, or empty."""
     layout_changed = Signal()
-    sessions_dropped = Signal(list)
+    sessions_dropped = Signal(list, object)
+    """Session ids, and the `DropTarget` or None."""
+    menu_wanted = Signal(str, QPoint)
+    """The menu of a panel's tab, at a place on the screen."""
 
     _configured = False
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    def __init__(self, monitors: Monitors | None = None, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         if not PanelGrid._configured:
             grid.configure_docking()
             PanelGrid._configured = True
         self.setObjectName("panels")
-        self.setAcceptDrops(True)
-        self._factory: PanelFactory | None = None
         self._docks: dict[str, Any] = {}
         self._titles: dict[str, str] = {}
         self._current = ""
+        self._follower = ""
         self._restoring = False
-        self._arranged = False
-        self._structure: tuple[frozenset[str], tuple[tuple[str, ...], ...]] = (frozenset(), ())
-        self._full: tuple[str, FullScreenHost] | None = None
+        self.monitors = monitors or Monitors(self)
         self.manager = QtAds.CDockManager(self)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.manager)
+        self.filling = Filling(self._docks, self)
+        self.filling.released = self.panel_released.emit
+        self.filling.unknown_seen = self.session_wanted.emit
+        self.full = FullScreens(self._docks, self.monitors, self)
+        self.full.fill = self.filling.fill
+        self.full.activated.connect(self._set_current)
+        self.full.ended.connect(self._on_full_ended)
+        self.full.changed.connect(self._note_change)
+        self.moving = Moving(self, self.manager, self._docks, self.open_ids)
+        self.moving.lift = self.filling.lift
+        self.moving.current = lambda: self.current_id
+        self.moving.may_regrid = lambda: not self.full.all()
+        self.moving.changed.connect(self._note_change)
+        self.dropping = Dropping(lambda: list(self.manager.openedDockAreas()), self)
+        self.dropping.dropped.connect(self.sessions_dropped)
+        self.dropping.watch(self)
         self._changed_later = QTimer(self)
         self._changed_later.setSingleShot(True)
-        self._changed_later.setInterval(300)
+        self._changed_later.setInterval(SETTLE_MS)
         self._changed_later.timeout.connect(self._on_settled)
-        self._shape = (0, 0)
-        self._regrid_later = QTimer(self)
-        self._regrid_later.setSingleShot(True)
-        self._regrid_later.setInterval(150)
-        self._regrid_later.timeout.connect(self._regrid)
         self.manager.focusedDockWidgetChanged.connect(self._on_focused)
         self.manager.dockAreaCreated.connect(self._note_change)
         self.manager.dockAreasRemoved.connect(self._note_change)
@@ -92,12 +95,12 @@ class PanelGrid(QWidget):
 
     # -- what is open
 
-    def set_factory(self, factory: PanelFactory) -> None:
-        """Who makes panels. Until then, and for sessions not known yet, a placeholder stands there."""
-        self._factory = factory
+    def set_factory(self, factory: PanelFactory, may_go: Callable[[str], bool] | None = None) -> None:
+        """Who makes panels, and who says whether one may be let go. Until then placeholders stand there."""
+        self.filling.set_factory(factory, may_go)
 
     def open_ids(self) -> list[str]:
-        """Session ids of the open panels, in reading order (top to bottom, left to right, then floating ones)."""
+        """Session ids of the open panels, in reading order (top to bottom, left to right, then own windows)."""
 
         def place(session_id: str) -> tuple[int, int, int, int]:
             dock = self._docks[session_id]
@@ -110,27 +113,41 @@ class PanelGrid(QWidget):
         return sorted(self._docks, key=place)
 
     @property
+    def count(self) -> int:
+        """How many panels are open."""
+        return len(self._docks)
+
+    def titles(self) -> dict[str, str]:
+        """Title by session id of what is open."""
+        return {i: self._titles.get(i, "") for i in self.open_ids()}
+
+    @property
     def current_id(self) -> str:
         """The active panel's session id, or empty."""
         return self._current if self._current in self._docks else ""
 
     def panel(self, session_id: str) -> QWidget | None:
-        """The widget that shows a session, unless it is still a placeholder."""
-        if self._full is not None and self._full[0] == session_id:
-            return self._full[1].content
+        """The widget that shows a session, unless a placeholder stands there."""
+        if (content := self.full.content(session_id)) is not None:
+            return content
+        return self.filling.content(session_id)
+
+    def area_of(self, session_id: str) -> Any | None:
+        """The dock area in which a session's panel stands."""
         dock = self._docks.get(session_id)
-        content = dock.widget() if dock is not None else None
-        return None if content is None or isinstance(content, _Placeholder) else content
+        return None if dock is None else dock.dockAreaWidget()
 
     # -- opening and closing
 
-    def open(self, session: AgentSession, *, focus: bool = True) -> QWidget | None:
-        """Open a session's panel, or bring it to the front."""
+    def open(self, session: AgentSession, *, focus: bool = True, target: DropTarget | None = None) -> QWidget | None:
+        """Open a session's panel (where it was dropped, if it was), or bring it to the front."""
         session_id = session.session_id
         if session_id not in self._docks:
-            dock = self._make(session_id, words.name(session))
-            self._place(dock)
+            self.moving.place(self._make(session_id, words.name(session)), target)
             self.panel_opened.emit(session_id)
+        elif target is not None:
+            self.full.leave(session_id)
+            self.moving.drop(self._docks[session_id], target)
         self.show_session(session)
         if focus:
             self.activate(session_id)
@@ -140,45 +157,36 @@ class PanelGrid(QWidget):
     def open_all(self, sessions: Sequence[AgentSession]) -> None:
         """Open several panels at once, without taking the focus: the grid is built one time."""
         fresh = [s for s in sessions if s.session_id not in self._docks]
-        if len(fresh) < 2 or self._arranged or len(self._docks) + len(fresh) > max(grid.GRIDS):
+        if len(self._docks) + len(fresh) > max(grid.GRIDS) or len(fresh) < 2 or self.moving.by_hand:
             for session in fresh:
                 self.open(session, focus=False)
             return
         for session in fresh:
             self._make(session.session_id, words.name(session))
-        self._grid(*self._fitting())
+        self.moving.fit()
         for session in fresh:
             self.panel_opened.emit(session.session_id)
             self.show_session(session)
         self._note_change()
 
     def show_session(self, session: AgentSession) -> None:
-        """Take a session's newest state: title, shape, and the panel in place of its placeholder."""
+        """Take a session's newest state: title, shape, and the panel in place of its placeholder once it is seen."""
         dock = self._docks.get(session.session_id)
         if dock is None:
             return
-        title = words.name(session)
-        if self._titles.get(session.session_id) != title:
-            self._titles[session.session_id] = title
-            dock.setWindowTitle(title)
-        dock.setIcon(theme.status_icon(session.status, session.waiting_for))
-        dock.setTabToolTip(f"{title}\n{theme.status_text(session)}\n{session.session_id}")
-        if isinstance(dock.widget(), _Placeholder) and self._factory is not None:
-            old = dock.takeWidget()
-            dock.setWidget(self._factory(session), QtAds.CDockWidget.eInsertMode.ForceNoScrollArea)
-            if old is not None:
-                old.deleteLater()
+        self._titles[session.session_id] = words.name(session)
+        show_state(dock, session, follows=session.session_id == self._follower)
+        self.filling.take(session)
 
     def say(self, session_id: str, text: str) -> None:
         """Words in a placeholder, e.g. that its session is gone."""
         dock = self._docks.get(session_id)
-        if dock is not None and isinstance(content := dock.widget(), _Placeholder):
+        if dock is not None and isinstance(content := dock.widget(), Placeholder):
             content.label.setText(text)
 
     def close_panel(self, session_id: str) -> None:
         """Close a panel. Its session goes on."""
-        if self._full is not None and self._full[0] == session_id:
-            self.leave_full_screen()
+        self.full.leave(session_id)
         dock = self._docks.get(session_id)
         if dock is not None:
             dock.closeDockWidget()
@@ -189,241 +197,234 @@ class PanelGrid(QWidget):
         if dock is None:
             return
         dock.setAsCurrentTab()
-        if dock.isInFloatingContainer():
-            dock.window().raise_()
-            dock.window().activateWindow()
+        self.filling.fill(session_id)
+        full = self.full.content(session_id)
+        if full is not None or dock.isInFloatingContainer():
+            top = full.window() if full is not None else dock.window()
+            top.raise_()
+            top.activateWindow()
         self.manager.setDockWidgetFocused(dock)
-        content = dock.widget()
+        content = full or dock.widget()
         if content is not None:
             content.setFocus(Qt.FocusReason.ShortcutFocusReason)
         self._set_current(session_id)
 
     def _make(self, session_id: str, title: str) -> Any:
-        dock = QtAds.CDockWidget(self.manager, title)
-        dock.setObjectName(session_id)
-        feature = QtAds.CDockWidget.DockWidgetFeature
-        dock.setFeature(feature.DockWidgetDeleteOnClose, True)
-        dock.setFeature(feature.DockWidgetFocusable, True)
-        dock.setFeature(feature.DockWidgetPinnable, False)
-        dock.setMinimumSizeHintMode(QtAds.CDockWidget.eMinimumSizeHintMode.MinimumSizeHintFromDockWidget)
-        dock.setWidget(
-            _Placeholder(f"{title}\n\nWaiting for the control plane…"), QtAds.CDockWidget.eInsertMode.ForceNoScrollArea
-        )
-        dock.closed.connect(lambda: self._on_closed(session_id))
+        dock = make_dock(self.manager, session_id, title)
+        dock.closed.connect(partial(self._on_closed, session_id))
         dock.topLevelChanged.connect(self._note_change)
-        self._dress(dock)
+        dock.tabWidget().installEventFilter(self)
         self._docks[session_id] = dock
         self._titles[session_id] = title
+        self.filling.watch(session_id, dock)
         return dock
 
     def _on_closed(self, session_id: str) -> None:
         if self._restoring or session_id not in self._docks:
             return
-        dock = self._docks.pop(session_id)
-        self._titles.pop(session_id, None)
-        content = dock.takeWidget()
-        if content is not None:
-            # Whoever made the panel still has to put its draft away; the dock is deleted before that.
-            content.hide()
-            if isinstance(content, _Placeholder):
-                content.deleteLater()
-        if self._current == session_id:
-            self._set_current("")
+        self._forget(session_id)
         self.panel_closed.emit(session_id)
         self._note_change()
 
-    # -- arrangement
+    def _forget(self, session_id: str) -> None:
+        """A dock goes; what is in it goes back to who made it."""
+        dock = self._docks.pop(session_id)
+        self._titles.pop(session_id, None)
+        content = self.filling.take_out(session_id, dock)
+        if content is not None:
+            # Whoever made the panel still has to put its draft away; the dock is deleted before that.
+            content.hide()
+            if isinstance(content, Placeholder):
+                content.deleteLater()
+            else:
+                self.panel_released.emit(session_id)
+        if self._follower == session_id:
+            self._follower = ""
+        if self._current == session_id:
+            self._set_current("")
 
-    def _place(self, dock: Any) -> None:
-        """A new panel joins the grid while a person has not arranged it, then splits the largest place."""
-        others = [d for d in self._docks.values() if d is not dock]
-        if not others:
-            self.manager.addDockWidget(QtAds.CenterDockWidgetArea, dock)
-            return
-        if not self._arranged and len(self._docks) <= 9 and not any(d.isInFloatingContainer() for d in others):
-            self._grid(*self._fitting())
-            return
-        grid.add_beside_largest(self.manager, dock)
+    def _drop(self, session_id: str) -> None:
+        """Take a panel away that nobody closed."""
+        self.full.leave(session_id)
+        dock = self._docks[session_id]
+        self._forget(session_id)
+        dock.closeDockWidget()
+
+    # -- arrangement
 
     def arrange(self, cells: int) -> None:
         """Put all panels into a grid of `cells` (1, 2, 4, 6 or 9); more panels than cells share tabs."""
-        self._grid(*grid.GRIDS[cells])
-        self._arranged = cells < len(self._docks)
-        self._note_change()
+        self.arrange_in(*grid.GRIDS[cells])
 
-    def _fitting(self) -> tuple[int, int]:
-        return grid.fitting(len(self._docks), self.width())
+    def arrange_in(self, columns: int, rows: int) -> None:
+        """Put all panels into so many columns and rows; more panels than cells share tabs."""
+        self.full.leave_all()
+        self.moving.arrange(columns, rows)
 
-    def _grid(self, columns: int, rows: int) -> None:
-        placed = [i for i in self.open_ids() if self._docks[i].dockAreaWidget() is not None]
-        order = placed + [i for i in self._docks if i not in placed]
-        if not order:
-            return
-        self._shape = (columns, rows)
-        focus = QApplication.focusWidget()
-        self._restoring = True
-        self.setUpdatesEnabled(False)
-        try:
-            grid.build(self.manager, [self._docks[i] for i in order], columns, rows)
-            self._structure = grid.structure(self.manager, self._docks)
-            for splitter in self.manager.findChildren(QSplitter):
-                splitter.splitterMoved.connect(self._on_splitter, Qt.ConnectionType.UniqueConnection)
-        finally:
-            self._restoring = False
-            self.setUpdatesEnabled(True)
-        if self._current in self._docks:
-            self._docks[self._current].setAsCurrentTab()
-        if focus is not None and isValid(focus) and focus.isVisible():
-            # Moving panels must not take the cursor out of what a person is typing.
-            focus.setFocus(Qt.FocusReason.OtherFocusReason)
+    def arrange_all(self) -> None:
+        """A grid in which each panel has a place of its own."""
+        self.arrange_in(*grid.square(len(self._docks), self.width(), self.height()))
 
     def move_panel(self, direction: str) -> None:
-        """Move the active panel `left`, `right`, `up` or `down` past its neighbour, or to the edge."""
+        """Move the active panel `left`, `right`, `up` or `down`: out of its tabs, past its neighbour, or to the
+        edge."""
         dock = self._docks.get(self.current_id)
-        if dock is None or dock.isInFloatingContainer():
-            return
-        side = grid.SIDES[direction]
-        neighbour = grid.neighbour(self.manager, dock.dockAreaWidget(), direction)
-        if neighbour is not None:
-            self.manager.addDockWidget(side, dock, neighbour)
-        elif len(self._docks) > 1:
-            self.manager.addDockWidget(side, dock)
-        self._arranged = True
-        self.activate(dock.objectName())
-        self._note_change()
+        if dock is not None and self.current_id not in self.full:
+            self.moving.move(dock, direction)
+            self.activate(dock.objectName())
 
     def tab_with_next(self) -> None:
         """Put the active panel into the next panel's tabs."""
-        ids = self.open_ids()
-        if self.current_id not in ids or len(ids) < 2:
-            return
-        dock = self._docks[self.current_id]
-        others = [
-            i
-            for i in ids[ids.index(self.current_id) :] + ids
-            if self._docks[i].dockAreaWidget() is not dock.dockAreaWidget()
-        ]
-        if others:
-            self.manager.addDockWidget(QtAds.CenterDockWidgetArea, dock, self._docks[others[0]].dockAreaWidget())
-            self._arranged = True
+        dock = self._docks.get(self.current_id)
+        if dock is not None and self.current_id not in self.full and self.moving.tab_with_next(dock):
             self.activate(dock.objectName())
-            self._note_change()
 
     def float_or_dock(self) -> None:
         """Give the active panel a window of its own, or bring it back."""
-        dock = self._docks.get(self.current_id)
-        if dock is None:
+        if dock := self._docks.get(self.current_id):
+            self.full.leave(dock.objectName())
+            self.moving.float_or_dock(dock)
+            self.activate(dock.objectName())
+
+    def float_on(self, monitor: str) -> None:
+        """Give the active panel a window of its own on a monitor, or move its window there."""
+        dock, area = self._docks.get(self.current_id), self.monitors.whole(monitor)
+        if dock is None or area is None:
             return
-        if dock.isInFloatingContainer():
-            areas = [a for a in self.manager.openedDockAreas() if a.window() is self.window()]
-            if areas:
-                self.manager.addDockWidget(QtAds.RightDockWidgetArea, dock, max(areas, key=lambda a: a.width()))
-            else:
-                self.manager.addDockWidget(QtAds.CenterDockWidgetArea, dock)
-        else:
-            dock.setFloating()
-        self._arranged = True
+        self.full.leave(dock.objectName())
+        if not dock.isInFloatingContainer():
+            self.moving.float_or_dock(dock)
+        window = dock.floatingDockContainer()
+        size = window.size().boundedTo(area.size() * 0.9)
+        window.resize(size)
+        window.move(area.center() - window.rect().center())
         self.activate(dock.objectName())
         self._note_change()
 
     def toggle_full_screen(self) -> None:
-        """Show the active panel alone on this screen, or bring it back."""
-        if self._full is not None:
-            self.leave_full_screen()
-            return
-        dock = self._docks.get(self.current_id)
-        if dock is None or isinstance(dock.widget(), _Placeholder):
-            return
-        # The geometry, not the screen: its Python wrapper does not outlive the changes of parents below.
-        place = QRect(dock.window().screen().geometry())
-        title = self._titles[self.current_id]
-        content = dock.takeWidget()
-        dock.setWidget(
-            _Placeholder(f"{title}\n\nshown on the full screen; F11 or Esc brings it back"),
-            QtAds.CDockWidget.eInsertMode.ForceNoScrollArea,
-        )
-        host = FullScreenHost(title, content)
-        host.ended.connect(self.leave_full_screen)
-        self._full = (self.current_id, host)
-        host.setGeometry(place)
-        host.showFullScreen()
-        content.setFocus(Qt.FocusReason.OtherFocusReason)
+        """Let the active panel fill the monitor that it is on, or bring it back."""
+        if self.current_id in self.full:
+            self.full.leave(self.current_id)
+        elif self.current_id:
+            self.full_screen_on("")
+
+    def full_screen_on(self, monitor: str) -> None:
+        """Let the active panel fill a monitor; empty: the one that it is on."""
+        current = self.current_id
+        if current and self.full.show(current, monitor):
+            self._set_current(current)
 
     def leave_full_screen(self) -> None:
-        """Bring a panel back from the full screen."""
-        if self._full is None:
-            return
-        session_id, host = self._full
-        self._full = None
-        dock = self._docks.get(session_id)
-        content = host.content
-        host.ended.disconnect(self.leave_full_screen)
-        if dock is not None:
-            old = dock.takeWidget()
-            dock.setWidget(content, QtAds.CDockWidget.eInsertMode.ForceNoScrollArea)
-            if old is not None:
-                old.deleteLater()
+        """Bring all panels back that fill monitors."""
+        self.full.leave_all()
+
+    def _on_full_ended(self, session_id: str) -> None:
+        if not self._restoring:
             self.activate(session_id)
-        host.close()
-        host.deleteLater()
+
+    # -- following the focus
+
+    @property
+    def follower(self) -> str:
+        """Session id of the panel that follows the focus, or empty."""
+        return self._follower
+
+    def set_follower(self, session_id: str) -> None:
+        """Let an open panel follow the focus from now on; empty: none does, the former one is kept as it is."""
+        old, self._follower = self._follower, session_id if session_id in self._docks else ""
+        for changed in {old, self._follower} & self._docks.keys():
+            name_dock(self._docks[changed], self._titles[changed], follows=changed == self._follower)
+        self._note_change()
+
+    def follow(self, session: AgentSession) -> None:
+        """Show a session without taking the focus: where it is open, else in the panel that follows."""
+        session_id = session.session_id
+        if session_id in self._docks:
+            self._docks[session_id].setAsCurrentTab()
+            return
+        old = self._follower if self._follower in self._docks else ""
+        monitor = self.full.monitor_of(old)
+        self._restoring, was = True, self._restoring
+        try:
+            dock = self._make(session_id, words.name(session))
+            if old:
+                self.full.leave(old)
+                self.moving.replace(self._docks[old], dock)
+                self._drop(old)
+            else:
+                self.moving.place(dock)
+        finally:
+            self._restoring = was
+        self._follower = session_id
+        self.show_session(session)
+        dock.setAsCurrentTab()
+        if monitor:
+            self.full.show(session_id, monitor)
+        self.panel_opened.emit(session_id)
+        self._note_change()
 
     # -- remembering
 
-    def save(self) -> dict[str, Any]:
-        """The arrangement as plain data."""
-        return {
-            "version": STATE_VERSION,
-            "panels": [{"id": i, "title": self._titles.get(i, "")} for i in self.open_ids()],
-            "state": base64.b64encode(self.manager.saveState(STATE_VERSION).data()).decode(),
-            "arranged": self._arranged,
-            "current": self.current_id,
-            "screens": [s.name() for s in QGuiApplication.screens()],
-        }
+    def arrangement(self) -> Arrangement:
+        """How the panels stand now."""
+        docked, windows = read_state(self.manager.saveState(STATE_VERSION).data())
+        own = []
+        for content in windows:
+            dock = self._docks.get(next(panels_of(content)))
+            window = None if dock is None else dock.floatingDockContainer()
+            if window is not None:
+                own.append(OwnWindow(content=content, place=self.monitors.place_of(window)))
+        return Arrangement(
+            docked=docked,
+            windows=tuple(own),
+            full=self.full.all(),
+            current=self.current_id,
+            follower=self._follower,
+            by_hand=self.moving.by_hand,
+        )
 
-    def restore(self, saved: Any) -> bool:
-        """Bring an arrangement back; False, and nothing open, if it is damaged or of another version. Call before the
-        window is shown."""
+    def apply(self, arrangement: Arrangement, titles: Mapping[str, str]) -> None:
+        """Stand as in an arrangement, with exactly the panels of `titles` (session ids). Panels that are open stay what
+        they are; monitors that are gone give back what stood on them."""
+        self._restoring = self.moving.busy = True
+        self.setUpdatesEnabled(False)
         try:
-            if saved["version"] != STATE_VERSION:
-                return False
-            panels = [(str(p["id"]), str(p["title"])) for p in saved["panels"]]
-            state = QByteArray(base64.b64decode(saved["state"], validate=True))
-        except (KeyError, TypeError, ValueError):
-            return False
-        if not panels:
-            return True
-        self._restoring = True
-        try:
-            for session_id, title in panels:
-                if session_id not in self._docks:
-                    dock = self._make(session_id, title or session_id)
-                    self.manager.addDockWidget(QtAds.CenterDockWidgetArea, dock)
-            good = bool(self.manager.restoreState(state, STATE_VERSION))
+            self.full.leave_all()
+            self.filling.lift()
+            for session_id in [i for i in self._docks if i not in titles]:
+                self._drop(session_id)
+            fresh = [i for i in titles if i not in self._docks]
+            for session_id in fresh:
+                self._make(session_id, titles[session_id] or session_id)
+            wanted = fitted(arrangement, titles)
+            self._restore(wanted)
+            self.moving.by_hand = wanted.by_hand
         finally:
-            self._restoring = False
-        lost = [i for i, d in self._docks.items() if not good or d.isClosed() or d.dockAreaWidget() is None]
-        self._drop(lost)
-        if not good:
-            return False
-        self._arranged = bool(saved.get("arranged"))
-        grid.keep_on_screen(self.manager)
-        current = saved.get("current")
-        self._set_current(current if current in self._docks else "")
-        for session_id in self._docks:
+            self._restoring = self.moving.busy = False
+            self.setUpdatesEnabled(True)
+        self._follower = wanted.follower
+        for session_id, dock in self._docks.items():
+            name_dock(dock, self._titles[session_id], follows=session_id == self._follower)
+        self._set_current(wanted.current)
+        for session_id in fresh:
             self.panel_opened.emit(session_id)
-        return True
+        for full in wanted.full:
+            if self.monitors.whole(full.monitor) is not None:
+                self.full.show(full.panel, full.monitor)
+        if self.moving.by_hand is False:
+            self.moving.regrid_soon()
 
-    def _drop(self, session_ids: list[str]) -> None:
-        """Take docks away that could not be restored; nobody closed them, so nobody is told."""
-        for session_id in session_ids:
-            dock = self._docks.pop(session_id)
-            self._titles.pop(session_id, None)
-            dock.closeDockWidget()
+    def _restore(self, wanted: Arrangement) -> None:
+        self.moving.restore(wanted.docked, [window.content for window in wanted.windows])
+        for window in wanted.windows:
+            floating = self._docks[next(panels_of(window.content))].floatingDockContainer()
+            if floating is not None:
+                self.monitors.put(floating, window.place)
 
     # -- events
 
     def _on_focused(self, _old: Any, new: Any) -> None:
-        if new is not None and new.objectName() in self._docks:
+        if new is not None and not self._restoring and new.objectName() in self._docks:
             self._set_current(new.objectName())
 
     def _set_current(self, session_id: str) -> None:
@@ -434,66 +435,38 @@ class PanelGrid(QWidget):
 
     def _on_floating(self, floating: Any) -> None:
         floating.installEventFilter(self)
-        self._arranged = self._arranged or not self._restoring
+        self.dropping.watch(floating)
+        grid.make_independent(floating)
+        self.moving.by_hand = self.moving.by_hand or not self.moving.busy
         self._note_change()
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        if event.type() in (QEvent.Type.Move, QEvent.Type.Resize):
-            self._note_change()
+        kind = event.type()
+        if kind in (QEvent.Type.Move, QEvent.Type.Resize, QEvent.Type.WindowStateChange):
+            if isinstance(watched, QWidget) and watched.isWindow():
+                self._note_change()
+        elif kind == QEvent.Type.ContextMenu:
+            session_id = next((i for i, d in self._docks.items() if d.tabWidget() is watched), "")
+            if session_id:
+                self.activate(session_id)
+                self.menu_wanted.emit(session_id, event.globalPos())  # type: ignore[attr-defined]
+                return True
         return super().eventFilter(watched, event)
 
     def _on_settled(self) -> None:
         """A while after the last change: tell whether a person has moved panels, and have it remembered."""
-        now = grid.structure(self.manager, self._docks)
-        if now[0] == self._structure[0] and now[1] != self._structure[1]:
-            self._arranged = True
-        self._structure = now
+        self.moving.notice()
         self.layout_changed.emit()
 
     def _note_change(self, *_ignored: object) -> None:
-        if not self._restoring:
+        if not self._restoring and not self._changed_later.isActive():
             self._changed_later.start()
-
-    @Slot()
-    def _on_splitter(self) -> None:
-        self._arranged = True
-        self._note_change()
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
-        self._regrid_later.start()
-
-    def _regrid(self) -> None:
-        """While nobody has arranged the panels, their grid follows the window's size."""
-        places = [len(area.openedDockWidgets()) for area in self.manager.openedDockAreas()]
-        if self._arranged or self._full is not None or not places or max(places) > 1:
-            return
-        if any(dock.isInFloatingContainer() for dock in self._docks.values()):
-            return
-        if (fitting := self._fitting()) != self._shape:
-            self._grid(*fitting)
-
-    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
-        if event.mimeData().hasFormat(MIME_TYPE):
-            event.acceptProposedAction()
-
-    def dropEvent(self, event: QDropEvent) -> None:
-        raw = bytes(event.mimeData().data(MIME_TYPE).data())
-        ids = [line for line in raw.decode(errors="replace").split("\n") if line]
-        if ids:
-            event.acceptProposedAction()
-            self.sessions_dropped.emit(ids)
+        self.moving.regrid_soon()
 
     def _on_theme(self) -> None:
         self.manager.setStyleSheet(dock_style_sheet(theme.current()))
         for dock in self._docks.values():
-            self._dress(dock)
-
-    @staticmethod
-    def _dress(dock: Any) -> None:
-        """Our own cross on the tab, and words on it: closing a panel ends nothing."""
-        close = dock.tabWidget().findChild(QAbstractButton, "tabCloseButton")
-        if close is not None:
-            close.setIcon(icons.icon("close", theme.current().text_muted))
-            close.setToolTip("Close the panel (ends nothing)")
-            close.setAccessibleName("Close the panel")
+            dress(dock)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import PySide6QtAds as QtAds
-from PySide6.QtCore import QPoint
-from PySide6.QtGui import QGuiApplication
+from PySide6.QtCore import QPoint, Qt
+
+from mission_control_desktop.ui.desk.arrangement import Split, Tabs, Tree
 
 GRIDS = {1: (1, 1), 2: (2, 1), 4: (2, 2), 6: (3, 2), 9: (3, 3)}
 """Columns and rows of the grid presets."""
@@ -38,7 +40,7 @@ def configure_docking() -> None:
         (flag.FloatingContainerHasWidgetTitle, True),
         (flag.FloatingContainerHasWidgetIcon, False),
         (flag.MiddleMouseButtonClosesTab, True),
-        (flag.XmlCompressionEnabled, True),
+        (flag.XmlCompressionEnabled, False),
         (flag.TabCloseButtonIsToolButton, True),
     ):
         QtAds.CDockManager.setConfigFlag(which, on)
@@ -56,31 +58,23 @@ def fitting(count: int, width: int) -> tuple[int, int]:
     return -(-count // rows), rows
 
 
-def build(manager: Any, docks: list[Any], columns: int, rows: int) -> None:
-    """Put docks into a grid. Each cell takes a run of neighbours, so that reading order survives a smaller grid."""
-    used = min(columns * rows, len(docks))
+def tree(panels: Sequence[str], columns: int, rows: int, fronts: Sequence[str] = ()) -> Tree:
+    """A grid of panels, row by row. Each cell takes a run of neighbours, so that reading order survives a smaller grid;
+    of those, the first of `fronts` is seen."""
+    used = min(columns * rows, len(panels))
     columns = min(columns, -(-used // rows))
-    shares = [len(docks) // used + (1 if n < len(docks) % used else 0) for n in range(used)]
-    runs = [docks[sum(shares[:n]) : sum(shares[: n + 1])] for n in range(used)]
-    areas: list[Any] = []
-    for n, run in enumerate(runs):
-        # First the top row, each cell beside the one before; then the rows below.
-        if n == 0:
-            area = manager.addDockWidget(QtAds.CenterDockWidgetArea, run[0])
-        elif n < columns:
-            area = manager.addDockWidget(QtAds.RightDockWidgetArea, run[0])
-        else:
-            area = manager.addDockWidget(QtAds.BottomDockWidgetArea, run[0], areas[n - columns])
-        areas.append(area)
-        for dock in run[1:]:
-            manager.addDockWidget(QtAds.CenterDockWidgetArea, dock, area)
-        area.setCurrentIndex(0)
-    root = manager.rootSplitter()
-    root.setSizes([1000] * root.count())
-    for area in areas:
-        sizes = manager.splitterSizes(area)
-        if len(sizes) > 1:
-            manager.setSplitterSizes(area, [1000] * len(sizes))
+    shares = [len(panels) // used + (1 if n < len(panels) % used else 0) for n in range(used)]
+    cells = []
+    for n in range(used):
+        run = tuple(panels[sum(shares[:n]) : sum(shares[: n + 1])])
+        cells.append(Tabs(panels=run, front=next((i for i in fronts if i in run), run[0])))
+    # Columns of rows: so a row's end can be taken by one higher panel without a hole.
+    parts = [_stack(cells[column::columns], across=False) for column in range(columns)]
+    return _stack(parts, across=True)
+
+
+def _stack(parts: Sequence[Tree], *, across: bool) -> Tree:
+    return parts[0] if len(parts) == 1 else Split(across=across, parts=tuple(parts))
 
 
 def add_beside_largest(manager: Any, dock: Any) -> None:
@@ -122,15 +116,27 @@ def neighbour(manager: Any, area: Any | None, direction: str) -> Any | None:
     return best[1] if best else None
 
 
-def keep_on_screen(manager: Any) -> None:
-    """Floats whose monitor is gone come to the nearest place that can be seen."""
-    for floating in manager.floatingWidgets():
-        frame = floating.frameGeometry()
-        if any(s.availableGeometry().intersects(frame) for s in QGuiApplication.screens()):
-            continue
-        area = QGuiApplication.primaryScreen().availableGeometry()
-        floating.resize(min(frame.width(), area.width()), min(frame.height(), area.height()))
-        floating.move(area.center() - floating.rect().center())
+def square(count: int, width: int, height: int) -> tuple[int, int]:
+    """Columns and rows that give each of so many panels a place, as near to a page's shape as the room allows."""
+    best = (1, max(1, count))
+    worst = float("inf")
+    for columns in range(1, max(1, count) + 1):
+        rows = -(-count // columns)
+        cell = (width / columns) / max(1.0, height / rows)
+        # Empty cells are waste; a panel twice as wide as high reads as well as one that is as high as wide.
+        score = abs(cell - 1.3) + 0.2 * (columns * rows - count)
+        if score < worst:
+            best, worst = (columns, rows), score
+    return best
+
+
+def make_independent(floating: Any) -> None:
+    """Make a floating container a window like any other: it can be minimized, and the main window may lie over it."""
+    floating.setWindowFlag(Qt.WindowType.WindowMinimizeButtonHint, True)
+    floating.winId()
+    handle = floating.windowHandle()
+    if handle is not None:
+        handle.setTransientParent(None)
 
 
 def structure(manager: Any, docks: dict[str, Any]) -> tuple[frozenset[str], tuple[tuple[str, ...], ...]]:

@@ -186,6 +186,7 @@ class Header(QFrame):
         layout.addWidget(self.connection)
         layout.addWidget(self.providers)
         layout.addWidget(self.demo, 0, Qt.AlignmentFlag.AlignVCenter)
+        self._desk_place = layout.count()
         layout.addSpacing(8)
         layout.addWidget(self.counts, 1)
         layout.addWidget(self.attention)
@@ -197,6 +198,7 @@ class Header(QFrame):
         layout.addWidget(self.lamp)
         layout.addWidget(self.kill_all)
         self.setFixedHeight(theme.metrics.header)
+        self._row = layout
 
         store.sessions_changed.connect(self._on_sessions)
         store.sessions_removed.connect(self._on_sessions)
@@ -223,6 +225,10 @@ class Header(QFrame):
         button.clicked.connect(action.trigger)
         button.setAutoDefault(False)
         return button
+
+    def add_desks(self, switcher: QWidget) -> None:
+        """Put the button of the desks beside the connection."""
+        self._row.insertWidget(self._desk_place, switcher)
 
     def _on_actions(self) -> None:
         self.kill_all.setEnabled(self._commands["mission.kill_all"].isEnabled())

@@ -8,6 +8,7 @@ from PySide6.QtCore import QObject, Signal
 
 from mission_control_desktop.domain.sessions import AgentSession
 from mission_control_desktop.ui.main_window.docks import PanelGrid
+from mission_control_desktop.ui.main_window.dropping import DropTarget
 from mission_control_desktop.ui.sessions import SessionStore
 
 AUTO_OPEN = 6
@@ -22,6 +23,8 @@ class Opening(QObject):
     """Somebody asked for a panel: the page with the panels is to be seen."""
     told = Signal(str, int)
     """Words for the status bar, and for how long (milliseconds)."""
+    opened_by_name = Signal(str)
+    """Somebody opened this session: its panel is to stay."""
     changed = Signal()
     """The set of open panels is another one."""
 
@@ -34,18 +37,19 @@ class Opening(QObject):
         """The window closes: what closes with it was not closed by a person."""
         panels.panel_opened.connect(self._on_panel_opened)
         panels.panel_closed.connect(self._on_panel_closed)
-        panels.sessions_dropped.connect(self.open_sessions)
+        panels.sessions_dropped.connect(self._on_dropped)
         store.sessions_changed.connect(self._on_sessions)
         store.sessions_removed.connect(self._known_roots.difference_update)
 
-    def open_session(self, session_id: str) -> None:
-        """Open a session's panel and go there."""
+    def open_session(self, session_id: str, target: DropTarget | None = None) -> None:
+        """Open a session's panel, where it was dropped if it was, and go there."""
         session = self._store.sessions.get(session_id)
         if session is None:
             return
         self._closed_by_hand.pop(session_id, None)
         self.panels_wanted.emit()
-        self._panels.open(session)
+        self._panels.open(session, target=target)
+        self.opened_by_name.emit(session_id)
 
     def open_sessions(self, session_ids: Sequence[str]) -> None:
         """Open several, the last one in front."""
@@ -86,6 +90,13 @@ class Opening(QObject):
 
     # -- from outside
 
+    def _on_dropped(self, session_ids: list[str], target: DropTarget | None) -> None:
+        """The first one splits what it was dropped on; the others join its tabs."""
+        for number, session_id in enumerate(session_ids):
+            self.open_session(session_id, target)
+            if number == 0 and target is not None and (area := self._panels.area_of(session_id)) is not None:
+                target = DropTarget(area, "tabs")
+
     def _on_sessions(self, session_ids: list[str]) -> None:
         opened = set(self._panels.open_ids())
         wanted: list[AgentSession] = []
@@ -109,6 +120,8 @@ class Opening(QObject):
 
     def _on_panel_opened(self, session_id: str) -> None:
         self._known_roots.add(session_id)
+        if session_id in self._store.sessions:
+            self._panels.show_session(self._store.sessions[session_id])
         self.changed.emit()
 
     def _on_panel_closed(self, session_id: str) -> None:

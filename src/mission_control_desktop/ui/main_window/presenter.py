@@ -85,6 +85,7 @@ class WindowPresenter(QObject):
         window.launch.own_requested.connect(lambda: self._edit_profile(None))
         window.launch.edit_requested.connect(self._edit_profile)
         panels.session_wanted.connect(window.open_session)
+        window.panels.session_wanted.connect(self._on_session_needed)
 
     # -- connection
 
@@ -133,6 +134,14 @@ class WindowPresenter(QObject):
             if session_id not in self._store.sessions:
                 self._tasks.start(self._read_one(session_id), name="read session")
 
+    def _on_session_needed(self, session_id: str) -> None:
+        """A place is seen whose session was not told: known here, or still to be read."""
+        session = self._store.sessions.get(session_id)
+        if session is not None:
+            self._window.panels.show_session(session)
+        elif self._role is not None:
+            self._tasks.start(self._read_one(session_id), name="read session")
+
     async def _read_one(self, session_id: str) -> None:
         try:
             session = await self._gateway.call(lambda mc: mc.session(session_id))
@@ -142,6 +151,7 @@ class WindowPresenter(QObject):
             self._window.panels.say(session_id, error.message)
         else:
             self._store.put([session])
+            self._window.panels.show_session(session)
 
     def _on_items(self, items: Sequence[InboxItem]) -> None:
         events: list[StreamEvent] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from PySide6.QtCore import QPoint, QSize, Qt, QTimer, Signal
@@ -12,13 +13,18 @@ from mission_control_desktop.ui import icons, theme, words
 from mission_control_desktop.ui.audit.drawer import AuditDrawer
 from mission_control_desktop.ui.audit.model import AuditModel
 from mission_control_desktop.ui.commands import CommandActions, When
+from mission_control_desktop.ui.desk.desks import Desks
+from mission_control_desktop.ui.desk.dialogs import GridDialog, monitor_menu
+from mission_control_desktop.ui.desk.monitors import Monitors
+from mission_control_desktop.ui.desk.switcher import DeskSwitcher
 from mission_control_desktop.ui.launch.screen import LaunchScreen
 from mission_control_desktop.ui.local_state import LocalState
 from mission_control_desktop.ui.main_window.binding import bind
 from mission_control_desktop.ui.main_window.docks import PanelGrid
 from mission_control_desktop.ui.main_window.empty import EmptyPanels, Starting
+from mission_control_desktop.ui.main_window.following import FollowingFocus
+from mission_control_desktop.ui.main_window.grid import square
 from mission_control_desktop.ui.main_window.header import Header
-from mission_control_desktop.ui.main_window.layout_memory import LayoutMemory
 from mission_control_desktop.ui.main_window.notices import Notices
 from mission_control_desktop.ui.main_window.opening import Opening
 from mission_control_desktop.ui.main_window.walking import Walking
@@ -58,7 +64,8 @@ class MainWindow(QMainWindow):
         self.header = Header(store, self.commands)
         self.notices = Notices()
         self.roster = RosterPane(store)
-        self.panels = PanelGrid()
+        self.monitors = Monitors(self)
+        self.panels = PanelGrid(self.monitors)
         self.starting = Starting()
         self.launch = LaunchScreen()
         self.empty = EmptyPanels()
@@ -96,11 +103,13 @@ class MainWindow(QMainWindow):
 
         self.opening = Opening(store, self.panels, self)
         self.walking = Walking(self)
-        self.layout_memory = LayoutMemory(self)
+        self.following_focus = FollowingFocus(store, self.panels, self.commands, self._chosen_id, self)
+        self.desks = Desks(self, self.monitors)
         bind(self)
+        self.header.add_desks(DeskSwitcher(self.desks, self.commands))
         self.commands["view.roster"].setChecked(True)
         self._listen()
-        self._show_page()
+        self.show_page()
         self._conditions()
 
     def _listen(self) -> None:
@@ -111,11 +120,18 @@ class MainWindow(QMainWindow):
         self.roster.kill_requested.connect(lambda i: self.session_action.emit(i, "kill"))
         self.roster.pause_requested.connect(lambda i: self.session_action.emit(i, "pause_resume"))
         self.roster.menu_requested.connect(self._on_roster_menu)
-        self.roster.selection_changed.connect(self._conditions)
+        self.roster.selection_changed.connect(self._on_chosen)
         self.panels.current_changed.connect(self._on_current)
-        self.panels.layout_changed.connect(self.layout_memory.note_change)
-        self.splitter.splitterMoved.connect(self.layout_memory.note_change)
+        self.panels.layout_changed.connect(self.desks.note_change)
+        self.panels.menu_wanted.connect(self._on_panel_menu)
+        self.panels.dropping.watch(self.pages)
+        self.splitter.splitterMoved.connect(self.desks.note_change)
+        self.desks.told.connect(self.statusBar().showMessage)
+        self.following_focus.told.connect(self.statusBar().showMessage)
+        self.following_focus.followed.connect(self.show_panels)
+        self.following_focus.changed.connect(self.desks.note_change)
         self.opening.panels_wanted.connect(self.show_panels)
+        self.opening.opened_by_name.connect(self.following_focus.opened)
         self.opening.told.connect(self.statusBar().showMessage)
         self.opening.changed.connect(self._on_panels_changed)
         self.empty.new_agent_requested.connect(self.show_launch)
@@ -123,7 +139,7 @@ class MainWindow(QMainWindow):
         self.launch.closed.connect(self._leave_launch)
         self.audit.closed.connect(lambda: self.set_audit(False))
         self.audit.jump_requested.connect(self._on_jump)
-        self.store.sessions_removed.connect(self._show_page)
+        self.store.sessions_removed.connect(self.show_page)
         theme.signals.theme_changed.connect(self._on_theme)
         app = QApplication.instance()
         if isinstance(app, QApplication):
@@ -156,7 +172,7 @@ class MainWindow(QMainWindow):
 
     def _on_panels_changed(self) -> None:
         self.empty.set_live(self.store.live_count)
-        self._show_page()
+        self.show_page()
         self._conditions()
 
     def _on_current(self, session_id: str) -> None:
@@ -165,6 +181,47 @@ class MainWindow(QMainWindow):
             if not self.roster.isAncestorOf(self.focusWidget() or self):
                 self.roster.tree.select(session_id)
         self._conditions()
+
+    def _chosen_id(self) -> str:
+        chosen = self.roster.tree.current_session()
+        return chosen.session_id if chosen is not None else ""
+
+    def _on_chosen(self) -> None:
+        self._conditions()
+        if self.roster.isAncestorOf(self.focusWidget() or self):
+            self.following_focus.chosen()
+
+    @property
+    def following(self) -> bool:
+        """Whether a panel follows the focus."""
+        return self.following_focus.on
+
+    def set_following(self, on: bool) -> None:
+        """Let a panel follow the focus, or none."""
+        self.following_focus.set_on(on)
+
+    def _on_panel_menu(self, session_id: str, spot: QPoint) -> None:
+        menu = QMenu(self)
+        menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        for group in (("pin",), ("left", "right", "up", "down", "tab"), ("float", "float_on"),
+                      ("full_screen", "full_screen_on"), ("close",)):  # fmt: skip
+            for name in group:
+                menu.addAction(self.commands[f"panel.{name}"])
+            menu.addSeparator()
+        menu.popup(spot)
+
+    def ask_monitor(self, title: str, chosen: Callable[[str], None]) -> None:
+        """Ask on which monitor the active panel is to be shown."""
+        panel = self.panels.panel(self.panels.current_id) or self.panels
+        menu = monitor_menu(title, self.monitors, self.monitors.of(panel), chosen, self)
+        menu.popup(panel.mapToGlobal(panel.rect().center()))
+
+    def ask_grid(self) -> None:
+        """Ask for the columns and rows of a grid."""
+        count = self.panels.count
+        dialog = GridDialog(count, *square(count, self.panels.width(), self.panels.height()), parent=self)
+        dialog.chosen.connect(self.panels.arrange_in)
+        dialog.open()
 
     def _on_jump(self, session_id: str) -> None:
         self.set_audit(False)
@@ -190,7 +247,7 @@ class MainWindow(QMainWindow):
         """Whether there is (or was, and is being reached again) a control plane."""
         first = connected and not self._connected
         self._connected = connected
-        self._show_page()
+        self.show_page()
         page = self.pages.currentWidget()
         if first and page is not None:
             self.walking.focus_region(page)
@@ -201,12 +258,13 @@ class MainWindow(QMainWindow):
         self._may_act = may_act
         self._conditions()
 
-    def _show_page(self) -> None:
-        if not self._connected and not self.panels.open_ids():
+    def show_page(self) -> None:
+        """Turn to the page that has something to show."""
+        if not self._connected and not self.panels.count:
             page: QWidget = self.starting
         elif self._launch_wanted and self._connected:
             page = self.launch
-        elif self.panels.open_ids():
+        elif self.panels.count:
             page = self.panels
         else:
             page = self.launch if self._first_run() else self.empty
@@ -238,12 +296,12 @@ class MainWindow(QMainWindow):
 
     def _leave_launch(self) -> None:
         self._launch_wanted = False
-        self._turn_to(self.panels if self.panels.open_ids() else self.empty)
+        self._turn_to(self.panels if self.panels.count else self.empty)
 
     def leave_launch(self) -> None:
         """An agent was started: back to the panels."""
         self._launch_wanted = False
-        self._show_page()
+        self.show_page()
 
     # -- keyboard
 
@@ -251,7 +309,7 @@ class MainWindow(QMainWindow):
         holds = set()
         if self._connected and self._may_act:
             holds.add(When.CONNECTED)
-        if self.panels.open_ids():
+        if self.panels.count:
             holds.add(When.PANEL)
         session = self.store.sessions.get(self.current_session_id())
         if session is not None:
@@ -273,7 +331,7 @@ class MainWindow(QMainWindow):
         """Show the roster, or hide it."""
         self.roster.setVisible(on)
         self.commands["view.roster"].setChecked(on)
-        self.layout_memory.note_change()
+        self.desks.note_change()
 
     def toggle_audit(self) -> None:
         """Show or hide the audit drawer."""
@@ -312,26 +370,24 @@ class MainWindow(QMainWindow):
 
     def save_layout(self) -> None:
         """Remember how everything stands; on disk a moment later."""
-        self.layout_memory.save()
+        self.desks.save()
 
     def restore_layout(self) -> bool:
         """Bring back what was remembered; False, with everything as by default, if it was damaged. Call before the
         window is shown."""
-        whole = self.layout_memory.restore()
-        self._show_page()
-        return whole
+        return self.desks.restore()
 
     # -- Qt
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
         if self.isVisible():
-            self.layout_memory.note_change()
+            self.desks.note_change()
 
     def moveEvent(self, event: QMoveEvent) -> None:
         super().moveEvent(event)
         if self.isVisible():
-            self.layout_memory.note_change()
+            self.desks.note_change()
 
     def paintEvent(self, event: Any) -> None:
         super().paintEvent(event)
@@ -356,4 +412,6 @@ class MainWindow(QMainWindow):
         self.save_layout()
         self._closing = self.opening.quiet = True
         self.panels.leave_full_screen()
+        for floating in self.panels.manager.floatingWidgets():
+            floating.hide()
         self.close()

@@ -41,6 +41,7 @@ from mission_control_desktop.ui.panel.wording import State, long_freeze, state_o
 from mission_control_desktop.ui.transcript.highlight import Highlighter
 from mission_control_desktop.ui.transcript.model import TranscriptModel
 from mission_control_desktop.ui.transcript.pane import TranscriptPane
+from mission_control_desktop.ui.transcript.place import ReadingPlace
 from mission_control_desktop.ui.transcript.scheduler import FlushScheduler
 
 STRIP = 3
@@ -134,6 +135,25 @@ class OrchestratorPanel(QFrame):
             self._note_injection(message)
         self.model.load(messages, has_older=has_older)
         self._update_empty_text()
+
+    def resume(
+        self, messages: Sequence[AgentMessage], place: ReadingPlace, *, has_older: bool, has_newer: bool
+    ) -> None:
+        """Messages around the place where the reader was, and back to that place."""
+        for message in messages:
+            self._note_injection(message)
+        self.model.show_window(messages, has_older=has_older, has_newer=has_newer)
+        self.pane.view.resume(place)
+        self._update_empty_text()
+
+    def reading_place(self) -> ReadingPlace | None:
+        """Where the reader is; None at the end."""
+        return self.pane.view.reading_place()
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether nothing is under way that would be lost with the panel."""
+        return self._kill_dialog is None and self.presenter.at_rest
 
     def apply(self, events: Sequence[StreamEvent]) -> None:
         """A batch of the session's stream. What is about other sessions is left aside."""

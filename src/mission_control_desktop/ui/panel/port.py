@@ -11,6 +11,7 @@ from mission_control_desktop.domain.messages import AgentMessage
 from mission_control_desktop.domain.mission_control import Page
 from mission_control_desktop.domain.receipts import Receipt
 from mission_control_desktop.domain.sessions import AgentSession, Delivery
+from mission_control_desktop.ui.transcript.place import ReadingPlace
 
 
 class PanelPort(Protocol):
@@ -81,6 +82,16 @@ class DraftStore(Protocol):
 
     def save(self, session_id: str, draft: Draft | None) -> None:
         """None forgets the draft."""
+        ...
+
+
+class PlaceStore(Protocol):
+    """Where readers were, by session. `save` returns at once."""
+
+    def load(self, session_id: str) -> ReadingPlace | None: ...
+
+    def save(self, session_id: str, place: ReadingPlace | None) -> None:
+        """None: the reader was at the end."""
         ...
 
 

@@ -65,6 +65,11 @@ class PanelPresenter(QObject):
     def busy(self, action: str) -> bool:
         return action in self._running
 
+    @property
+    def at_rest(self) -> bool:
+        """Whether no action is under way."""
+        return not self._running
+
     def start(self) -> None:
         """Load draft and receipts."""
         self._begin("draft", self._load_draft)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from functools import partial
 
 from PySide6.QtCore import QEvent, QPoint, Qt, QTimer, Signal
@@ -19,11 +20,13 @@ from PySide6.QtWidgets import QMenu, QToolTip, QWidget
 from mission_control_desktop.domain.messages import MessageKind
 from mission_control_desktop.ui.transcript import export
 from mission_control_desktop.ui.transcript.blocks import collapsible
+from mission_control_desktop.ui.transcript.entry import Entry
 from mission_control_desktop.ui.transcript.highlight import Highlighter
 from mission_control_desktop.ui.transcript.landmarks import Landmark, is_landmark
 from mission_control_desktop.ui.transcript.layout import TranscriptLayout
 from mission_control_desktop.ui.transcript.menu import transcript_menu
 from mission_control_desktop.ui.transcript.model import TranscriptModel
+from mission_control_desktop.ui.transcript.place import ReadingPlace
 from mission_control_desktop.ui.transcript.row import Span
 from mission_control_desktop.ui.transcript.scheduler import FlushScheduler
 from mission_control_desktop.ui.transcript.search import Search, nothing_text
@@ -32,6 +35,10 @@ from mission_control_desktop.ui.transcript.selection import End, Selection
 
 DRAG_PIXELS = 4
 SCROLL_MS = 30
+
+
+def _seq(entry: Entry) -> int:
+    return entry.seq
 
 
 class TranscriptView(TranscriptLayout):
@@ -73,6 +80,31 @@ class TranscriptView(TranscriptLayout):
     def set_transcript(self, model: TranscriptModel) -> None:
         super().set_transcript(model)
         model.search_ended.connect(self._on_search_ended)
+
+    # -- place -------------------------------------------------------------------------------------------------------
+
+    def reading_place(self) -> ReadingPlace | None:
+        """Where the reader is, to come back to; None at the end."""
+        if self._following or not len(self._rows):
+            return None
+        row = min(self._anchor[0], len(self._rows) - 1)
+        share = min(1.0, max(0.0, self._anchor[1] / max(1, self._rows.heights[row])))
+        return ReadingPlace(seq=self._rows.entry(row).seq, share=share, read_seq=max(0, self._read_seq))
+
+    def resume(self, place: ReadingPlace) -> None:
+        """Go back to a place, around which messages were loaded; what came since counts as new."""
+        model = self._transcript
+        if model is None or not model.entries:
+            return
+        self._read_seq, self._counted_seq = place.read_seq, model.newest_seq
+        self._mark_unread(0, len(model.entries))
+        row = min(bisect_left(model.entries, place.seq, key=_seq), len(model.entries) - 1)
+        self._rows.measure(row)
+        share = place.share if model.entry(row).seq == place.seq else 0.0
+        self._go_to(row, int(share * self._rows.heights[row]))
+        if not self._following:
+            self._unread = len(model.entries) - bisect_right(model.entries, place.read_seq, key=_seq)
+            self.unread_changed.emit(self._unread)
 
     # -- selection ---------------------------------------------------------------------------------------------------
 
