@@ -397,6 +397,7 @@ def test_full_screen_and_own_window_on_a_chosen_monitor(rig: Rig, two_monitors: 
         await until(lambda: panels.manager.floatingWidgets())
         own = panels.manager.floatingWidgets()[0]
         assert own.geometry().left() >= RIGHT.x
+        assert own.width() >= 720, "large enough to read, however small its place in the grid was"
         assert own.windowHandle().transientParent() is None, "a window like any other"
         press(own, Qt.Key.Key_F, CTRL | ALT)
         await until(lambda: not panels.manager.floatingWidgets(), "the keys work there, too")

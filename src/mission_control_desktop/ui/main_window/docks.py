@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 import PySide6QtAds as QtAds
-from PySide6.QtCore import QEvent, QObject, QPoint, Qt, QTimer, Signal
+from PySide6.QtCore import QEvent, QObject, QPoint, QSize, Qt, QTimer, Signal
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 
@@ -25,6 +25,8 @@ from mission_control_desktop.ui.main_window.full_screen import FullScreens
 from mission_control_desktop.ui.main_window.moving import Moving
 
 SETTLE_MS = 300
+READABLE = (720, 560)
+"""Least size of a window of its own, in device-independent pixels, where the monitor has room for it."""
 
 
 class PanelGrid(QWidget):
@@ -295,7 +297,7 @@ class PanelGrid(QWidget):
         if not dock.isInFloatingContainer():
             self.moving.float_or_dock(dock)
         window = dock.floatingDockContainer()
-        size = window.size().boundedTo(area.size() * 0.9)
+        size = window.size().expandedTo(QSize(*READABLE)).boundedTo(area.size() * 0.9)
         window.resize(size)
         window.move(area.center() - window.rect().center())
         self.activate(dock.objectName())
