@@ -30,7 +30,6 @@ class SessionStore(QObject):
     provider_changed = Signal(str)
     audit_arrived = Signal(list)
     """New `AuditEntry` rows."""
-    attention_changed = Signal()
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -42,8 +41,6 @@ class SessionStore(QObject):
         self.demo_count = 0
         """Sessions of the demo mission that have not ended."""
         self._children: dict[str, set[str]] = {}
-        self._seen_failures: set[str] = set()
-        self._failed: dict[str, None] = {}
 
     # -- feeding
 
@@ -57,12 +54,11 @@ class SessionStore(QObject):
         kills: dict[str, None] = {}
         providers: dict[str, None] = {}
         audit: list[AuditEntry] = []
-        approvals = failures = False
+        approvals = False
         for item in items:
             if isinstance(item, AgentSession):
                 if self._put_session(item):
                     changed[item.session_id] = None
-                    failures = failures or item.status is SessionStatus.FAILED
             elif isinstance(item, Approval):
                 approvals = True
                 if item.state is ApprovalState.OPEN:
@@ -90,8 +86,6 @@ class SessionStore(QObject):
             self.provider_changed.emit(provider)
         if audit:
             self.audit_arrived.emit(audit)
-        if approvals or failures:
-            self.attention_changed.emit()
 
     def _put_session(self, session: AgentSession) -> bool:
         old = self.sessions.get(session.session_id)
@@ -106,11 +100,6 @@ class SessionStore(QObject):
         self.sessions[session.session_id] = session
         if session.parent_session_id:
             self._children.setdefault(session.parent_session_id, set()).add(session.session_id)
-        if session.status is SessionStatus.FAILED:
-            self._failed.setdefault(session.session_id)
-        else:
-            self._failed.pop(session.session_id, None)
-            self._seen_failures.discard(session.session_id)
         return True
 
     def replace_live(self, items: Iterable[AgentSession]) -> None:
@@ -122,7 +111,6 @@ class SessionStore(QObject):
             session = self.sessions.pop(session_id)
             self.demo_count -= _live_demo(session)
             self.counts[session.status] -= 1
-            self._failed.pop(session_id, None)
             if session.parent_session_id:
                 self._children.get(session.parent_session_id, set()).discard(session_id)
         if gone:
@@ -133,7 +121,6 @@ class SessionStore(QObject):
         """Take the full list of open approvals."""
         self.approvals = {a.approval_id: a for a in items if a.state is ApprovalState.OPEN}
         self.approvals_changed.emit()
-        self.attention_changed.emit()
 
     # -- asking
 
@@ -163,16 +150,6 @@ class SessionStore(QObject):
             s for s in self.sessions.values() if not s.status.final and (provider is None or s.provider == provider)
         ]
 
-    def attention(self) -> list[str]:
-        """Ids of sessions that need a person: open approvals (oldest first), then failures not yet looked at."""
-        wanted: dict[str, None] = {}
-        for approval in sorted(self.approvals.values(), key=lambda a: a.created_at):
-            wanted.setdefault(approval.session_id)
-        for session_id in self._failed:
-            if session_id not in self._seen_failures:
-                wanted.setdefault(session_id)
-        return list(wanted)
-
     def idle(self) -> list[str]:
         """Ids of sessions that wait for an operator's words, longest first."""
         waiting = [
@@ -181,12 +158,6 @@ class SessionStore(QObject):
             if s.status is SessionStatus.WAITING and s.waiting_for is WaitingFor.OPERATOR
         ]
         return [s.session_id for s in sorted(waiting, key=lambda s: s.evidence.last_event_at)]
-
-    def mark_seen(self, session_id: str) -> None:
-        """A person has looked at this session: its failure no longer asks for attention."""
-        if session_id in self._failed and session_id not in self._seen_failures:
-            self._seen_failures.add(session_id)
-            self.attention_changed.emit()
 
 
 def _live_demo(session: AgentSession | None) -> int:

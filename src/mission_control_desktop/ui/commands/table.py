@@ -44,6 +44,17 @@ class Command:
 COMMANDS: tuple[Command, ...] = (
     Command("mission.new_agent", "&New agent…", Menu.MISSION, ("Ctrl+N",), When.CONNECTED),
     Command("mission.next_attention", "&Go to the next session that needs you", Menu.MISSION, ("Ctrl+J", "F8")),
+    Command("mission.attention", "&What needs you", Menu.MISSION, ("Ctrl+Shift+J", "Shift+F8"), checkable=True),
+    Command(
+        "mission.acknowledge",
+        "&Acknowledge",
+        Menu.MISSION,
+        ("F7",),
+        hint="Of what needs you: the chosen row, else the session you are at. It comes back with a new cause only.",
+    ),
+    Command("mission.shelve_5", "Shelve for &5 minutes", Menu.MISSION, ("Shift+F7",)),
+    Command("mission.shelve_30", "Shelve for &30 minutes", Menu.MISSION, ("Ctrl+F7",)),
+    Command("mission.shelve_change", "Shelve until something &changes", Menu.MISSION, ("Ctrl+Shift+F7",)),
     Command("mission.settings", "Se&ttings…", Menu.MISSION, ("Ctrl+,",), group=1),
     Command("mission.kill_all", "&Kill All…", Menu.MISSION, ("Ctrl+Shift+K",), When.CONNECTED, group=2),
     Command(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtWidgets import QApplication
 
+from mission_control_desktop.ui.attention.pane import SHELVES
 from mission_control_desktop.ui.main_window.grid import GRIDS
 
 if TYPE_CHECKING:
@@ -39,6 +40,10 @@ _Handle = Callable[[str, Callable[[], None]], None]
 def _bind_mission(window: MainWindow, handle: _Handle) -> None:
     handle("mission.new_agent", window.show_launch)
     handle("mission.next_attention", window.opening.next_attention)
+    handle("mission.attention", window.attending.toggle)
+    handle("mission.acknowledge", window.attending.acknowledge)
+    for name, duration in SHELVES:
+        handle(f"mission.{name}", partial(window.attending.shelve, duration))
     handle("mission.settings", partial(window.settings_requested.emit, ""))
     handle("mission.kill_all", window.kill_all_requested.emit)
     handle("mission.close", window.close_requested.emit)

@@ -11,6 +11,7 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QSizePol
 from mission_control_desktop.client.inbox import LinkState
 from mission_control_desktop.domain.sessions import SessionStatus
 from mission_control_desktop.ui import icons, theme
+from mission_control_desktop.ui.attention import Attention
 from mission_control_desktop.ui.commands import CommandActions
 from mission_control_desktop.ui.main_window.lamp import StopLamp
 from mission_control_desktop.ui.main_window.provider_chip import ProviderChip
@@ -137,9 +138,12 @@ class Header(QFrame):
     connection_clicked = Signal()
     providers_clicked = Signal()
 
-    def __init__(self, store: SessionStore, commands: CommandActions, parent: QWidget | None = None) -> None:
+    def __init__(
+        self, store: SessionStore, attention: Attention, commands: CommandActions, parent: QWidget | None = None
+    ) -> None:
         super().__init__(parent)
         self._store = store
+        self._queue = attention
         self._commands = commands
         self.setObjectName("header")
         self.setProperty("surface", "bar")
@@ -202,7 +206,7 @@ class Header(QFrame):
 
         store.sessions_changed.connect(self._on_sessions)
         store.sessions_removed.connect(self._on_sessions)
-        store.attention_changed.connect(self.refresh)
+        attention.changed.connect(self.refresh)
         store.provider_changed.connect(self._on_provider)
         commands["view.audit"].toggled.connect(self.audit.setChecked)
         for command_id in ("mission.kill_all", "mission.new_agent"):
@@ -254,7 +258,7 @@ class Header(QFrame):
         """Take the numbers from the store."""
         self.counts.set_counts(dict(self._store.counts))
         self.demo.setVisible(self._store.demo_count > 0)
-        needed = len(self._store.attention())
+        needed = len(self._queue.items())
         if needed:
             self.attention.setText(f"{needed} needs you" if needed == 1 else f"{needed} need you")
         else:
@@ -267,7 +271,7 @@ class Header(QFrame):
         self.attention.setIcon(
             icons.icon("attention", theme.current().attention) if needed else icons.icon("attention")
         )
-        self.attention.setToolTip("Open approvals and failures; go to the next one (Ctrl+J)")
+        self.attention.setToolTip("Show what needs you (Ctrl+Shift+J); go to the next one (Ctrl+J)")
 
     def _on_theme(self) -> None:
         look = theme.current()

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from PySide6.QtCore import QObject, Signal
 
 from mission_control_desktop.domain.sessions import AgentSession
+from mission_control_desktop.ui.attention import Attention
 from mission_control_desktop.ui.main_window.docks import PanelGrid
 from mission_control_desktop.ui.main_window.dropping import DropTarget
 from mission_control_desktop.ui.sessions import SessionStore
@@ -28,9 +29,11 @@ class Opening(QObject):
     changed = Signal()
     """The set of open panels is another one."""
 
-    def __init__(self, store: SessionStore, panels: PanelGrid, parent: QObject | None = None) -> None:
+    def __init__(
+        self, store: SessionStore, attention: Attention, panels: PanelGrid, parent: QObject | None = None
+    ) -> None:
         super().__init__(parent)
-        self._store, self._panels = store, panels
+        self._store, self._attention, self._panels = store, attention, panels
         self._closed_by_hand: dict[str, None] = {}
         self._known_roots: set[str] = set()
         self.quiet = False
@@ -62,8 +65,9 @@ class Opening(QObject):
         self.open_sessions([session.session_id for session in roots[:AUTO_OPEN]])
 
     def next_attention(self) -> None:
-        """Go to the next session that needs a person; without one, to the one that has waited longest for words."""
-        wanted = self._store.attention() or self._store.idle()
+        """Go to the next session in the queue of what needs a person; without one, to the one that has waited longest
+        for words. The queue names providers too; those are opened from its pane."""
+        wanted = self._attention.sessions() or self._store.idle()
         if not wanted:
             self.told.emit("Nothing needs you.", 4000)
             return

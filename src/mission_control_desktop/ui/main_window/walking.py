@@ -48,6 +48,8 @@ class Walking(QObject):
         page = window.pages.currentWidget()
         if page is not None:
             found.append(page)
+        if window.attention_pane.isVisible():
+            found.append(window.attention_pane)
         if window.audit.isVisible():
             found.append(window.audit)
         return found
@@ -65,6 +67,8 @@ class Walking(QObject):
                 window.panels.activate(window.panels.current_id or ids[0])
         elif region is window.audit:
             window.audit.table.setFocus(reason)
+        elif region is window.attention_pane:
+            window.attention_pane.table.setFocus(reason)
         elif region is window.launch:
             window.launch.focus_first()
         elif region is window.header:

@@ -10,6 +10,8 @@ from PySide6.QtGui import QCloseEvent, QMoveEvent, QResizeEvent
 from PySide6.QtWidgets import QApplication, QLabel, QMainWindow, QMenu, QSplitter, QStackedWidget, QVBoxLayout, QWidget
 
 from mission_control_desktop.ui import icons, theme, words
+from mission_control_desktop.ui.attention import Attention
+from mission_control_desktop.ui.attention.pane import AttentionPane
 from mission_control_desktop.ui.audit.drawer import AuditDrawer
 from mission_control_desktop.ui.audit.model import AuditModel
 from mission_control_desktop.ui.commands import CommandActions, When
@@ -19,6 +21,7 @@ from mission_control_desktop.ui.desk.monitors import Monitors
 from mission_control_desktop.ui.desk.switcher import DeskSwitcher
 from mission_control_desktop.ui.launch.screen import LaunchScreen
 from mission_control_desktop.ui.local_state import LocalState
+from mission_control_desktop.ui.main_window.attending import Attending
 from mission_control_desktop.ui.main_window.binding import bind
 from mission_control_desktop.ui.main_window.docks import PanelGrid
 from mission_control_desktop.ui.main_window.empty import EmptyPanels, Starting
@@ -61,7 +64,8 @@ class MainWindow(QMainWindow):
         self.setMinimumSize(900, 560)
         self.commands = CommandActions(self)
         self.commands.fill(self.menuBar())
-        self.header = Header(store, self.commands)
+        self.attention = Attention(store, state, self)
+        self.header = Header(store, self.attention, self.commands)
         self.notices = Notices()
         self.roster = RosterPane(store)
         self.monitors = Monitors(self)
@@ -101,7 +105,9 @@ class MainWindow(QMainWindow):
         self.statusBar().addPermanentWidget(self.record_label)
         self.statusBar().addPermanentWidget(self.flow_label)
 
-        self.opening = Opening(store, self.panels, self)
+        self.attention_pane = AttentionPane(self.attention, self.commands, self._below)
+        self.opening = Opening(store, self.attention, self.panels, self)
+        self.attending = Attending(self)
         self.walking = Walking(self)
         self.following_focus = FollowingFocus(store, self.panels, self.commands, self._chosen_id, self)
         self.desks = Desks(self, self.monitors)
@@ -113,7 +119,7 @@ class MainWindow(QMainWindow):
         self._conditions()
 
     def _listen(self) -> None:
-        self.header.attention_clicked.connect(self.opening.next_attention)
+        self.header.attention_clicked.connect(self.attending.toggle)
         self.header.connection_clicked.connect(lambda: self.settings_requested.emit("connections"))
         self.header.providers_clicked.connect(lambda: self.settings_requested.emit("providers"))
         self.roster.open_requested.connect(self.open_session)
@@ -177,7 +183,7 @@ class MainWindow(QMainWindow):
 
     def _on_current(self, session_id: str) -> None:
         if session_id:
-            self.store.mark_seen(session_id)
+            self.attention.seen(session_id)
             if not self.roster.isAncestorOf(self.focusWidget() or self):
                 self.roster.tree.select(session_id)
         self._conditions()
@@ -339,6 +345,8 @@ class MainWindow(QMainWindow):
 
     def set_audit(self, on: bool) -> None:
         """Let the audit drawer in or out."""
+        if on:
+            self.attending.hide()
         self.commands["view.audit"].setChecked(on)
         self.audit.slide(show=on)
         if on:
