@@ -27,7 +27,10 @@ from mission_control_desktop.domain.events import ProviderHealth, StopChannel, S
 from mission_control_desktop.orchestrator.living import living_sessions
 from mission_control_desktop.ui import detached
 from mission_control_desktop.ui.application import Desktop
+from mission_control_desktop.ui.attention import Attention
+from mission_control_desktop.ui.attention.center import PREFIX
 from mission_control_desktop.ui.dialogs import kill_flow
+from mission_control_desktop.ui.local_state import LocalState, stored
 from mission_control_desktop.ui.sessions import SessionStore
 from mission_control_desktop.ui.settings.appearance import TRAY, AppearancePage
 from mission_control_desktop.ui.settings.dialog import SettingsDialog
@@ -87,7 +90,7 @@ def test_the_menu_follows_the_store(qt: Any) -> None:
     store.put([session("a"), session("b"), session("c", status="completed")])
     assert entry.agents.text() == "2 agents live"
     store.put([question("a", 1), question("a", 2)])
-    assert entry.agents.text() == "2 agents live, 1 needs a person"
+    assert entry.agents.text() == "2 agents live, 2 need a person"
     tested = StopChannel(state=StopState.ARMED, tested_at=datetime.now(UTC), detail="all answered")
     store.put([ProviderHealth(provider="internal", state="ok", stop=tested)])
     assert entry.stop.text() == "Stop armed"
@@ -337,3 +340,23 @@ def test_the_tray_can_be_switched_off(rig: Rig, monkeypatch: pytest.MonkeyPatch)
         assert len(started) == 1
 
     rig.run(scenario)
+
+
+def test_what_a_window_decided_counts_in_the_tray_too(qt: Any, tmp_path: Path) -> None:
+    state = LocalState(tmp_path, problem=lambda text: pytest.fail(text))
+    store = SessionStore()
+    window = Attention(store, state)
+    entry = TrayEntry(store)
+    entry.set_link(connected=True)
+    store.put([session("a"), question("a", 1), question("a", 2), session("b", status="failed")])
+    assert entry.agents.text() == "1 agent lives, 3 need a person"
+    first, second = window.items()[:2]
+    window.acknowledge([first.key])
+    window.shelve([second.key], None)
+    assert state.flush()
+    entry.attention.merge(stored(tmp_path, PREFIX))
+    entry.refresh()
+    assert entry.agents.text() == "1 agent lives, 1 needs a person"
+    assert [need.key for need in entry.attention.items()] == [need.key for need in window.items()]
+    entry.close()
+    state.close()

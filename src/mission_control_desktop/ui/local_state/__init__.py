@@ -4,6 +4,6 @@ A SQLite file, written by a thread of its own a moment after a change, so that a
 moment. A damaged file is moved aside and never in the way.
 """
 
-from mission_control_desktop.ui.local_state.store import LocalState
+from mission_control_desktop.ui.local_state.store import LocalState, stored
 
-__all__ = ["LocalState"]
+__all__ = ["LocalState", "stored"]

@@ -229,6 +229,21 @@ class LocalState:
         return aside
 
 
+def stored(folder: Path, prefix: str) -> dict[str, Any]:
+    """What another process has on disk under `prefix`, read without a writer's thread. Blocking. Empty if there is no
+    file yet or it cannot be read now."""
+    path = folder / FILE_NAME
+    try:
+        with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=1.0)) as connection:
+            found = connection.execute(
+                "SELECT key, value FROM preferences WHERE substr(key, 1, ?) = ?", (len(prefix), prefix)
+            )
+            return {str(key): msgspec.json.decode(bytes(value)) for key, value in found}
+    except (sqlite3.Error, msgspec.DecodeError) as error:
+        log.debug("local file not read", error=str(error))
+        return {}
+
+
 def _reason(error: Exception) -> str:
     original = getattr(error, "orig", None)
     return str(original or error)

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QObject, QPointF, Qt, QTimer, Signal
+from PySide6.QtCore import QObject, QPointF, QRectF, Qt, QTimer, Signal
 from PySide6.QtGui import QAction, QIcon, QPainter
 from PySide6.QtWidgets import QMenu, QSystemTrayIcon
 
 from mission_control_desktop.domain.events import StopState
 from mission_control_desktop.ui import icons, theme, words
+from mission_control_desktop.ui.attention import Attention
 from mission_control_desktop.ui.sessions import SessionStore
 from mission_control_desktop.ui.stop_words import LampView, lamp_view
 
 _SIDES = (16, 22, 24, 32, 48, 64)
+SMALLEST_COUNT = 22
+"""Sides (pixels) from which on a number can be read in the icon; its words are in the tool tip."""
+MOST = 100
 REFRESH_MS = 5_000
 """How often ages are looked at: a test of the stop becomes old by itself."""
 
 
-def agents_words(store: SessionStore) -> str:
-    """How many agents live, and how many of them ask for a person."""
+def agents_words(store: SessionStore, needed: int) -> str:
+    """How many agents live, and how much the queue holds that needs a person."""
     live = store.live_count
-    waiting = len({approval.session_id for approval in store.approvals.values()})
     alive = f"{words.plural(live, 'agent lives', 'agents live')}" if live else "No agent lives"
-    return f"{alive}, {words.plural(waiting, 'needs', 'need')} a person" if waiting else alive
+    return f"{alive}, {words.plural(needed, 'needs', 'need')} a person" if needed else alive
 
 
 class TrayEntry(QObject):
@@ -35,6 +38,8 @@ class TrayEntry(QObject):
     def __init__(self, store: SessionStore, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._store = store
+        self.attention = Attention(store, parent=self)
+        """The window's queue; what was decided there is merged from its file."""
         self._connected = False
         self._problem = "looking for the control plane"
         self.lamp: LampView = lamp_view({}, words.utc_now(), connected=False)
@@ -51,7 +56,7 @@ class TrayEntry(QObject):
         self.icon = QSystemTrayIcon(self)
         self.icon.setContextMenu(self.menu)
         self.icon.activated.connect(self._on_activated)
-        self._drawn: tuple[bool, bool] | None = None
+        self._drawn: tuple[bool, bool, int] | None = None
         self._ages = QTimer(self)
         self._ages.setInterval(REFRESH_MS)
         self._ages.setTimerType(Qt.TimerType.VeryCoarseTimer)
@@ -59,6 +64,7 @@ class TrayEntry(QObject):
         self._ages.start()
         for news in (store.sessions_changed, store.sessions_removed, store.approvals_changed, store.provider_changed):
             news.connect(self.refresh)
+        self.attention.changed.connect(self.refresh)
         self.refresh()
 
     def _said(self, name: str) -> QAction:
@@ -96,7 +102,7 @@ class TrayEntry(QObject):
     def refresh(self, _what: object = None) -> None:
         """Say what the store says now."""
         self.lamp = lamp_view(self._store.health, words.utc_now(), connected=self._connected)
-        said = agents_words(self._store) if self._connected else "Not connected"
+        said = agents_words(self._store, len(self.attention.items())) if self._connected else "Not connected"
         self.agents.setText(said)
         self.agents.setToolTip("" if self._connected else self._problem)
         self.stop.setText(self.lamp.text)
@@ -112,19 +118,21 @@ class TrayEntry(QObject):
         self.icon.showMessage("Mission Control", text, QSystemTrayIcon.MessageIcon.Warning)
 
     def _draw(self) -> None:
-        worried = bool(self._store.approvals) or self.lamp.state is StopState.DEGRADED
-        state = (self._connected, worried)
+        needed = len(self.attention.items())
+        worried = needed > 0 or self.lamp.state is StopState.DEGRADED
+        state = (self._connected, worried, min(needed, MOST))
         if state != self._drawn:
             self._drawn = state
-            self.icon.setIcon(_icon(connected=self._connected, worried=worried))
+            self.icon.setIcon(_icon(connected=self._connected, worried=worried, needed=needed))
 
     def _on_activated(self, reason: QSystemTrayIcon.ActivationReason) -> None:
         if reason in (QSystemTrayIcon.ActivationReason.Trigger, QSystemTrayIcon.ActivationReason.DoubleClick):
             self.open_wanted.emit()
 
 
-def _icon(*, connected: bool, worried: bool) -> QIcon:
-    """Ours; pale while not connected, with a disc in its corner where a person is needed."""
+def _icon(*, connected: bool, worried: bool, needed: int) -> QIcon:
+    """Ours; pale while not connected, with a disc in its corner where a person is needed and, where it is large enough
+    to be read, how often."""
     result = QIcon()
     for side in _SIDES:
         drawn = icons.pixmap("app", side)
@@ -135,7 +143,16 @@ def _icon(*, connected: bool, worried: bool) -> QIcon:
             painter.setRenderHint(QPainter.RenderHint.Antialiasing)
             painter.setPen(theme.current().surface)
             painter.setBrush(theme.current().attention)
-            painter.drawEllipse(QPointF(side * 0.76, side * 0.76), side * 0.2, side * 0.2)
+            if needed and side >= SMALLEST_COUNT:
+                box = QRectF(side * 0.3, side * 0.48, side * 0.7, side * 0.52).adjusted(0.5, 0.5, -0.5, -0.5)
+                painter.drawRoundedRect(box, side * 0.2, side * 0.2)
+                font = theme.ui_font()
+                font.setPixelSize(round(side * 0.46))
+                font.setBold(True)
+                painter.setFont(font)
+                painter.drawText(box, int(Qt.AlignmentFlag.AlignCenter), str(needed) if needed < MOST else "99+")
+            else:
+                painter.drawEllipse(QPointF(side * 0.76, side * 0.76), side * 0.2, side * 0.2)
             painter.end()
         result.addPixmap(drawn)
     return result

@@ -18,6 +18,7 @@ from mission_control_desktop.domain.approvals import ApprovalState
 from mission_control_desktop.domain.errors import MissionControlError
 from mission_control_desktop.domain.events import EventType, StreamEvent
 from mission_control_desktop.domain.people import Role
+from mission_control_desktop.domain.sessions import SessionStatus
 from mission_control_desktop.domain.tasks import Tasks
 from mission_control_desktop.ui.bridge import Bridge
 from mission_control_desktop.ui.connection import Connection
@@ -83,15 +84,22 @@ class Following(QObject):
         me = await self._host.call(lambda mc: mc.me())
         self.role = me.role
         await self._read_approvals()
+        await self._read_failures()
         self.changed.emit()
 
     async def _read_approvals(self) -> None:
         found = await self._host.call(lambda mc: mc.approvals(state=ApprovalState.OPEN))
         self._store.replace_approvals(found.items)
 
+    async def _read_failures(self) -> None:
+        """What failed before needs a person still; the stream brings only what lives."""
+        found = await self._host.call(lambda mc: mc.sessions(status=SessionStatus.FAILED, limit=MAX_ENDED))
+        self._store.put(found.items)
+
     async def _try_approvals(self) -> None:
         try:
             await self._read_approvals()
+            await self._read_failures()
         except MissionControlError as error:
             log.warning("open questions not read", error=error.message)
 
@@ -110,7 +118,8 @@ class Following(QObject):
         if events:
             self._store.apply(events)
         if len(self._store.sessions) - self._store.live_count > MAX_ENDED:
-            self._store.replace_live(self._store.live())
+            failed = [s for s in self._store.sessions.values() if s.status is SessionStatus.FAILED]
+            self._store.replace_live([*self._store.live(), *failed[-MAX_ENDED // 2 :]])
 
     def _on_link(self, link: Link) -> None:
         match link.state:

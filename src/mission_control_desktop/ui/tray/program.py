@@ -24,12 +24,13 @@ from mission_control_desktop.domain.errors import MissionControlError
 from mission_control_desktop.domain.people import Role
 from mission_control_desktop.domain.tasks import Tasks
 from mission_control_desktop.ui import detached, theme
+from mission_control_desktop.ui.attention.center import PREFIX
 from mission_control_desktop.ui.bridge import Bridge
 from mission_control_desktop.ui.dialogs.kill_all import KillAllDialog
 from mission_control_desktop.ui.dialogs.kill_flow import KillAllFlow
 from mission_control_desktop.ui.failures import Failures
 from mission_control_desktop.ui.garbage import collected_here
-from mission_control_desktop.ui.local_state import LocalState
+from mission_control_desktop.ui.local_state import LocalState, stored
 from mission_control_desktop.ui.process import configure_logs, is_headless, make_app, on_end_signals
 from mission_control_desktop.ui.sessions import SessionStore
 from mission_control_desktop.ui.tray.entry import TrayEntry
@@ -44,6 +45,8 @@ OPENING_SECONDS = 30.0
 UNNEEDED_SECONDS = 60.0
 """With no window open and no agent alive for so long the tray ends, so that the control plane can."""
 LOOK_SECONDS = 5.0
+DECIDED_SECONDS = 2.0
+"""How often is read what was acknowledged or shelved in a window."""
 
 
 def run(argv: Sequence[str], *, living: Living, sweep: Sweep | None = None) -> int:
@@ -133,6 +136,12 @@ class TrayDesk(QObject):
     def follow(self) -> None:
         """Begin to look for the control plane."""
         self.tasks.start(self.following.run(), name="follow the control plane")
+        self.tasks.start(self._watch_decisions(), name="what persons decided in windows")
+
+    async def _watch_decisions(self) -> None:
+        while True:
+            self.entry.attention.merge(await in_thread(lambda: stored(self._folder, PREFIX)))
+            await asyncio.sleep(DECIDED_SECONDS)
 
     async def close(self) -> None:
         """Let go of everything: agents, the control plane and windows go on."""
