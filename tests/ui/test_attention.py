@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
 
@@ -77,12 +78,12 @@ def test_each_cause_is_found_and_ranked(qt: Any) -> None:
 def test_a_new_failure_of_the_same_session_comes_back(qt: Any) -> None:
     store = SessionStore()
     attention = Attention(store)
-    store.put([session("a", status="failed", run_id="one")])
+    store.put([replace(session("a", status="failed"), run_id="one")])
     attention.acknowledge([attention.items()[0].key])
     assert attention.items() == []
-    store.put([session("a", status="running", run_id="two")])
+    store.put([replace(session("a", status="running"), run_id="two")])
     assert attention.items() == []
-    store.put([session("a", status="failed", run_id="two")])
+    store.put([replace(session("a", status="failed"), run_id="two")])
     assert [need.cause for need in attention.items()] == [Cause.FAILED]
 
 

@@ -172,7 +172,7 @@ class AttentionPane(QFrame):
         self._place()
         self.show()
         self.raise_()
-        if self.model.needs and not self.chosen():
+        if self.model.needs:
             self.table.selectRow(0)
         (self.table if self.model.needs else self._close).setFocus(Qt.FocusReason.OtherFocusReason)
 
