@@ -54,7 +54,7 @@ COMMANDS: tuple[Command, ...] = (
     ),
     Command("mission.shelve_5", "Shelve for &5 minutes", Menu.MISSION, ("Shift+F7",)),
     Command("mission.shelve_30", "Shelve for &30 minutes", Menu.MISSION, ("Ctrl+F7",)),
-    Command("mission.shelve_change", "Shelve until something &changes", Menu.MISSION, ("Ctrl+Shift+F7",)),
+    Command("mission.shelve_change", "Shelve &until something changes", Menu.MISSION, ("Ctrl+Shift+F7",)),
     Command("mission.settings", "Se&ttings…", Menu.MISSION, ("Ctrl+,",), group=1),
     Command("mission.kill_all", "&Kill All…", Menu.MISSION, ("Ctrl+Shift+K",), When.CONNECTED, group=2),
     Command(
