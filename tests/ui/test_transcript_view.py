@@ -11,7 +11,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PySide6.QtCore import QBuffer, QByteArray, QEvent, QIODevice, QPoint, QPointF, Qt
-from PySide6.QtGui import QAccessible, QColor, QDesktopServices, QGuiApplication, QImage, QMouseEvent, QTextDocument
+from PySide6.QtGui import (
+    QAccessible,
+    QColor,
+    QDesktopServices,
+    QGuiApplication,
+    QImage,
+    QImageWriter,
+    QMouseEvent,
+    QTextDocument,
+)
 from PySide6.QtTest import QTest
 
 from mission_control_desktop.domain.events import Delta, EventType, StreamEvent
@@ -547,7 +556,7 @@ def picture_of(width: int, height: int, kind: str = "PNG") -> str:
     data = QByteArray()
     buffer = QBuffer(data)
     buffer.open(QIODevice.OpenModeFlag.WriteOnly)
-    assert image.save(buffer, kind.encode())
+    assert QImageWriter(buffer, QByteArray(kind.encode())).write(image)
     return b64encode(data.data()).decode()
 
 
