@@ -90,6 +90,8 @@ class Desk:
         await self.until(f"{key} is {status.value} {waiting_for}", holds)
 
     async def messages(self, key: str) -> tuple[AgentMessage, ...]:
+        if await self.database.sessions.get(f"gate:{key}") is None:
+            return ()
         return tuple(await on_record(self.database, f"gate:{key}"))
 
     async def sent_texts(self, key: str) -> list[str]:

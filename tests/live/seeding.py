@@ -97,4 +97,7 @@ def add_sessions(store: Path, key: str, count: int) -> None:
             events.append({"session_id": session_id, "seq": 0, "event_json": said, "created_at": node["created_at"]})
         _insert(connection, "session_nodes", nodes)
         _insert(connection, "session_windows", windows)
+        # The gateway does not start on rows that were not found valid by whoever wrote them.
+        keys = [(row["session_key"],) for row in nodes]
+        connection.executemany("UPDATE session_nodes SET entry_valid = 1 WHERE session_key = ?", keys)
         _insert(connection, "transcript_events", events)
