@@ -20,7 +20,7 @@ from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
 TOKEN = "the-shared-token"
-ALL_SCOPES = ("operator.read", "operator.write", "operator.approvals", "operator.questions")
+ALL_SCOPES = ("operator.read", "operator.write", "operator.approvals", "operator.questions", "operator.admin")
 
 
 class Refuse(Exception):

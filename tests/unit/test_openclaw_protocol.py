@@ -233,6 +233,7 @@ def test_a_gateway_that_starts_is_tried_again_when_it_says() -> None:
             ErrorBody(code="FORBIDDEN", details={"code": "MISSING_SCOPE", "requiredScopes": ["operator.admin"]}),
             Unsupported,
         ),
+        (ErrorBody(code="INVALID_REQUEST", message="unauthorized"), Unsupported),
         (ErrorBody(code="INVALID_REQUEST", message="session not found"), NotFound),
         (ErrorBody(code="UNAVAILABLE", message="busy", retryable=True), Unavailable),
         (ErrorBody(code="INVALID_REQUEST", message="session is archived"), Conflict),

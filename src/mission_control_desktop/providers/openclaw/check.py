@@ -7,7 +7,7 @@ import asyncio
 from mission_control_desktop.domain.providers import StageName
 from mission_control_desktop.providers.kinds import CheckLog
 from mission_control_desktop.providers.openclaw.frames import Event
-from mission_control_desktop.providers.openclaw.identity import APPROVALS, QUESTIONS, SCOPES, WRITE
+from mission_control_desktop.providers.openclaw.identity import ADMIN, APPROVALS, QUESTIONS, SCOPES, WRITE
 from mission_control_desktop.providers.openclaw.link import Doorway
 from mission_control_desktop.providers.openclaw.trouble import GatewayError, Lost, Refused
 
@@ -22,6 +22,7 @@ _WITHOUT = {
     WRITE: "send messages or stop sessions",
     APPROVALS: "see or answer approvals",
     QUESTIONS: "see or answer questions",
+    ADMIN: "stop runs that others began, or answer their approvals",
 }
 
 

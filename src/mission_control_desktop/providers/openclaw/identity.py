@@ -17,8 +17,11 @@ DISPLAY_NAME = "Mission Control Desktop"
 ROLE = "operator"
 READ, WRITE = "operator.read", "operator.write"
 APPROVALS, QUESTIONS = "operator.approvals", "operator.questions"
-SCOPES = (READ, WRITE, APPROVALS, QUESTIONS)
-"""What is asked for. READ is needed; without one of the others the capability that needs it is missing."""
+ADMIN = "operator.admin"
+SCOPES = (READ, WRITE, APPROVALS, QUESTIONS, ADMIN)
+"""What is asked for. READ is needed; without one of the others the capability that needs it is missing. ADMIN is
+asked for because a gateway (2026.9.6) aborts a run, and shows its approvals, only for the device that began it or for
+an admin: a stop must also reach the runs of others."""
 
 _SEED, _TOKEN, _TOKEN_FOR = "deviceSeed", "deviceToken", "deviceTokenFor"
 

@@ -55,6 +55,11 @@ class GatewayError(Exception):
         if self.code == "FORBIDDEN" or self.detail_code == "MISSING_SCOPE":
             needed = ", ".join(map(str, self.details.get("requiredScopes") or ())) or "a scope"
             return Unsupported(f"The gateway does not let Mission Control do this: its device lacks {needed}.")
+        if self.said.lower() == "unauthorized":
+            return Unsupported(
+                "The gateway lets only the device that began this run, or an admin, do this. Approve Mission Control's "
+                "device with operator.admin on the gateway (`openclaw devices list`), then try again."
+            )
         if "not found" in self.said.lower() or self.code.endswith("NOT_FOUND"):
             return NotFound(about)
         if self.code == "UNAVAILABLE" or self.retryable:
