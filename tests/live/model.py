@@ -9,6 +9,7 @@ A prompt that holds `PLAY [step, ...]` (a JSON list up to the end of its line) i
 - {"say": "text"}                 says the text in one piece
 - {"words": 30, "every": 0.1}     says w0 w1 w2 ..., one word each `every` seconds
 - {"clock": 30, "every": 0.1}     says the time in nanoseconds, as often, when it says it
+- {"backwards": ["olleh"]}        says the words read backwards ("hello"): so they stand in no prompt; `every` as above
 - {"shell": "command"}            calls the shell tool that the agent offers
 - {"delegate": "prompt"}          calls the sub-agent tool that the agent offers
 - {"tool": "name", "with": {}}    calls the tool of that name with exactly these arguments
@@ -129,6 +130,8 @@ def reply_to(turns: list[Turn], tools: list[Tool]) -> Reply:
             reply.pieces += [(step.get("every", 0.1), f"w{n} ") for n in range(step["words"])]
         elif "clock" in step:
             reply.pieces += [(step.get("every", 0.1), None)] * step["clock"]
+        elif "backwards" in step:
+            reply.pieces += [(step.get("every", 0.0), f"{word[::-1]} ") for word in step["backwards"]]
         elif is_call:
             reply.call = _call(step, tools)
             if reply.call is None:

@@ -44,8 +44,8 @@ class Owner:
             frame = json.loads(raw)
             if frame["type"] == "event":
                 self.on_event(frame["event"], frame.get("payload"))
-            elif (reply := self._replies.pop(frame["id"], None)) is not None:
-                reply.set_result(frame)
+            elif (reply := self._replies.pop(frame["id"], None)) is not None and not reply.done():
+                reply.set_result(frame)  # not for a call that was cancelled meanwhile
 
     async def greet(self, token: str, caps: Sequence[str]) -> None:
         challenge = json.loads(await self._socket.recv())
