@@ -143,7 +143,7 @@ def one_cut(disk_: Disk, seed: int) -> Acknowledged:
         busy.start()
         wait_for(lambda: len(busy.done.orders) >= 3, "a few orders", PATIENCE)
         time.sleep(source.uniform(0, 3))
-        disk_.cut([plane.process.pid, *processes(data_dir, mark)])
+        disk_.cut(lambda: [plane.process.pid, *processes(data_dir, mark)])
         busy.stop()
         plane.process.kill()
         plane.start()
@@ -205,7 +205,7 @@ def test_what_is_not_synced_is_lost_by_a_cut(tmp_path: Path) -> None:
             file.flush()
             os.fsync(file.fileno())
             file.write(b"z" * 100_000)
-        made.cut([])
+        made.cut(list)
         assert (made.path / "synced").read_bytes() == b"y" * 100_000
         lost = made.path / "not synced"
         assert not lost.exists() or lost.read_bytes() == b""

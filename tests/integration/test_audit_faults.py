@@ -247,7 +247,7 @@ def test_nothing_acts_while_the_log_cannot_be_written_but_what_stops_agents(tmp_
             ended = any(row["action"] == "kill-all" and row["outcome"] == "done" for row in rows)
             return ended and not open_in(rows) and plane.admin.get("/api/health").json()["status"] == "ok"
 
-        wait_for(complete, "the rows on record")
+        wait_for(complete, "the rows on record", seconds=80)
         rows = rows_of(data_dir)[len(before) :]
         told = [(row["action"], row["outcome"]) for row in rows]
         stops = [one for one in told if one[0] in ("kill", "kill-all")]

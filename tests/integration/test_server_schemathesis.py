@@ -40,6 +40,10 @@ NOT_IN_A_SCHEMA = (
     "POST /api/mission-control/sessions/{id}/inject",
 )
 REJECTED = ["400", "401", "403", "404", "405", "406", "409", "413", "415", "422", "428", "429", "5xx"]
+# The built-in provider holds no commands, and says so: 501, as the contract has it.
+NOT_OF_EVERY_PROVIDER = tuple(
+    f"POST /api/mission-control/sessions/{{id}}/{verb}-commands" for verb in ("hold", "release")
+)
 ACCEPTED = ["2xx", "401", "403", "404", "409", "422", "429", "501", "502", "503"]
 
 
@@ -63,6 +67,11 @@ def configuration(plane: Served, sessions: list[str]) -> str:
         f"[[operations]]\ninclude-name = {json.dumps(name)}\n"
         f"checks.positive_data_acceptance.expected-statuses = {json.dumps(ACCEPTED)}"
         for name in NOT_IN_A_SCHEMA
+    ]
+    parts += [
+        f"[[operations]]\ninclude-name = {json.dumps(name)}\n"
+        'checks.not_a_server_error.expected-statuses = ["2xx", "3xx", "4xx", "501"]'
+        for name in NOT_OF_EVERY_PROVIDER
     ]
     return "\n".join(parts)
 

@@ -119,7 +119,8 @@ async def test_without_control_plane_and_keeper_what_is_left_is_seen_and_ended(t
         assert keeper is not None
         os.kill(keeper.pid, signal.SIGKILL)
         await eventually(lambda: asyncio.to_thread(lambda: not keeper_alive(home.directory(native))), "its end")
-        assert (await asyncio.to_thread(living_sessions, home.data_dir))[native] >= 2
+        # The daemon at least: the agent itself may end by itself, since nobody holds its input any more.
+        assert (await asyncio.to_thread(living_sessions, home.data_dir))[native] >= 1
         words = [
             "kill-all",
             "--data-dir",

@@ -13,10 +13,11 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import psutil
 import pytest
 
 MIB = 48
@@ -43,11 +44,14 @@ class Disk:
             assert time.monotonic() < deadline, f"{self.path} stays busy"
             time.sleep(0.05)
 
-    def cut(self, pids: Iterable[int]) -> None:
-        """Power off, and on again: these processes are gone, and so is what was not synced."""
-        running = list(pids)
-        for pid in running:
-            _signal(pid, signal.SIGSTOP)
+    def cut(self, running: Callable[[], Iterable[int]]) -> None:
+        """Power off, and on again: these processes and all that use the disk are gone, and so is what was not synced.
+        Asked again until nobody new is found: who is being started meanwhile loses its power too."""
+        stopped: set[int] = set()
+        while found := {*running(), *self._users()} - stopped:
+            for pid in found:
+                _signal(pid, signal.SIGSTOP)
+            stopped |= found
         taken = self._image.with_suffix(".cut")
         for _ in range(10):  # until nothing was on its way to the disk while it was taken
             shutil.copyfile(self._image, taken)
@@ -55,11 +59,18 @@ class Disk:
                 break
         else:
             raise AssertionError("the disk is written to although nobody runs")
-        for pid in running:
+        for pid in stopped:
             _signal(pid, signal.SIGKILL)
         self.unmount()
         os.replace(taken, self._image)
         self.mount()
+
+    def _users(self) -> set[int]:
+        """Who has a file or a working directory on it."""
+        return {pid for pid in psutil.pids() if pid != os.getpid() and any(map(self._is_on_it, _places(pid)))}
+
+    def _is_on_it(self, place: str) -> bool:
+        return place == str(self.path) or place.startswith(f"{self.path}/")
 
 
 @contextmanager
@@ -85,6 +96,16 @@ def _run(*command: str) -> None:
 def _hash(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _places(pid: int) -> Iterator[str]:
+    directory = Path("/proc") / str(pid)
+    try:
+        for one in (directory / "cwd", *(directory / "fd").iterdir()):
+            with suppress(FileNotFoundError):  # closed in this moment
+                yield os.readlink(one)
+    except (FileNotFoundError, ProcessLookupError, PermissionError):  # ended, or not one of ours
+        return
 
 
 def _signal(pid: int, number: signal.Signals) -> None:

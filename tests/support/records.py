@@ -6,6 +6,7 @@ import asyncio
 import atexit
 import shutil
 import tempfile
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -34,6 +35,9 @@ SEALER = Sealer([MasterKey(bytes(range(32)))])
 START = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
 
+_making = threading.Lock()
+
+
 @cache
 def _template() -> Path:
     path = Path(tempfile.mkdtemp(prefix="record-template-")) / "record.db"
@@ -48,7 +52,9 @@ def migrated(path: Path) -> None:
     """Put a database at `path` that has its tables and has never been opened: it gets an epoch of its own. Running the
     migrations takes longer than most tests do, and they have tests of their own."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    shutil.copy(_template(), path)
+    with _making:  # tests that start several at once must not make it several times
+        template = _template()
+    shutil.copy(template, path)
 
 
 def fresh_database(directory: Path) -> Database:
