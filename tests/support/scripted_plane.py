@@ -33,6 +33,7 @@ from mission_control_desktop.domain.sessions import (
     SessionStatus,
     WaitingFor,
 )
+from mission_control_desktop.ui.audit.filters import passes
 
 _TYPES = {cls: kind for kind, cls in DATA_TYPES.items()}
 
@@ -49,6 +50,8 @@ class ScriptedPlane:
         self.kill_orders: dict[str, KillAll] = {}
         self.calls: list[tuple[str, Any]] = []
         self.fail: dict[str, MissionControlError] = {}
+        self.hold: dict[str, asyncio.Event] = {}
+        """Calls of this name wait, while there is one."""
         self.health_now = Health(status="ok", version="0.1.0", epoch="e", pid=1)
         self.shown: dict[str, ProfileView] = {
             "demo": view(LaunchProfile(name="demo", title="Demo agent", command=("python", "agent.py"), demo=True)),
@@ -283,11 +286,17 @@ class ScriptedPlane:
         self.tell(answered)
         return answered
 
-    async def audit(self, filters: Any = None, *, limit: int = 100, cursor: str | None = None) -> Page[AuditEntry]:
+    async def audit(
+        self, filters: Any = None, *, limit: int = 100, cursor: str | None = None, oldest_first: bool = False
+    ) -> Page[AuditEntry]:
         self._called("audit", (filters, cursor))
-        rows = [e for e in reversed(self.log) if cursor is None or e.seq < int(cursor)]
-        if filters is not None and filters.action:
-            rows = [e for e in rows if e.action.value == filters.action]
+        if (held := self.hold.get("audit")) is not None:
+            await held.wait()
+        last = int(cursor) if cursor is not None else None
+        ordered = self.log if oldest_first else self.log[::-1]
+        rows = [e for e in ordered if last is None or (e.seq > last if oldest_first else e.seq < last)]
+        if filters is not None:
+            rows = [e for e in rows if passes(e, filters)]
         page = rows[:limit]
         return Page(items=tuple(page), next_cursor=str(page[-1].seq) if len(rows) > limit else None)
 

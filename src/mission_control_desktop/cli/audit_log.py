@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from argparse import Namespace
-from collections.abc import Callable
 from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 
 from mission_control_desktop.cli.ids import short_ids
 from mission_control_desktop.cli.output import Output, one_line, when
-from mission_control_desktop.client.tokens import private_file
+from mission_control_desktop.client.audit_export import export_log, write_log
 from mission_control_desktop.domain.audit import AuditEntry, ChainHead, ChainReport
-from mission_control_desktop.domain.base import to_json
 from mission_control_desktop.domain.chain_file import check_lines
 from mission_control_desktop.domain.errors import BadInput, MissionControlError
 from mission_control_desktop.domain.mission_control import AuditFilter, MissionControl
@@ -80,46 +77,21 @@ async def show(mission_control: MissionControl, args: Namespace, output: Output)
 
 
 async def export(mission_control: MissionControl, args: Namespace, output: Output) -> int:
-    """JSON Lines in the order of the log, as `audit verify --file` takes them. What is written while it runs is left
-    out: the file is the log as it was when it began. The head goes to standard error, to be noted somewhere else."""
+    """JSON Lines, as `audit verify --file` takes them. The head goes to standard error, to be noted somewhere else."""
     wanted = filters(args)
-    newest = (await mission_control.audit(limit=1)).items
-    head = ChainHead(seq=newest[0].seq, hash=newest[0].hash) if newest else ChainHead()
     if args.output is None:
-        count = await _write(mission_control, wanted, head, lambda data: output.text(data.decode()))
+        done = await write_log(mission_control, wanted, lambda data: output.text(data.decode()))
     else:
-        target = Path(args.output)
-        try:
-            with private_file(target) as stream:
-                count = await _write(mission_control, wanted, head, stream.write)
-        except OSError as error:
-            raise MissionControlError(f"{target} cannot be written: {error.strerror}") from error
-    part = wanted != AuditFilter()
+        done = await export_log(mission_control, wanted, Path(args.output))
     if output.json and args.output is not None:
-        output.document({"rows": count, "file": str(args.output), "head": None if part else head})
+        output.document({"rows": done.rows, "file": str(args.output), "head": None if done.part else done.head})
     elif args.output is not None:
-        output.note(f"{count} rows written to {args.output}")
-    if part:
+        output.note(f"{done.rows} rows written to {args.output}")
+    if done.part:
         output.note("A part of the log: its rows do not form a chain that can be verified.")
     else:
-        output.note(f"head {head}")
+        output.note(f"head {done.head}")
     return 0
-
-
-async def _write(
-    mission_control: MissionControl, wanted: AuditFilter, head: ChainHead, write: Callable[[bytes], object]
-) -> int:
-    """Every row up to the head, a page in memory at a time; how many."""
-    count, cursor = 0, None
-    while True:
-        page = await mission_control.audit(wanted, limit=500, cursor=cursor, oldest_first=True)
-        rows = [entry for entry in page.items if entry.seq <= head.seq]
-        lines = b"".join(to_json(entry) + b"\n" for entry in rows)
-        await asyncio.to_thread(write, lines)
-        count += len(rows)
-        cursor = page.next_cursor
-        if cursor is None or len(rows) < len(page.items):
-            return count
 
 
 def verify_file(path: Path, head: ChainHead | None, output: Output) -> int:

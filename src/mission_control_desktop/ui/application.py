@@ -8,6 +8,7 @@ import importlib
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,11 @@ from PySide6.QtWidgets import QMessageBox, QSystemTrayIcon
 from mission_control_desktop import __version__
 from mission_control_desktop.client.engine import EngineHost
 from mission_control_desktop.client.inbox import Inbox, Link, LinkState
-from mission_control_desktop.client.paths import data_dir
+from mission_control_desktop.client.paths import ENV_URL, data_dir
 from mission_control_desktop.domain.errors import MissionControlError
 from mission_control_desktop.domain.tasks import Tasks
 from mission_control_desktop.ui import detached, theme, words
-from mission_control_desktop.ui.audit.presenter import AuditPresenter
+from mission_control_desktop.ui.audit.presenter import AuditPresenter, AuditSource
 from mission_control_desktop.ui.bridge import Bridge
 from mission_control_desktop.ui.connection import Connection, Opener, Reached
 from mission_control_desktop.ui.control import GatewayPort, StateDrafts, StatePlaces
@@ -43,6 +44,8 @@ log = structlog.get_logger(__name__)
 
 CLOSING_SAID = "closing_said"
 HEADLESS_SECONDS = 60.0
+THIS_COMPUTER = "local"
+"""Names this computer's control plane in what the window keeps: its address is another one with each start."""
 PANEL = "mission_control_desktop.ui.panel.panel"
 """Imported after the first paint, while the control plane is being reached."""
 LOST_AFTER = 3
@@ -158,7 +161,9 @@ class Desktop(QObject):
         self.presenter = WindowPresenter(self.window, self.host, self.panels, self.bridge, self.inbox, self.tasks)
         self.presenter.link_changed.connect(self._on_link)
         self.desks = DeskPresenter(self.window, self.tasks)
-        self.audit = AuditPresenter(self.host, self.store, self.window.audit, self.state, self.tasks)
+        source = AuditSource(connect or os.environ.get(ENV_URL) or THIS_COMPUTER, "", self.host)
+        self.audit = AuditPresenter([source], self.store, self.window.audit, self.state, self.tasks)
+        self.audit.session_wanted.connect(self._on_session_wanted)
         self.window.audit_shown.connect(self.audit.reload)
         self.window.close_requested.connect(self._on_close_requested)
         self.presence.front_wanted.connect(self._on_front_wanted)
@@ -206,7 +211,6 @@ class Desktop(QObject):
             self.window.notices.show_notice(reached.note)
         if reached.started:
             self.window.statusBar().showMessage("The control plane was started; it goes on without this window.", 8000)
-        self.audit.source = reached.where
         self.host.open_workspace()
         await self.presenter.connected(reached.where)
 
@@ -218,6 +222,8 @@ class Desktop(QObject):
                 self._recovering = self.tasks.start(self._recover(), name="find the control plane again")
         elif link.state is LinkState.CONNECTED:
             self.window.notices.dismiss("recover")
+        if link.state in (LinkState.CONNECTED, LinkState.RECONNECTING):
+            self.audit.note_link(link.state is LinkState.CONNECTED)
 
     async def _recover(self) -> None:
         """The control plane of this computer may have crashed: the one that is there now (started, if there is none)
@@ -278,6 +284,11 @@ class Desktop(QObject):
         self.window.show()
         self.window.raise_()
         self.window.activateWindow()
+
+    def _on_session_wanted(self, session_id: str, moment: datetime) -> None:
+        self.window.set_audit(False)
+        self.panels.show_at(session_id, moment)
+        self.window.open_session(session_id)
 
     # -- closing
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from PySide6.QtCore import QObject, Signal
@@ -15,6 +17,7 @@ from mission_control_desktop.domain.events import EventType, StreamEvent
 from mission_control_desktop.domain.sessions import AgentSession
 from mission_control_desktop.domain.tasks import Tasks
 from mission_control_desktop.ui.bridge import Bridge
+from mission_control_desktop.ui.panel.at_time import page_at
 from mission_control_desktop.ui.panel.port import DraftStore, PanelPort, PlaceStore
 from mission_control_desktop.ui.ports import SessionFeeds
 from mission_control_desktop.ui.sessions import SessionStore
@@ -52,6 +55,8 @@ class Panels(QObject):
         self._places = places
         self._feeds, self._bridge, self._tasks = feeds, bridge, tasks
         self._live: dict[str, OrchestratorPanel] = {}
+        self._filling: dict[str, asyncio.Task[Any]] = {}
+        self._moments: dict[str, datetime] = {}
         self._connected = False
         self._may_act = True
         store.sessions_changed.connect(self._on_sessions)
@@ -72,13 +77,21 @@ class Panels(QObject):
         self._bridge.listen(session_id, lambda items: self._on_items(session_id, items))
         panel.start()
         if self._connected:
-            self._tasks.start(self._fill(panel), name="open panel")
+            self._start_filling(panel)
         return panel
+
+    def _start_filling(self, panel: OrchestratorPanel) -> None:
+        self._filling[panel.session_id] = self._tasks.start(self._fill(panel), name="open panel")
 
     async def _fill(self, panel: OrchestratorPanel) -> None:
         """History first, then the stream, whose replay overlaps it: messages are known by their ids. Who left the
         session while reading comes back there."""
         session_id = panel.session_id
+        if session_id in self._moments:
+            await self._go_to(panel, self._moments.pop(session_id))
+            if self._live.get(session_id) is panel:
+                self._feeds.open_session(session_id)
+            return
         place = self._places.load(session_id) if not panel.model.rowCount() else None
         after = max(0, place.seq - BEFORE_PLACE) if place is not None else None
         try:
@@ -98,11 +111,37 @@ class Panels(QObject):
         if self._live.get(session_id) is panel:
             self._feeds.open_session(session_id)
 
+    def show_at(self, session_id: str, moment: datetime) -> None:
+        """Show a session's panel where its record is nearest to a moment: now if it is open, else when it opens."""
+        panel = self._live.get(session_id)
+        filling = self._filling.get(session_id)
+        if panel is None or filling is None:
+            self._moments[session_id] = moment
+        else:
+            self._tasks.start(self._go_when_filled(panel, filling, moment), name="go to a time")
+
+    async def _go_when_filled(self, panel: OrchestratorPanel, filling: asyncio.Task[Any], moment: datetime) -> None:
+        await asyncio.wait([filling])
+        await self._go_to(panel, moment)
+
+    async def _go_to(self, panel: OrchestratorPanel, moment: datetime) -> None:
+        session_id = panel.session_id
+        try:
+            found = await page_at(self._port, session_id, moment, before=BEFORE_PLACE, around=AROUND_PLACE)
+        except MissionControlError as error:
+            log.warning("history not read", session=session_id, error=error.message)
+            return
+        if found is None or self._live.get(session_id) is not panel:
+            return
+        page, begin, nearest = found
+        panel.show_around(page.items, nearest, has_older=begin > 0, has_newer=page.next_cursor is not None)
+
     def closed(self, session_id: str) -> None:
         """The view of a session is gone; the session is not."""
         panel = self._live.pop(session_id, None)
         if panel is None:
             return
+        self._filling.pop(session_id, None)
         self._note_place(panel)
         self._bridge.forget(session_id)
         self._feeds.close_session(session_id)
@@ -139,7 +178,7 @@ class Panels(QObject):
         self._connected = connected
         for panel in self._live.values():
             if connected:
-                self._tasks.start(self._fill(panel), name="open panel")
+                self._start_filling(panel)
             else:
                 panel.set_connection(False)
 

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
-from PySide6.QtCore import QEasingCurve, QEvent, QObject, QPropertyAnimation, QRect, Qt, QTimer, Signal
+from PySide6.QtCore import QEasingCurve, QEvent, QObject, QPropertyAnimation, QRect, Qt, Signal
 from PySide6.QtGui import QKeyEvent
 from PySide6.QtWidgets import (
     QAbstractItemView,
-    QCheckBox,
     QComboBox,
     QFrame,
     QHBoxLayout,
     QHeaderView,
     QLabel,
-    QLineEdit,
+    QMenu,
     QPlainTextEdit,
     QPushButton,
     QStackedWidget,
@@ -24,9 +25,11 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from mission_control_desktop.domain.audit import AuditAction, AuditEntry, AuditOutcome
-from mission_control_desktop.domain.mission_control import AuditFilter
+from mission_control_desktop.domain.audit import AuditEntry
 from mission_control_desktop.ui import icons, theme
+from mission_control_desktop.ui.audit.chain import ChainRow
+from mission_control_desktop.ui.audit.exporting import ExportRow
+from mission_control_desktop.ui.audit.filters import AuditFilters
 from mission_control_desktop.ui.audit.model import AuditColumn, AuditModel
 
 _MIN_WIDTH, _MAX_WIDTH = 640, 1040
@@ -50,7 +53,12 @@ class AuditDrawer(QFrame):
 
     filter_changed = Signal()
     refresh_requested = Signal()
-    jump_requested = Signal(str)
+    export_requested = Signal(bool)
+    """Whether only what the filters find is wanted."""
+    plane_chosen = Signal(str)
+    """Key of the control plane whose log is to be shown."""
+    jump_requested = Signal(object)
+    """The `AuditEntry` whose session is to be opened, at its time."""
     closed = Signal()
 
     def __init__(self, model: AuditModel, parent: QWidget) -> None:
@@ -69,43 +77,31 @@ class AuditDrawer(QFrame):
         self.refresh.clicked.connect(self.refresh_requested)
         self._close = self._tool("close", "Close the audit log (Esc)")
         self._close.clicked.connect(self.closed)
+        self.plane = QComboBox()
+        self.plane.setAccessibleName("Control plane whose log is shown")
+        self.plane.currentIndexChanged.connect(lambda _i: self.plane_chosen.emit(str(self.plane.currentData() or "")))
+        self.plane.hide()
+        self.export = QPushButton("E&xport")
+        self.export.setAutoDefault(False)
+        self.export.setToolTip("Write the log to a file that only you can read")
+        menu = QMenu(self.export)
+        self.export_all = menu.addAction("The &whole log…")
+        self.export_all.triggered.connect(lambda: self.export_requested.emit(False))
+        self.export_found = menu.addAction("What the &filters find…")
+        self.export_found.triggered.connect(lambda: self.export_requested.emit(True))
+        self.export.setMenu(menu)
         head = QHBoxLayout()
         head.setContentsMargins(12, 8, 8, 0)
         head.addWidget(title)
+        head.addWidget(self.plane)
         head.addWidget(self.note, 1)
+        head.addWidget(self.export)
         head.addWidget(self.refresh)
         head.addWidget(self._close)
 
-        self.person = QLineEdit()
-        self.person.setPlaceholderText("Person")
-        self.person.setAccessibleName("Filter by person")
-        self.session = QLineEdit()
-        self.session.setPlaceholderText("Session id")
-        self.session.setAccessibleName("Filter by session id")
-        self.session.setClearButtonEnabled(True)
-        self.action = _choices("Any action", [a.value for a in AuditAction if a is not AuditAction.UNREADABLE])
-        self.outcome = _choices("Any outcome", [o.value for o in AuditOutcome])
-        self.steps = QCheckBox("Steps")
-        self.steps.setToolTip("Show an order and its outcome as two rows, as they stand in the log")
-        self.steps.toggled.connect(model.set_steps)
-        filters = QHBoxLayout()
-        filters.setContentsMargins(12, 0, 12, 0)
-        for widget, stretch in (
-            (self.person, 2),
-            (self.session, 3),
-            (self.action, 2),
-            (self.outcome, 2),
-            (self.steps, 0),
-        ):
-            filters.addWidget(widget, stretch)
-        self._later = QTimer(self)
-        self._later.setSingleShot(True)
-        self._later.setInterval(300)
-        self._later.timeout.connect(self.filter_changed)
-        self.person.textChanged.connect(lambda _t: self._later.start())
-        self.session.textChanged.connect(lambda _t: self._later.start())
-        self.action.currentIndexChanged.connect(lambda _i: self.filter_changed.emit())
-        self.outcome.currentIndexChanged.connect(lambda _i: self.filter_changed.emit())
+        self.filters = AuditFilters()
+        self.filters.changed.connect(self.filter_changed)
+        self.filters.steps_changed.connect(model.set_steps)
 
         self.away = QLabel()
         self.away.setProperty("tone", "attention")
@@ -113,7 +109,9 @@ class AuditDrawer(QFrame):
         self.away.setContentsMargins(12, 0, 12, 0)
         self.away.hide()
         self.table = self._make_table()
-        self._empty = QLabel("No audit rows yet.\nEvery intervention of a person is written down here.")
+        self.chain = ChainRow()
+        self.exporting = ExportRow()
+        self._empty = QLabel()
         self._empty.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self._empty.setProperty("tone", "muted")
         self._stack = QStackedWidget()
@@ -125,24 +123,26 @@ class AuditDrawer(QFrame):
         self.detail.setTabChangesFocus(True)
         self.detail.setAccessibleName("The whole row")
         self.detail.setFixedHeight(180)
-        self._jump = QPushButton("&Go to the session")
-        self._jump.setAutoDefault(False)
-        self._jump.clicked.connect(self._on_jump)
+        self.jump = QPushButton("&Go to the session at this time")
+        self.jump.setAutoDefault(False)
+        self.jump.clicked.connect(self._on_jump)
         self._detail_box = QWidget()
         box = QVBoxLayout(self._detail_box)
         box.setContentsMargins(12, 0, 12, 0)
         box.addWidget(self.detail)
-        box.addWidget(self._jump, 0, Qt.AlignmentFlag.AlignLeft)
+        box.addWidget(self.jump, 0, Qt.AlignmentFlag.AlignLeft)
         self._detail_box.hide()
 
         layout = QVBoxLayout(self)
         layout.setContentsMargins(1, 0, 0, 8)
         layout.setSpacing(8)
         layout.addLayout(head)
-        layout.addLayout(filters)
+        layout.addWidget(self.filters)
         layout.addWidget(self.away)
         layout.addWidget(self._stack, 1)
         layout.addWidget(self._detail_box)
+        layout.addWidget(self.exporting)
+        layout.addWidget(self.chain)
 
         for signal in (model.modelReset, model.rowsInserted, model.rowsRemoved):
             signal.connect(self._on_rows)
@@ -189,20 +189,39 @@ class AuditDrawer(QFrame):
         button.setAccessibleName(tip)
         return button
 
-    # -- what is asked for
-
-    def filters(self) -> AuditFilter:
-        """The filter as it stands."""
-        return AuditFilter(
-            user=self.person.text().strip() or None,
-            session=self.session.text().strip() or None,
-            action=self.action.currentData(),
-            outcome=self.outcome.currentData(),
-        )
+    # -- what is said
 
     def say(self, text: str) -> None:
         """A short note beside the title, e.g. how many rows are loaded."""
         self.note.setText(text)
+
+    def set_planes(self, planes: Sequence[tuple[str, str]], chosen: str) -> None:
+        """Keys and names of the control planes; a single one is not offered to be chosen."""
+        self.plane.blockSignals(True)
+        self.plane.clear()
+        for key, name in planes:
+            self.plane.addItem(name, key)
+        self.plane.setCurrentIndex(max(0, self.plane.findData(chosen)))
+        self.plane.blockSignals(False)
+        self.plane.setVisible(len(planes) > 1)
+
+    def set_empty_text(self, text: str) -> None:
+        """What stands in the table's place when it has no rows."""
+        self._empty.setText(text)
+
+    @property
+    def empty_text(self) -> str:
+        """What stands there while the table has no rows."""
+        return self._empty.text()
+
+    def choose(self, seq: int) -> bool:
+        """Make a row the current one and show it whole; False if it is not among those shown."""
+        row = self.model.row_of(seq)
+        if row is None:
+            return False
+        self.table.setCurrentIndex(self.model.index(row, 0))
+        self.show_detail()
+        return True
 
     def set_away(self, text: str) -> None:
         """Say that these rows are not fresh; empty when they are."""
@@ -222,15 +241,17 @@ class AuditDrawer(QFrame):
         if entry is None or self._detail_box.isHidden():
             return
         self.detail.setPlainText(detail_text(entry, self.model.content(entry)))
-        self._jump.setVisible(entry.session_id is not None)
+        self.jump.setVisible(entry.session_id is not None)
 
     def _on_jump(self) -> None:
         entry = self.model.entry(self.table.currentIndex())
         if entry is not None and entry.session_id is not None:
-            self.jump_requested.emit(entry.session_id)
+            self.jump_requested.emit(entry)
 
     def _on_rows(self) -> None:
         self._stack.setCurrentIndex(0 if self.model.rowCount() else 1)
+        if not self.table.currentIndex().isValid():
+            self._detail_box.hide()
 
     # -- sliding
 
@@ -307,14 +328,3 @@ def detail_text(entry: AuditEntry, content: str) -> str:
         lines += ["", msgspec.json.format(msgspec.json.encode(entry.metadata), indent=2).decode()]
     lines += ["", f"hash {entry.hash}", f"prev {entry.prev_hash}"]
     return "\n".join(lines)
-
-
-def _choices(every: str, values: list[str]) -> QComboBox:
-    box = QComboBox()
-    box.addItem(every, None)
-    for value in values:
-        box.addItem(value, value)
-    box.setAccessibleName(every)
-    box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-    box.setMinimumContentsLength(8)
-    return box

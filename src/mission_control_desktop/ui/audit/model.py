@@ -10,6 +10,7 @@ from PySide6.QtCore import QAbstractTableModel, QModelIndex, QObject, QPersisten
 
 from mission_control_desktop.domain.audit import AuditEntry, AuditOutcome
 from mission_control_desktop.ui import theme, words
+from mission_control_desktop.ui.audit.filters import contains
 
 Index = QModelIndex | QPersistentModelIndex
 ENTRY_ROLE = Qt.ItemDataRole.UserRole
@@ -43,6 +44,9 @@ class AuditModel(QAbstractTableModel):
         self._more = False
         self._asked = False
         self._steps = False
+        self._text = ""
+        self.newest_seq = 0
+        """The last row of the log that was read."""
         super().__init__(parent)
 
     # -- changing
@@ -70,6 +74,22 @@ class AuditModel(QAbstractTableModel):
         self._steps = on
         self._rebuild()
         self.endResetModel()
+
+    def set_text(self, text: str) -> None:
+        """Show only rows in which this text is, in them or in the order that they close."""
+        self.beginResetModel()
+        self._text = text.lower()
+        self._rebuild()
+        self.endResetModel()
+
+    @property
+    def read_count(self) -> int:
+        """Rows that were read, shown or not."""
+        return len(self._entries)
+
+    def row_of(self, seq: int) -> int | None:
+        """Where a row of the log is shown."""
+        return next((row for row, entry in enumerate(self._shown) if entry.seq == seq), None)
 
     def page_failed(self) -> None:
         """The page that was asked for did not come; it may be asked for again."""
@@ -102,11 +122,21 @@ class AuditModel(QAbstractTableModel):
 
     def _visible(self) -> list[AuditEntry]:
         ordered = [self._entries[seq] for seq in sorted(self._entries, reverse=True)]
+        self.newest_seq = ordered[0].seq if ordered else 0
         self._intents = {e.id: e for e in ordered if e.outcome is AuditOutcome.INTENDED}
-        if self._steps:
-            return ordered
-        closed = {e.metadata.get("intentId") for e in ordered}
-        return [e for e in ordered if e.outcome is not AuditOutcome.INTENDED or e.id not in closed]
+        if not self._steps:
+            closed = {e.metadata.get("intentId") for e in ordered}
+            ordered = [e for e in ordered if e.outcome is not AuditOutcome.INTENDED or e.id not in closed]
+        return [e for e in ordered if self._has_text(e)] if self._text else ordered
+
+    def _has_text(self, entry: AuditEntry) -> bool:
+        intent = self._intents.get(str(entry.metadata.get("intentId")))
+        name = self._name_of(entry.session_id) if entry.session_id else ""
+        return (
+            self._text in name.lower()
+            or contains(entry, self._text)
+            or (intent is not None and contains(intent, self._text))
+        )
 
     # -- asking
 
@@ -152,11 +182,11 @@ class AuditModel(QAbstractTableModel):
         if role == ENTRY_ROLE:
             return entry
         if role == Qt.ItemDataRole.DisplayRole:
-            return self._text(entry, index.column())
+            return self._shown_text(entry, index.column())
         if role == Qt.ItemDataRole.ToolTipRole:
             if index.column() == AuditColumn.TIME:
                 return entry.created_at.astimezone().isoformat(sep=" ", timespec="milliseconds")
-            return self._text(entry, index.column(), full=True)
+            return self._shown_text(entry, index.column(), full=True)
         if role == Qt.ItemDataRole.ForegroundRole and index.column() == AuditColumn.OUTCOME:
             look = theme.current()
             match entry.outcome:
@@ -167,7 +197,7 @@ class AuditModel(QAbstractTableModel):
             return look.text_muted
         return None
 
-    def _text(self, entry: AuditEntry, column: int, *, full: bool = False) -> str:
+    def _shown_text(self, entry: AuditEntry, column: int, *, full: bool = False) -> str:
         match column:
             case AuditColumn.TIME:
                 return words.local_time(entry.created_at)

@@ -144,7 +144,6 @@ class MainWindow(QMainWindow):
         self.empty.arrange_requested.connect(self.opening.open_live)
         self.launch.closed.connect(self._leave_launch)
         self.audit.closed.connect(lambda: self.set_audit(False))
-        self.audit.jump_requested.connect(self._on_jump)
         self.store.sessions_removed.connect(self.show_page)
         theme.signals.theme_changed.connect(self._on_theme)
         app = QApplication.instance()
@@ -228,10 +227,6 @@ class MainWindow(QMainWindow):
         dialog = GridDialog(count, *square(count, self.panels.width(), self.panels.height()), parent=self)
         dialog.chosen.connect(self.panels.arrange_in)
         dialog.open()
-
-    def _on_jump(self, session_id: str) -> None:
-        self.set_audit(False)
-        self.open_session(session_id)
 
     def _on_roster_menu(self, session_id: str, spot: QPoint) -> None:
         menu = QMenu(self)

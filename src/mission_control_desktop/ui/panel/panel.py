@@ -146,6 +146,15 @@ class OrchestratorPanel(QFrame):
         self.pane.view.resume(place)
         self._update_empty_text()
 
+    def show_around(
+        self, messages: Sequence[AgentMessage], chosen: AgentMessage, *, has_older: bool, has_newer: bool
+    ) -> None:
+        """Messages around one of them, which becomes the current one at the top of the view."""
+        place = ReadingPlace(seq=chosen.seq, share=0.0, read_seq=max(m.seq for m in messages))
+        self.resume(messages, place, has_older=has_older, has_newer=has_newer)
+        if (row := self.model.row_of(chosen.message_id)) is not None:
+            self.pane.view.select_row(row)
+
     def reading_place(self) -> ReadingPlace | None:
         """Where the reader is; None at the end."""
         return self.pane.view.reading_place()
