@@ -11,6 +11,7 @@ from PySide6.QtGui import (
     QColor,
     QGuiApplication,
     QHideEvent,
+    QKeyEvent,
     QKeySequence,
     QPainter,
     QPaintEvent,
@@ -19,7 +20,7 @@ from PySide6.QtGui import (
     QShortcut,
     QShowEvent,
 )
-from PySide6.QtWidgets import QFrame, QMenu, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QApplication, QFrame, QMenu, QVBoxLayout, QWidget
 
 from mission_control_desktop.domain.approvals import Approval
 from mission_control_desktop.domain.events import Delta, StreamEvent
@@ -28,6 +29,7 @@ from mission_control_desktop.domain.receipts import Receipt
 from mission_control_desktop.domain.sessions import AgentSession, SessionStatus
 from mission_control_desktop.ui import theme, words
 from mission_control_desktop.ui.approvals.bar import ApprovalBar
+from mission_control_desktop.ui.asking import something_is_open
 from mission_control_desktop.ui.panel.composer import Composer
 from mission_control_desktop.ui.panel.header import PanelHeader
 from mission_control_desktop.ui.panel.holding import Holding
@@ -99,6 +101,7 @@ class OrchestratorPanel(QFrame):
         column.addWidget(self.approvals)
         column.addWidget(self.strip)
         column.addWidget(self.composer)
+        self.setFocusProxy(self.pane)
         self._connect()
         self._add_shortcuts()
         self.set_may_act(may_act)
@@ -287,15 +290,24 @@ class OrchestratorPanel(QFrame):
 
         add("Ctrl+I", self.focus_input)
         add("Ctrl+F", self.pane.find_bar.open_bar)
-        for number in range(1, 10):
-            # Number keys belong to the input while it has the focus: it takes them before any shortcut.
-            add(str(number), self._answer_by(number))
 
-    def _answer_by(self, number: int) -> object:
-        def answer() -> None:
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        # Not a shortcut: that would reach past a menu or a dialog that is open. A held key is pressed once.
+        number = event.key() - Qt.Key.Key_0
+        plain = event.modifiers() & ~Qt.KeyboardModifier.KeypadModifier == Qt.KeyboardModifier.NoModifier
+        if 1 <= number <= 9 and plain and not event.isAutoRepeat() and self._answers_by_key():
             self.approvals.answer_number(number)
+            event.accept()
+        else:
+            super().keyPressEvent(event)
 
-        return answer
+    def _answers_by_key(self) -> bool:
+        """Whether a number is meant as an answer: pressed in the transcript or at the question, in the active window,
+        while nothing else asks for keys."""
+        focus = QApplication.focusWidget()
+        if focus is None or not self.isActiveWindow() or something_is_open():
+            return False
+        return focus in (self, self.pane.view) or self.approvals.isAncestorOf(focus)
 
     # -- from the parts ----------------------------------------------------------------------------------------------
 
