@@ -11,11 +11,12 @@ import concurrent.futures
 import random
 import threading
 from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import structlog
 
 from mission_control_desktop.client.feeds import REPLAY, Feeds
+from mission_control_desktop.client.fleet import HOME, Fleet
 from mission_control_desktop.client.inbox import Inbox
 from mission_control_desktop.domain.errors import Unavailable
 from mission_control_desktop.domain.mission_control import MissionControl
@@ -29,7 +30,8 @@ STOP_SECONDS = 5.0
 
 
 class EngineHost:
-    """One engine thread with at most one control plane connected. Thread-safe."""
+    """One engine thread with the control planes of a window: the one that is home, and others by their names.
+    Thread-safe."""
 
     def __init__(
         self,
@@ -50,7 +52,7 @@ class EngineHost:
         self._accepting = False
         self._futures: set[concurrent.futures.Future[Any]] = set()
         self._tasks = Tasks(self._on_error)
-        self._mission_control: MissionControl | None = None
+        self._fleet = Fleet()
         self._feeds: Feeds | None = None
 
     # --- life ----------------------------------------------------------------------------------------------------
@@ -100,7 +102,7 @@ class EngineHost:
             await stop.wait()
         finally:
             try:
-                await self._disconnect()
+                await self._disconnect_all()
                 await self._tasks.close()
             finally:
                 with self._lock:
@@ -138,36 +140,43 @@ class EngineHost:
         """`work` on the connected control plane, awaited on the caller's loop: `host.call(lambda mc: mc.tree())`."""
         return await self.run(lambda: work(self.mission_control))
 
-    # --- the control plane ---------------------------------------------------------------------------------------
+    # --- the control planes --------------------------------------------------------------------------------------
 
-    async def connect(self, open_: Callable[[], Coroutine[Any, Any, MissionControl]]) -> None:
-        """Make `open_()` (run on the engine's loop) the control plane of this engine, in place of any before it.
+    async def connect(self, open_: Callable[[], Coroutine[Any, Any, MissionControl]], *, plane: str = HOME) -> None:
+        """Make `open_()` (run on the engine's loop) the control plane of that name, in place of any before it.
         Awaited on the caller's loop; raises what `open_` raises, and then leaves things as they were."""
-        await self.run(lambda: self._connect(open_))
+        await self.run(lambda: self._connect(open_, plane))
 
-    async def disconnect(self) -> None:
-        await self.run(self._disconnect)
+    async def disconnect(self, plane: str = HOME) -> None:
+        await self.run(lambda: self._disconnect(plane))
 
     @property
     def connected(self) -> bool:
-        return self._mission_control is not None
+        return self._fleet.has(HOME)
 
     @property
     def mission_control(self) -> MissionControl:
-        """The connected control plane, for use on the engine's loop. Unavailable before `connect`."""
-        if self._mission_control is None:
-            raise Unavailable("not connected to a control plane yet")
-        return self._mission_control
+        """The connected control planes as one (`client.fleet`), for use on the engine's loop. What is asked of one that
+        is not connected is Unavailable."""
+        return cast("MissionControl", self._fleet)
+
+    def plane(self, name: str) -> PlaneGateway:
+        """The way to one of them."""
+        return PlaneGateway(self, name)
+
+    def mission_control_of(self, plane: str) -> MissionControl:
+        """One of them, for use on the engine's loop. Unavailable while it is not connected."""
+        return self._fleet.plane(plane)
 
     @property
     def feeds(self) -> Feeds:
-        """The connected control plane's feeds, for use on the engine's loop. Unavailable before `connect`."""
+        """The connected control planes' feeds, for use on the engine's loop. Unavailable before `connect`."""
         if self._feeds is None:
             raise Unavailable("not connected to a control plane yet")
         return self._feeds
 
-    def open_workspace(self) -> concurrent.futures.Future[None]:
-        return self.submit(self._open_workspace)
+    def open_workspace(self, plane: str = HOME) -> concurrent.futures.Future[None]:
+        return self.submit(lambda: self._open_workspace(plane))
 
     def open_session(self, session_id: str, replay: int = REPLAY) -> concurrent.futures.Future[None]:
         return self.submit(lambda: self._open_session(session_id, replay))
@@ -175,27 +184,45 @@ class EngineHost:
     def close_session(self, session_id: str) -> concurrent.futures.Future[None]:
         return self.submit(lambda: self.feeds.close_session(session_id))
 
-    async def _open_workspace(self) -> None:
-        self.feeds.open_workspace()
+    async def _open_workspace(self, plane: str) -> None:
+        self.feeds.open_workspace(plane, self._fleet.plane(plane))
 
     async def _open_session(self, session_id: str, replay: int) -> None:
         self.feeds.open_session(session_id, replay)
 
-    async def _connect(self, open_: Callable[[], Coroutine[Any, Any, MissionControl]]) -> None:
+    async def _connect(self, open_: Callable[[], Coroutine[Any, Any, MissionControl]], plane: str) -> None:
         mission_control = await open_()
-        await self._disconnect()
-        self._mission_control = mission_control
-        self._feeds = Feeds(mission_control, self.inbox, self._tasks, jitter=self._jitter)
+        await self._disconnect(plane)
+        self._fleet.put(plane, mission_control)
+        if self._feeds is None:
+            self._feeds = Feeds(self.mission_control, self.inbox, self._tasks, jitter=self._jitter)
 
-    async def _disconnect(self) -> None:
-        feeds, self._feeds = self._feeds, None
-        mission_control, self._mission_control = self._mission_control, None
+    async def _disconnect(self, plane: str) -> None:
+        mission_control = self._fleet.take(plane)
         try:
-            if feeds is not None:
-                await feeds.close()
+            if self._feeds is not None:
+                await self._feeds.close_plane(plane)
         finally:
             if mission_control is not None:
                 await mission_control.close()
+
+    async def _disconnect_all(self) -> None:
+        for plane in self._fleet.names:
+            await self._disconnect(plane)
+        if self._feeds is not None:
+            await self._feeds.close()
+            self._feeds = None
+
+
+class PlaneGateway:
+    """`EngineHost.call` on one control plane."""
+
+    def __init__(self, host: EngineHost, plane: str) -> None:
+        self._host, self._plane = host, plane
+
+    async def call(self, work: Callable[[MissionControl], Coroutine[Any, Any, T]]) -> T:
+        """Raises the tree of `domain.errors`; Unavailable while it is not connected."""
+        return await self._host.run(lambda: work(self._host.mission_control_of(self._plane)))
 
 
 async def _begin(work: Callable[[], Coroutine[Any, Any, T]]) -> T:

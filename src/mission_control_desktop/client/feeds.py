@@ -16,7 +16,8 @@ from typing import NamedTuple
 import structlog
 
 from mission_control_desktop.client.clock import SystemClock
-from mission_control_desktop.client.inbox import WORKSPACE, Inbox, Link, LinkState
+from mission_control_desktop.client.fleet import HOME, topic_plane, workspace_topic
+from mission_control_desktop.client.inbox import Inbox, Link, LinkState
 from mission_control_desktop.domain.clock import Clock
 from mission_control_desktop.domain.errors import (
     BadInput,
@@ -57,7 +58,7 @@ class _Feed(NamedTuple):
 
 
 class Feeds:
-    """All feeds of one control plane. Lives on the engine's loop; every method is called there."""
+    """All feeds of one window's control planes. Lives on the engine's loop; every method is called there."""
 
     def __init__(
         self,
@@ -81,9 +82,10 @@ class Feeds:
     def topics(self) -> frozenset[str]:
         return frozenset(self._feeds)
 
-    def open_workspace(self) -> None:
-        """Follow the workspace's events. Nothing if they are followed already."""
-        self._open(WORKSPACE, lambda last: self._mission_control.events(last_event_id=last))
+    def open_workspace(self, plane: str = HOME, mission_control: MissionControl | None = None) -> None:
+        """Follow the events of a control plane's workspace. Nothing if they are followed already."""
+        source = mission_control or self._mission_control
+        self._open(workspace_topic(plane), lambda last: source.events(last_event_id=last))
 
     def open_session(self, session_id: str, replay: int = REPLAY) -> None:
         """Follow a session, beginning with its last `replay` messages. Nothing if it is followed already."""
@@ -100,6 +102,11 @@ class Feeds:
             feed.task.cancel()
             await asyncio.wait([feed.task])
         self._inbox.forget(session_id)
+
+    async def close_plane(self, plane: str) -> None:
+        """Stop following everything of one control plane."""
+        for topic in [topic for topic in self._feeds if topic_plane(topic) == plane]:
+            await self.close_session(topic)
 
     async def close(self) -> None:
         self._inbox.on_relevel(None)

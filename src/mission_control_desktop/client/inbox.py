@@ -24,7 +24,8 @@ from mission_control_desktop.domain.messages import AgentMessage
 from mission_control_desktop.domain.sessions import AgentSession
 
 WORKSPACE = "workspace"
-"""The topic of workspace events; all other topics are session ids (which have a colon)."""
+"""The topic of the workspace's events, and with `@` and its name of another control plane's; all other topics are
+session ids, which have a colon."""
 
 MAX_TOPIC_EVENTS = 4_000
 MAX_WORKSPACE_EVENTS = 20_000
@@ -246,7 +247,7 @@ class Inbox:
         self._chars += chars
 
     def _within(self, topic: str, state: _Topic) -> bool:
-        limit = self._max_workspace_events if topic == WORKSPACE else self._max_events
+        limit = self._max_workspace_events if is_workspace(topic) else self._max_events
         if state.stalled:
             return False
         if len(state.entries) > limit or state.chars > self._max_chars:
@@ -260,7 +261,7 @@ class Inbox:
     def _stall(self, topic: str, state: _Topic) -> None:
         """Keep a sixteenth of the bound (one entry at least), drop the rest."""
         entries = state.entries
-        limit = self._max_workspace_events if topic == WORKSPACE else self._max_events
+        limit = self._max_workspace_events if is_workspace(topic) else self._max_events
         most_chars = min(self._max_chars, self._max_total) // _KEPT_PART
         kept, chars = 0, 0
         for entry in entries:
@@ -367,6 +368,11 @@ class Inbox:
                 lag_ms=self._lag,
                 lag_max_ms=self._lag_max,
             )
+
+
+def is_workspace(topic: str) -> bool:
+    """Whether a topic is a workspace's, and not a session's."""
+    return topic.partition("@")[0] == WORKSPACE
 
 
 def is_reset(event: StreamEvent | Link) -> bool:

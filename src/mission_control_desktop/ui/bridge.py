@@ -7,7 +7,7 @@ from time import perf_counter
 
 from PySide6.QtCore import QObject, Qt, QTimer, Signal, Slot
 
-from mission_control_desktop.client.inbox import WORKSPACE, Inbox, InboxItem
+from mission_control_desktop.client.inbox import Inbox, InboxItem, is_workspace
 
 FRAME_MS = 16
 SLICE_SECONDS = 0.006
@@ -56,10 +56,8 @@ class Bridge(QObject):
             for item in items:
                 topics.setdefault(item.topic, []).append(item)
             # What sessions are comes before what they say.
-            if (workspace := topics.pop(WORKSPACE, None)) is not None:
-                self._hand(WORKSPACE, workspace)
-            for topic, batch in topics.items():
-                self._hand(topic, batch)
+            for topic in sorted(topics, key=lambda topic: not is_workspace(topic)):
+                self._hand(topic, topics[topic])
             if perf_counter() > until:
                 if not self._timer.isActive():
                     self._timer.start()
