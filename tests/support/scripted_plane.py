@@ -23,6 +23,7 @@ from mission_control_desktop.domain.messages import AgentMessage, MessageRole
 from mission_control_desktop.domain.mission_control import Health, Page
 from mission_control_desktop.domain.people import ActorKind, Me, Role
 from mission_control_desktop.domain.profiles import LaunchProfile, ProfileView, SpawnRequest
+from mission_control_desktop.domain.providers import KindView, ProviderView
 from mission_control_desktop.domain.receipts import Receipt, ReceiptState
 from mission_control_desktop.domain.sessions import (
     AgentSession,
@@ -163,6 +164,12 @@ class ScriptedPlane:
         return Page(items=tuple(found[-limit:]), next_cursor=str(found[-limit].seq) if len(found) > limit else None)
 
     async def receipts(self, session_id: str) -> tuple[Receipt, ...]:
+        return ()
+
+    async def providers(self) -> tuple[ProviderView, ...]:
+        return ()
+
+    async def provider_kinds(self) -> tuple[KindView, ...]:
         return ()
 
     async def profiles(self) -> tuple[ProfileView, ...]:

@@ -67,7 +67,7 @@ def qt(qtbot: Any) -> Any:
     """qtbot with the light theme in effect."""
     from mission_control_desktop.ui import theme
 
-    theme.set_scheme("light")
+    theme.set_appearance(theme.Appearance(scheme="light"))
     return qtbot
 
 

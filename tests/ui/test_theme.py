@@ -12,7 +12,7 @@ from mission_control_desktop.domain.messages import MessageRole
 from mission_control_desktop.domain.sessions import SessionStatus, WaitingFor
 from mission_control_desktop.ui import icons, theme
 
-SCHEMES = pytest.mark.parametrize("look", [theme.LIGHT, theme.DARK], ids=["light", "dark"])
+SCHEMES = pytest.mark.parametrize("look", theme.THEMES, ids=lambda look: look.name)
 
 
 @SCHEMES

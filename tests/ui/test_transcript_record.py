@@ -12,6 +12,7 @@ from PySide6.QtGui import QGuiApplication
 from PySide6.QtTest import QTest
 
 from mission_control_desktop.domain.messages import AgentMessage, MessageRole
+from mission_control_desktop.ui import times
 from mission_control_desktop.ui.panel.panel import OrchestratorPanel
 from mission_control_desktop.ui.transcript.view import TranscriptView
 from support.control_plane import ControlPlaneProcess
@@ -123,7 +124,7 @@ def test_reading_a_transcript_that_is_not_loaded_whole(rig: Rig, plane: ControlP
         press(view, Qt.Key.Key_C, Qt.KeyboardModifier.ControlModifier)
         said = panel.model.find("m40")
         assert said is not None
-        moment = said.local_time().isoformat(sep=" ", timespec="seconds")
+        moment = times.exact(said.message.timestamp, "seconds")
         assert moment[-6] in "+-", "with its zone"
         assert QGuiApplication.clipboard().text() == f"[OPERATOR] {moment}\n\nLook at the parser.\n"
 

@@ -773,7 +773,8 @@ def test_role_tags_can_be_read_on_their_tint(qt: Any, scheme: Any) -> None:
 
 
 def test_text_is_never_smaller_than_eleven_pixels(qt: Any) -> None:
-    style = make_style(zoom=0.5)
+    theme.set_appearance(theme.Appearance(scheme="light", text=min(theme.TEXT_SIZES)))
+    style = make_style()
     fonts = (style.body, style.bold, style.small, style.tag, style.mono, style.mono_small)
     assert min(font.pixelSize() for font in fonts) >= 11
 

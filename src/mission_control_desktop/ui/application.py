@@ -31,7 +31,7 @@ from mission_control_desktop.ui.control import GatewayPort, StateDrafts, StatePl
 from mission_control_desktop.ui.desk.presenter import DeskPresenter
 from mission_control_desktop.ui.failures import Failures
 from mission_control_desktop.ui.garbage import collected_here
-from mission_control_desktop.ui.local_state import LocalState
+from mission_control_desktop.ui.local_state import APPEARANCE, LocalState
 from mission_control_desktop.ui.main_window.presenter import WindowPresenter
 from mission_control_desktop.ui.main_window.window import MainWindow
 from mission_control_desktop.ui.panels import Panels
@@ -130,8 +130,7 @@ class Desktop(QObject):
         if earlier is not None:
             self._notes.append(f"The window crashed the last time. No agent was ended. The trace is in {earlier}.")
         self.state = LocalState(folder, problem=self._on_state_problem)
-        saved = self.state.get("scheme", "system")
-        theme.set_scheme(saved if saved in theme.SCHEMES else "system")
+        theme.set_appearance(theme.Appearance.of(self.state.get(APPEARANCE)))
         self.tasks = Tasks(self.failures.on_task)
         self.presence = Presence(folder, self)
         self.store = SessionStore(self)

@@ -66,10 +66,3 @@ def is_demo(session: AgentSession) -> bool:
 def plural(count: int, one: str, many: str | None = None) -> str:
     """`1 agent`, `2 agents`."""
     return f"{count} {one if count == 1 else many or one + 's'}"
-
-
-def local_time(moment: datetime, now: datetime | None = None) -> str:
-    """Local wall clock; with the date when it is not today."""
-    local = moment.astimezone()
-    today = (now or utc_now()).astimezone().date()
-    return local.strftime("%H:%M:%S" if local.date() == today else "%Y-%m-%d %H:%M:%S")

@@ -61,7 +61,7 @@ class _Detail(QPlainTextEdit):
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
 
     def show_text(self, text: str) -> None:
-        self.setFont(theme.mono_font(theme.metrics.text_small))
+        theme.keep_font(self, "text_small", mono=True)
         if text != self.toPlainText():
             self.setPlainText(text)
         self.fit()
@@ -100,7 +100,7 @@ class ApprovalBar(QFrame):
         self._title = QLabel()
         self._title.setTextFormat(Qt.TextFormat.PlainText)
         self._title.setWordWrap(True)
-        self._title.setFont(theme.ui_font(bold=True))
+        theme.keep_font(self._title, bold=True)
         self._count = QLabel()
         self._count.setProperty("tone", "small")
         self._where = QLabel()
@@ -114,12 +114,12 @@ class ApprovalBar(QFrame):
         self._buttons = QWidget()
         self._flow = FlowLayout(self._buttons, spacing=6)
         head = QHBoxLayout()
-        head.setSpacing(theme.metrics.gap)
+        theme.keep_distances(head, spacing="gap")
         head.addWidget(self._shape, 0, Qt.AlignmentFlag.AlignTop)
         head.addWidget(self._title, 1)
         head.addWidget(self._count, 0, Qt.AlignmentFlag.AlignTop)
         column = QVBoxLayout(self)
-        column.setContentsMargins(theme.metrics.margin, theme.metrics.gap, theme.metrics.margin, theme.metrics.gap)
+        theme.keep_distances(column, margins=("margin", "gap", "margin", "gap"))
         column.setSpacing(6)
         column.setSizeConstraint(QLayout.SizeConstraint.SetMinimumSize)
         column.addLayout(head)
@@ -312,7 +312,6 @@ class ApprovalBar(QFrame):
         self._words.setVisible(bool(text))
 
     def _on_theme_changed(self) -> None:
-        self._title.setFont(theme.ui_font(bold=True))
         self._show()
 
 

@@ -148,7 +148,7 @@ class AttentionPane(QFrame):
         table.setWordWrap(False)
         table.setTabKeyNavigation(False)
         table.verticalHeader().hide()
-        table.verticalHeader().setDefaultSectionSize(30)
+        theme.keep(table.verticalHeader(), lambda header: header.setDefaultSectionSize(theme.metrics.row + 2))
         header = table.horizontalHeader()
         header.setHighlightSections(False)
         header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)

@@ -26,7 +26,7 @@ from PySide6.QtWidgets import (
 )
 
 from mission_control_desktop.domain.audit import AuditEntry
-from mission_control_desktop.ui import icons, theme
+from mission_control_desktop.ui import icons, theme, times
 from mission_control_desktop.ui.audit.chain import ChainRow
 from mission_control_desktop.ui.audit.exporting import ExportRow
 from mission_control_desktop.ui.audit.filters import AuditFilters
@@ -119,7 +119,7 @@ class AuditDrawer(QFrame):
         self._stack.addWidget(self._empty)
         self.detail = QPlainTextEdit()
         self.detail.setReadOnly(True)
-        self.detail.setFont(theme.mono_font(theme.metrics.text_small))
+        theme.keep_font(self.detail, "text_small", mono=True)
         self.detail.setTabChangesFocus(True)
         self.detail.setAccessibleName("The whole row")
         self.detail.setFixedHeight(180)
@@ -163,7 +163,7 @@ class AuditDrawer(QFrame):
         table.setWordWrap(False)
         table.setTabKeyNavigation(False)
         table.verticalHeader().hide()
-        table.verticalHeader().setDefaultSectionSize(26)
+        theme.keep(table.verticalHeader(), lambda header: header.setDefaultSectionSize(theme.metrics.row - 2))
         header = table.horizontalHeader()
         header.setHighlightSections(False)
         header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
@@ -268,7 +268,7 @@ class AuditDrawer(QFrame):
             if not self.table.currentIndex().isValid() and self.model.rowCount():
                 self.table.setCurrentIndex(self.model.index(0, 0))
             self.table.setFocus(Qt.FocusReason.OtherFocusReason)
-        if duration <= 0 or not self._host.isVisible():
+        if theme.appearance().still or duration <= 0 or not self._host.isVisible():
             self.setGeometry(target)
             self.setVisible(show)
             return
@@ -315,7 +315,7 @@ class AuditDrawer(QFrame):
 def detail_text(entry: AuditEntry, content: str) -> str:
     """A row as a person reads it whole."""
     lines = [
-        f"{entry.created_at.astimezone().isoformat(sep=' ', timespec='milliseconds')}   row {entry.seq}",
+        f"{times.exact(entry.created_at)}   row {entry.seq}",
         f"{entry.user_id} ({entry.actor_kind.value}): {entry.action.value}, {entry.outcome.value}",
     ]
     if entry.session_id:

@@ -15,7 +15,7 @@ from mission_control_desktop.domain.audit import AuditEntry
 from mission_control_desktop.domain.errors import MissionControlError
 from mission_control_desktop.domain.mission_control import AuditFilter
 from mission_control_desktop.domain.tasks import Tasks
-from mission_control_desktop.ui import words
+from mission_control_desktop.ui import times, words
 from mission_control_desktop.ui.ports import Gateway
 
 Keep = Callable[[AuditEntry], bool]
@@ -85,7 +85,7 @@ class Exporting(QObject):
     def ask(self, gateway: Gateway, wanted: AuditFilter, keep: Keep | None, parent: QWidget) -> QFileDialog:
         """Ask where to; then write."""
         part = "-part" if wanted != AuditFilter() or keep is not None else ""
-        name = f"audit-{words.utc_now().astimezone():%Y-%m-%d-%H%M%S}{part}.jsonl"
+        name = f"audit-{times.file_stamp(words.utc_now())}{part}.jsonl"
         dialog = QFileDialog(parent, "Export the audit log", str(Path.home() / name), "JSON Lines (*.jsonl)")
         dialog.setObjectName("dialog.audit_export")
         dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)

@@ -9,7 +9,7 @@ from typing import Any
 from PySide6.QtCore import QAbstractTableModel, QModelIndex, QObject, QPersistentModelIndex, Qt, Signal
 
 from mission_control_desktop.domain.audit import AuditEntry, AuditOutcome
-from mission_control_desktop.ui import theme, words
+from mission_control_desktop.ui import theme, times
 from mission_control_desktop.ui.audit.filters import contains
 
 Index = QModelIndex | QPersistentModelIndex
@@ -185,7 +185,7 @@ class AuditModel(QAbstractTableModel):
             return self._shown_text(entry, index.column())
         if role == Qt.ItemDataRole.ToolTipRole:
             if index.column() == AuditColumn.TIME:
-                return entry.created_at.astimezone().isoformat(sep=" ", timespec="milliseconds")
+                return times.exact(entry.created_at)
             return self._shown_text(entry, index.column(), full=True)
         if role == Qt.ItemDataRole.ForegroundRole and index.column() == AuditColumn.OUTCOME:
             look = theme.current()
@@ -200,7 +200,7 @@ class AuditModel(QAbstractTableModel):
     def _shown_text(self, entry: AuditEntry, column: int, *, full: bool = False) -> str:
         match column:
             case AuditColumn.TIME:
-                return words.local_time(entry.created_at)
+                return times.wall(entry.created_at)
             case AuditColumn.PERSON:
                 return entry.user_id
             case AuditColumn.ACTION:

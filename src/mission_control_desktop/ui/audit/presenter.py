@@ -14,7 +14,7 @@ from mission_control_desktop.domain.audit import AuditEntry
 from mission_control_desktop.domain.errors import MissionControlError, NotFound, Unavailable, Unreachable
 from mission_control_desktop.domain.mission_control import AuditFilter
 from mission_control_desktop.domain.tasks import Tasks
-from mission_control_desktop.ui import words
+from mission_control_desktop.ui import times, words
 from mission_control_desktop.ui.audit.chain import Checked, checked
 from mission_control_desktop.ui.audit.drawer import AuditDrawer
 from mission_control_desktop.ui.audit.exporting import Exporting
@@ -216,7 +216,7 @@ class AuditPresenter(QObject):
             self._state.put(READ_AT + self._source.key, words.utc_now().isoformat())
             self._drawer.set_away(
                 "The control plane is away. What is shown is what was read until "
-                f"{words.local_time(words.utc_now())}; newer rows are missing."
+                f"{times.wall(words.utc_now())}; newer rows are missing."
             )
 
     # -- the chain

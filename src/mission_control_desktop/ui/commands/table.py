@@ -175,6 +175,9 @@ COMMANDS: tuple[Command, ...] = (
     ),
     Command("view.audit", "&Audit log", Menu.VIEW, ("Ctrl+Shift+A",), group=1, checkable=True),
     Command("view.appearance", "Switch light and &dark", Menu.VIEW, ("Ctrl+Shift+L",), group=2),
+    Command("view.text_larger", "&Larger text", Menu.VIEW, ("Ctrl++", "Ctrl+="), group=2),
+    Command("view.text_smaller", "S&maller text", Menu.VIEW, ("Ctrl+-",), group=2),
+    Command("view.text_plain", "Text as deli&vered", Menu.VIEW, ("Ctrl+0",), group=2),
     Command("help.keys", "&Keys in effect", Menu.HELP, ("F1", "?")),
     Command("help.about", "&About and connection", Menu.HELP, ()),
 )

@@ -78,7 +78,7 @@ def _line(grid: QGridLayout, row: int, keys: str, title: str, note: str, *, mute
     for column, text in enumerate((keys, title, note)):
         label = QLabel(text)
         if column == 0:
-            label.setFont(theme.mono_font())
+            theme.keep_font(label, mono=True)
         if muted or column == 2:
             label.setProperty("tone", "muted")
         if column == 2:

@@ -409,7 +409,7 @@ def _targets_table(model: TargetsModel) -> QTableView:
     table.setAccessibleName("Targets")
     table.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
     table.verticalHeader().hide()
-    table.verticalHeader().setDefaultSectionSize(24)
+    theme.keep(table.verticalHeader(), lambda header: header.setDefaultSectionSize(theme.metrics.row - 4))
     table.setShowGrid(False)
     table.setTabKeyNavigation(False)
     header = table.horizontalHeader()

@@ -48,7 +48,7 @@ class Card(QPushButton):
             head.addWidget(tag, 0, Qt.AlignmentFlag.AlignVCenter)
         head.addStretch(1)
         command = QLabel(short_command(words))
-        command.setFont(theme.mono_font(theme.metrics.text_small))
+        theme.keep_font(command, "text_small", mono=True)
         command.setTextFormat(Qt.TextFormat.PlainText)
         command.setProperty("tone", "muted")
         command.setToolTip(shlex.join(words))

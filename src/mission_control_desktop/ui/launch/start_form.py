@@ -118,7 +118,7 @@ class StartForm(QWidget):
         self.about.setWordWrap(True)
         self.about.setTextFormat(Qt.TextFormat.PlainText)
         self.command = QLabel()
-        self.command.setFont(theme.mono_font(theme.metrics.text_small))
+        theme.keep_font(self.command, "text_small", mono=True)
         self.command.setWordWrap(True)
         self.command.setTextFormat(Qt.TextFormat.PlainText)
         self.command.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)

@@ -6,4 +6,7 @@ moment. A damaged file is moved aside and never in the way.
 
 from mission_control_desktop.ui.local_state.store import LocalState, stored
 
-__all__ = ["LocalState", "stored"]
+APPEARANCE = "appearance"
+"""Preference: how the window looks, as `theme.Appearance` stores it."""
+
+__all__ = ["APPEARANCE", "LocalState", "stored"]

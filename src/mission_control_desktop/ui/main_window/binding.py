@@ -30,6 +30,9 @@ def bind(window: MainWindow) -> None:
     handle("view.follow_focus", window.following_focus.toggle)
     handle("view.audit", window.toggle_audit)
     handle("view.appearance", window.toggle_appearance)
+    handle("view.text_larger", lambda: window.step_text(1))
+    handle("view.text_smaller", lambda: window.step_text(-1))
+    handle("view.text_plain", lambda: window.step_text(0))
     handle("help.keys", window.keys_requested.emit)
     handle("help.about", partial(window.settings_requested.emit, "about"))
 

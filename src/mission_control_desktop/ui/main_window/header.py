@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from PySide6.QtCore import QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QFontMetrics, QPainter, QPaintEvent
+from PySide6.QtGui import QFontMetrics, QPainter, QPaintEvent, QResizeEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QToolButton, QWidget
 
 from mission_control_desktop.client.inbox import LinkState
@@ -149,8 +149,8 @@ class Header(QFrame):
         self.setProperty("surface", "bar")
         self._logo = QLabel(self)
         self._logo.setPixmap(icons.pixmap("app", 24, ratio=2))
-        title = QLabel("Mission Control", self)
-        title.setProperty("tone", "heading")
+        self._title = QLabel("Mission Control", self)
+        self._title.setProperty("tone", "heading")
         self._dot = Dot(self)
         self.connection = QToolButton(self)
         self.connection.setObjectName("header.connection")
@@ -184,7 +184,7 @@ class Header(QFrame):
         layout.setContentsMargins(12, 6, 12, 6)
         layout.setSpacing(8)
         layout.addWidget(self._logo)
-        layout.addWidget(title)
+        layout.addWidget(self._title)
         layout.addSpacing(8)
         layout.addWidget(self._dot)
         layout.addWidget(self.connection)
@@ -201,8 +201,10 @@ class Header(QFrame):
         layout.addSpacing(24)
         layout.addWidget(self.lamp)
         layout.addWidget(self.kill_all)
-        self.setFixedHeight(theme.metrics.header)
+        theme.keep(self, lambda header: header.setFixedHeight(theme.metrics.header))
         self._row = layout
+        self._short = 0
+        """How many of those that give their words where there is no room have given them."""
 
         store.sessions_changed.connect(self._on_sessions)
         store.sessions_removed.connect(self._on_sessions)
@@ -221,6 +223,7 @@ class Header(QFrame):
         action = self._commands[command_id]
         button = QPushButton(text, self)
         button.setObjectName(f"header.{command_id}")
+        button.setAccessibleName(text)
         button.setProperty("icon_name", icon_name)
         if primary:
             button.setProperty("kind", "primary")
@@ -230,9 +233,42 @@ class Header(QFrame):
         button.setAutoDefault(False)
         return button
 
+    def _givers(self) -> list[tuple[QWidget, str, int]]:
+        """Who gives words first where there is no room, the words, and how wide they are; icons, names and tips
+        stay."""
+        buttons = ((self.audit, "Audit"), (self.new_agent, "New agent"))
+        words_of = [(one, text, one.fontMetrics().horizontalAdvance(text) + 4) for one, text in buttons]
+        title = self._title
+        return [(title, title.text(), title.sizeHint().width() + self._row.spacing()), *words_of]
+
+    def _least(self) -> int:
+        return self._row.minimumSize().width() - sum(wide for _, _, wide in self._givers()[self._short :])
+
+    def minimumSizeHint(self) -> QSize:
+        return QSize(self._least(), self.height())
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._fit()
+
+    def _fit(self) -> None:
+        givers = self._givers()
+        needed, short = self._least() + sum(wide for _, _, wide in givers), 0
+        while short < len(givers) and needed > self.width():
+            needed -= givers[short][2]
+            short += 1
+        if short != self._short:
+            self._short = short
+            for place, (one, text, _) in enumerate(givers):
+                if isinstance(one, QPushButton):
+                    one.setText("" if place < short else text)
+                else:
+                    one.setVisible(place >= short)
+
     def add_desks(self, switcher: QWidget) -> None:
         """Put the button of the desks beside the connection."""
         self._row.insertWidget(self._desk_place, switcher)
+        self._fit()
 
     def _on_actions(self) -> None:
         self.kill_all.setEnabled(self._commands["mission.kill_all"].isEnabled())
@@ -252,6 +288,7 @@ class Header(QFrame):
         self.connection.setAccessibleName(f"Connection: {view.text}. {view.detail}")
         self.lamp.set_connected(view.connected)
         self._dot.level = view.level
+        self._fit()
         self._dot.update()
 
     def refresh(self) -> None:
@@ -280,3 +317,4 @@ class Header(QFrame):
         self.audit.setIcon(icons.icon("audit"))
         self.kill_all.setIcon(icons.icon("kill", look.error))
         self.refresh()
+        self._fit()

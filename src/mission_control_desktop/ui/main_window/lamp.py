@@ -53,7 +53,7 @@ class StopLamp(QWidget):
 
     def _on_theme(self) -> None:
         width = QFontMetrics(theme.ui_font(theme.metrics.text_small)).horizontalAdvance("Stop degraded")
-        self.setFixedSize(18 + width + 4, 24)
+        self.setFixedSize(18 + width + 4, theme.metrics.high(24))
         self.update()
 
     def paintEvent(self, event: QPaintEvent) -> None:

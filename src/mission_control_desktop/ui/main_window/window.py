@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from PySide6.QtCore import QPoint, QSize, Qt, QTimer, Signal
@@ -20,7 +21,7 @@ from mission_control_desktop.ui.desk.dialogs import GridDialog, monitor_menu
 from mission_control_desktop.ui.desk.monitors import Monitors
 from mission_control_desktop.ui.desk.switcher import DeskSwitcher
 from mission_control_desktop.ui.launch.screen import LaunchScreen
-from mission_control_desktop.ui.local_state import LocalState
+from mission_control_desktop.ui.local_state import APPEARANCE, LocalState
 from mission_control_desktop.ui.main_window.attending import Attending
 from mission_control_desktop.ui.main_window.binding import bind
 from mission_control_desktop.ui.main_window.docks import PanelGrid
@@ -357,8 +358,19 @@ class MainWindow(QMainWindow):
         """Put a colour scheme into effect and remember it."""
         for scheme in theme.SCHEMES:
             if scheme == name:
-                theme.set_scheme(scheme)
-                self.state.put("scheme", scheme)
+                self.choose_appearance(replace(theme.appearance(), scheme=scheme))
+
+    def choose_appearance(self, chosen: theme.Appearance) -> None:
+        """Put a choice into effect and remember it."""
+        theme.set_appearance(chosen)
+        self.state.put(APPEARANCE, chosen.stored())
+
+    def step_text(self, steps: int) -> None:
+        """Make all text larger or (negative) smaller by so many steps, within what can be chosen; 0: as delivered."""
+        sizes, now = theme.TEXT_SIZES, theme.appearance()
+        place = min(max(sizes.index(now.text) + steps, 0), len(sizes) - 1)
+        self.choose_appearance(replace(now, text=sizes[place] if steps else theme.Appearance().text))
+        self.statusBar().showMessage(f"Text is {theme.metrics.text} pixels high.", 3000)
 
     def _on_theme(self) -> None:
         for session_id in self.panels.open_ids():

@@ -9,7 +9,7 @@ from PySide6.QtGui import QPainter, QPaintEvent, QResizeEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QMenu, QSizePolicy, QToolButton, QVBoxLayout, QWidget
 
 from mission_control_desktop.domain.sessions import AgentSession, SessionStatus, WaitingFor
-from mission_control_desktop.ui import theme, words
+from mission_control_desktop.ui import theme, times, words
 from mission_control_desktop.ui.icons import icon
 from mission_control_desktop.ui.panel.elided import ElidedLabel
 from mission_control_desktop.ui.panel.wording import (
@@ -62,8 +62,7 @@ class PanelHeader(QFrame):
         self._sub_agents = 0
         self._shape = StatusShape()
         self._status = ElidedLabel(least=60)
-        status_font = theme.ui_font(bold=True)
-        self._status.setFont(status_font)
+        theme.keep_font(self._status, bold=True)
         self._evidence = ElidedLabel(least=30)
         self._evidence.setProperty("tone", "attention")
         self._provider = ElidedLabel(least=36)
@@ -78,7 +77,7 @@ class PanelHeader(QFrame):
         self._elapsed.setProperty("tone", "small")
         self._elapsed.setToolTip("Time since the session started")
         self._title = ElidedLabel(least=40)
-        self._title.setFont(theme.ui_font(theme.metrics.text_large, bold=True))
+        theme.keep_font(self._title, "text_large", bold=True)
         self._input = self._button("inject", "Message to the agent (Ctrl+I)")
         self._input.setCheckable(True)
         self._input.toggled.connect(self.input_toggled)
@@ -110,7 +109,6 @@ class PanelHeader(QFrame):
         theme.signals.theme_changed.connect(self._on_theme_changed)
 
     def _lay_out(self) -> None:
-        gap = theme.metrics.gap
         first = QHBoxLayout()
         first.setSpacing(6)
         first.addWidget(self._shape)
@@ -130,12 +128,12 @@ class PanelHeader(QFrame):
         second.addWidget(self._resume_button)
         second.addWidget(self._more)
         # What ends an agent stands apart from what does not.
-        second.addSpacing(2 * gap)
+        second.addSpacing(16)
         second.addWidget(self._terminate)
         second.addSpacing(6)
         second.addWidget(self._kill)
         column = QVBoxLayout(self)
-        column.setContentsMargins(theme.metrics.margin + 3, gap, gap, 6)
+        theme.keep(column, _distances)
         column.setSpacing(2)
         column.addLayout(first)
         column.addLayout(second)
@@ -315,11 +313,15 @@ class PanelHeader(QFrame):
         for button in self.findChildren(QToolButton):
             if name := button.property("iconName"):
                 button.setIcon(icon(str(name)))
-        self._status.setFont(theme.ui_font(bold=True))
+
+
+def _distances(column: QVBoxLayout) -> None:
+    gap = theme.metrics.gap
+    column.setContentsMargins(theme.metrics.margin + 3, gap, gap, max(3, gap - 2))
 
 
 def _status_tip(session: AgentSession) -> str:
-    lines = [f"From {session.evidence.source}, {words.local_time(session.evidence.last_event_at)}"]
+    lines = [f"From {session.evidence.source}, {times.wall(session.evidence.last_event_at)}"]
     if session.error:
         lines.append(session.error)
     return "\n".join(lines)

@@ -39,7 +39,7 @@ class NoticeBar(QFrame):
         self._close.setAccessibleName("Dismiss")
         self._close.clicked.connect(self._on_close)
         row = QHBoxLayout(self)
-        row.setContentsMargins(theme.metrics.margin, 4, 4, 4)
+        theme.keep_distances(row, margins=("margin", 4, 4, 4))
         row.addWidget(self._label, 1)
         row.addWidget(self.act, 0, Qt.AlignmentFlag.AlignTop)
         row.addWidget(self._close, 0, Qt.AlignmentFlag.AlignTop)

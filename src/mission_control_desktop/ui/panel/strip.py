@@ -61,7 +61,7 @@ class _Line(QWidget):
         self.button.setSizePolicy(policy)
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
-        row.setSpacing(theme.metrics.gap)
+        theme.keep_distances(row, spacing="gap")
         row.addWidget(self.text, 1)
         row.addWidget(self.state)
         row.addWidget(self.button)
@@ -100,7 +100,7 @@ class ReceiptStrip(QFrame):
         self._queued = 0
         self._may_act = True
         self._column = QVBoxLayout(self)
-        self._column.setContentsMargins(theme.metrics.margin, 4, theme.metrics.gap, 0)
+        theme.keep_distances(self._column, margins=("margin", 4, "gap", 0))
         self._column.setSpacing(0)
         self._rest = QLabel()
         self._rest.setProperty("tone", "small")

@@ -46,7 +46,10 @@ class RosterDelegate(QStyledItemDelegate):
         self._now = words.utc_now
 
     def sizeHint(self, option: QStyleOptionViewItem, index: Index) -> QSize:
-        return QSize(80, _NARROW_ROW if self.narrow else theme.metrics.row)
+        return QSize(
+            80,
+            theme.metrics.high(36 if theme.metrics.compact else _NARROW_ROW, 2) if self.narrow else theme.metrics.row,
+        )
 
     # -- painting
 
@@ -83,9 +86,10 @@ class RosterDelegate(QStyledItemDelegate):
         self, painter: QPainter, rect: QRect, session: AgentSession, below: int, state: QStyle.StateFlag
     ) -> None:
         look = theme.current()
-        line = rect.adjusted(2, 4, -4, 0) if self.narrow else rect.adjusted(2, 0, -4, 0)
+        top = 2 if theme.metrics.compact else 4
+        line = rect.adjusted(2, top if self.narrow else 0, -4, 0)
         if self.narrow:
-            line.setHeight(18)
+            line.setHeight(theme.metrics.high(18))
         color = self._status_color(session)
         shape = QRectF(line.left(), line.center().y() - 6, 13, 13)
         theme.paint_status(painter, shape, session.status, session.waiting_for, color)
@@ -96,7 +100,12 @@ class RosterDelegate(QStyledItemDelegate):
         title = look.text_muted if session.status.final and not strong else look.text
         self._text(painter, text, words.name(session), title, bold=session.parent_session_id is None)
         if self.narrow:
-            self._paint_second(painter, QRect(rect.left() + 21, rect.top() + 22, rect.width() - 25, 16), session, color)
+            self._paint_second(
+                painter,
+                QRect(rect.left() + 21, line.bottom() + 1, rect.width() - 25, theme.metrics.high(16)),
+                session,
+                color,
+            )
         if state & QStyle.StateFlag.State_HasFocus and state & QStyle.StateFlag.State_Active:
             painter.setPen(QPen(look.focus, 2))
             painter.drawLine(rect.left() + 1, rect.top() + 3, rect.left() + 1, rect.bottom() - 3)

@@ -21,7 +21,7 @@ from PySide6.QtCore import (
 
 from mission_control_desktop.domain.events import ProviderHealth
 from mission_control_desktop.domain.sessions import AgentSession
-from mission_control_desktop.ui import theme, words
+from mission_control_desktop.ui import theme, times, words
 from mission_control_desktop.ui.provider_words import abnormal, provider_look
 from mission_control_desktop.ui.roster.filter import SessionFilter
 
@@ -332,9 +332,7 @@ class RosterModel(QAbstractItemModel):
             lines.append(f"Provider {session.provider}: {look.text}. {look.detail}")
         if below:
             lines.append(f"{words.plural(below, 'agent')} below it")
-        lines.append(
-            f"Last sign of life {words.local_time(session.evidence.last_event_at)} ({session.evidence.source})"
-        )
+        lines.append(f"Last sign of life {times.wall(session.evidence.last_event_at)} ({session.evidence.source})")
         return "\n".join(lines)
 
     # -- dragging a row to the panels

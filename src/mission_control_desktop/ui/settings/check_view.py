@@ -10,7 +10,7 @@ from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QLabel, QLineEdit, QVBoxLayout, QWidget
 
 from mission_control_desktop.domain.providers import CheckReport, CheckStage, StageName, StageState
-from mission_control_desktop.ui import theme, words
+from mission_control_desktop.ui import theme, times
 from mission_control_desktop.ui.provider_words import ProviderLook
 from mission_control_desktop.ui.settings.page import OnceButton
 
@@ -44,7 +44,7 @@ class CommandLine(QWidget):
         super().__init__(parent)
         self.line = QLineEdit(command)
         self.line.setReadOnly(True)
-        self.line.setFont(theme.mono_font())
+        theme.keep_font(self.line, mono=True)
         self.line.setCursorPosition(0)
         self.line.setAccessibleName("Command to run")
         self.copy = OnceButton("Copy")
@@ -208,7 +208,7 @@ def _heading(report: CheckReport | None, *, under_way: bool, problem: str) -> st
         return "Checking…"
     if report is None:
         return "Not checked yet, or not since it was changed."
-    when = words.local_time(report.checked_at)
+    when = times.wall(report.checked_at)
     failed = next((one.stage for one in report.stages if one.state is StageState.FAILED), None)
     if failed is None:
         return f"Checked {when}: it works."

@@ -61,7 +61,7 @@ class SettingsFlow(QObject):
             return self._dialog
         state, standing = self._window.state, self._standing()
         appearance = AppearancePage(tray=bool(state.get(TRAY, True)))
-        appearance.scheme_chosen.connect(self._window.choose_scheme)
+        appearance.chosen.connect(self._window.choose_appearance)
         appearance.tray_chosen.connect(lambda on: state.put(TRAY, on))
         profiles = ProfilesPage()
         profiles.show_profiles(self._profiles)

@@ -165,7 +165,7 @@ def providers_table(model: ProvidersModel) -> QTableView:
     table.setShowGrid(False)
     table.setWordWrap(False)
     table.verticalHeader().hide()
-    table.verticalHeader().setDefaultSectionSize(28)
+    theme.keep(table.verticalHeader(), lambda header: header.setDefaultSectionSize(theme.metrics.row))
     header = table.horizontalHeader()
     header.setHighlightSections(False)
     header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)

@@ -2,47 +2,87 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 
 from PySide6.QtGui import QFont, QFontDatabase, QGuiApplication
 
-MINIMUM_PIXELS = 11
+from mission_control_desktop.ui.theme.appearance import MINIMUM_PIXELS, appearance
 
 _UI_FAMILIES = ["Inter", "Noto Sans", "Cantarell", "Segoe UI", "SF Pro Text", "DejaVu Sans"]
 _MONO_FAMILIES = ["JetBrains Mono", "Noto Sans Mono", "Cascadia Mono", "SF Mono", "DejaVu Sans Mono"]
+_PLAIN = 13
+"""The size of running text that lengths are given for."""
 
 
-@dataclass(frozen=True)
 class Metrics:
-    """Distances and sizes in device-independent pixels."""
+    """Distances and sizes in device-independent pixels, for the density and the size of text in effect. Ask whenever
+    something is laid out or painted; what is kept is kept through `live`."""
 
-    gap_small: int = 4
-    gap: int = 8
-    gap_large: int = 16
-    margin: int = 12
-    radius: int = 4
-    row: int = 28
-    control: int = 28
-    header: int = 48
-    icon: int = 16
-    text_small: int = 12
-    text: int = 13
-    text_large: int = 15
-    text_title: int = 20
+    radius = 4
+    icon = 16
+
+    @property
+    def compact(self) -> bool:
+        return appearance().density == "compact"
+
+    @property
+    def gap_small(self) -> int:
+        return 2 if self.compact else 4
+
+    @property
+    def gap(self) -> int:
+        return 5 if self.compact else 8
+
+    @property
+    def gap_large(self) -> int:
+        return 10 if self.compact else 16
+
+    @property
+    def margin(self) -> int:
+        return 8 if self.compact else 12
+
+    @property
+    def row(self) -> int:
+        """Of a list with one line."""
+        return self.high(23 if self.compact else 28)
+
+    @property
+    def header(self) -> int:
+        return self.high(40 if self.compact else 48)
+
+    @property
+    def text_small(self) -> int:
+        return max(MINIMUM_PIXELS, self.text - 1)
+
+    @property
+    def text(self) -> int:
+        return appearance().text
+
+    @property
+    def text_large(self) -> int:
+        return self.text + 2
+
+    @property
+    def text_title(self) -> int:
+        return self.text + 7
+
+    @staticmethod
+    def high(plain: int, lines: int = 1) -> int:
+        """What is `plain` high with text of 13 pixels, for the text in effect."""
+        return max(plain, plain + round((appearance().text - _PLAIN) * 1.3 * lines))
 
 
 metrics = Metrics()
 
 
-def ui_font(pixels: int = metrics.text, *, bold: bool = False) -> QFont:
-    """The window's font. Needs a QGuiApplication."""
-    return QFont(_ui_font(pixels, bold))
+def ui_font(pixels: int | None = None, *, bold: bool = False) -> QFont:
+    """The window's font; without a size that of running text. Needs a QGuiApplication."""
+    return QFont(_ui_font(metrics.text if pixels is None else pixels, bold))
 
 
-def mono_font(pixels: int = metrics.text, *, bold: bool = False) -> QFont:
+def mono_font(pixels: int | None = None, *, bold: bool = False) -> QFont:
     """For code, commands and ids. Needs a QGuiApplication."""
-    return QFont(_mono_font(pixels, bold))
+    return QFont(_mono_font(metrics.text if pixels is None else pixels, bold))
 
 
 # Looking through the installed families takes about a millisecond, and delegates ask for fonts several times a row:

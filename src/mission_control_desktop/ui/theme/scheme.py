@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from dataclasses import replace
 
 from PySide6.QtCore import QObject, Qt, Signal
 from PySide6.QtGui import QColor, QGuiApplication, QPalette
 from PySide6.QtWidgets import QApplication
 
+from mission_control_desktop.ui.theme.appearance import Appearance, Scheme, appearance, put_in_effect
 from mission_control_desktop.ui.theme.fonts import ui_font
 from mission_control_desktop.ui.theme.sheet import style_sheet
-from mission_control_desktop.ui.theme.tokens import DARK, LIGHT, Theme
-
-Scheme = Literal["system", "light", "dark"]
-SCHEMES: tuple[Scheme, ...] = get_args(Scheme)
+from mission_control_desktop.ui.theme.tokens import CONTRAST, DARK, LIGHT, Theme
 
 
 class ThemeSignals(QObject):
-    """`theme_changed` comes after palette and style sheet are in place."""
+    """`theme_changed` comes after palette, font and style sheet are in place; also for density, size and times."""
 
     theme_changed = Signal()
 
 
 signals = ThemeSignals()
-_scheme: Scheme = "system"
 _theme: Theme = LIGHT
 _followed: QGuiApplication | None = None
 
@@ -34,28 +31,34 @@ def current() -> Theme:
 
 
 def scheme() -> Scheme:
-    """What was asked for; `system` follows the desktop where it says what it wants, and is light elsewhere."""
-    return _scheme
+    """What was asked for; see `Appearance`."""
+    return appearance().scheme
 
 
 def set_scheme(wanted: Scheme) -> None:
-    """Put a scheme into effect in the whole application."""
-    global _scheme
-    _scheme = wanted
+    """Put a scheme into effect in the whole application; everything else stays."""
+    set_appearance(replace(appearance(), scheme=wanted))
+
+
+def set_appearance(wanted: Appearance) -> None:
+    """Put a choice into effect in the whole application."""
+    put_in_effect(wanted)
     _apply()
 
 
 def _apply() -> None:
     global _theme, _followed
     app = QApplication.instance()
+    chosen = appearance()
     if not isinstance(app, QApplication):
-        _theme = DARK if _scheme == "dark" else LIGHT
+        _theme = {"dark": DARK, "contrast": CONTRAST}.get(chosen.scheme, LIGHT)
         return
     if _followed is not app:
         _followed = app
-        app.styleHints().colorSchemeChanged.connect(_on_system_changed)
-    wanted_dark = _scheme == "dark" or (_scheme == "system" and app.styleHints().colorScheme() is Qt.ColorScheme.Dark)
-    _theme = DARK if wanted_dark else LIGHT
+        hints = app.styleHints()
+        hints.colorSchemeChanged.connect(_on_system_changed)
+        hints.accessibility().contrastPreferenceChanged.connect(_on_system_changed)
+    _theme = _wanted(chosen.scheme, app)
     if app.style().objectName().lower() != "fusion":
         app.setStyle("Fusion")
     app.setFont(ui_font())
@@ -64,8 +67,22 @@ def _apply() -> None:
     signals.theme_changed.emit()
 
 
+def _wanted(asked: Scheme, app: QApplication) -> Theme:
+    match asked:
+        case "light":
+            return LIGHT
+        case "dark":
+            return DARK
+        case "contrast":
+            return CONTRAST
+    hints = app.styleHints()
+    if hints.accessibility().contrastPreference() is Qt.ContrastPreference.HighContrast:
+        return CONTRAST
+    return DARK if hints.colorScheme() is Qt.ColorScheme.Dark else LIGHT
+
+
 def _on_system_changed() -> None:
-    if _scheme == "system":
+    if scheme() == "system":
         _apply()
 
 

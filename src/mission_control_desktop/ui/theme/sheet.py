@@ -22,6 +22,7 @@ def _picture(name: str, theme: Theme) -> str:
 def style_sheet(theme: Theme) -> str:
     """The application's style sheet for a theme."""
     m = metrics
+    pad = 2 if m.compact else 4
     t = {
         name: getattr(theme, name).name()
         for name in (
@@ -50,13 +51,13 @@ QToolTip {{ background: {t["surface_raised"]}; color: {t["text"]}; border: 1px s
   padding: 4px; }}
 
 QPushButton, QToolButton {{ background: {t["surface_raised"]}; color: {t["text"]};
-  border: 1px solid {t["border"]}; border-radius: {m.radius}px; padding: 4px 10px; min-height: 18px; }}
-QToolButton {{ padding: 4px 6px; }}
+  border: 1px solid {t["border"]}; border-radius: {m.radius}px; padding: {pad}px 10px; min-height: {m.high(18)}px; }}
+QToolButton {{ padding: {pad}px 6px; }}
 QPushButton:hover, QToolButton:hover {{ background: {t["hover"]}; border-color: {t["border_strong"]}; }}
 QPushButton:pressed, QToolButton:pressed, QToolButton:checked, QPushButton:checked {{
   background: {t["selection"]}; border-color: {t["border_strong"]}; }}
-QPushButton:focus, QToolButton:focus {{ border: 2px solid {t["focus"]}; padding: 3px 9px; }}
-QToolButton:focus {{ padding: 3px 5px; }}
+QPushButton:focus, QToolButton:focus {{ border: 2px solid {t["focus"]}; padding: {pad - 1}px 9px; }}
+QToolButton:focus {{ padding: {pad - 1}px 5px; }}
 QPushButton:disabled, QToolButton:disabled {{ color: {t["text_muted"]}; background: {t["surface"]};
   border-color: {t["border"]}; }}
 QToolButton::menu-indicator {{ image: none; width: 0; }}
@@ -93,7 +94,7 @@ QPushButton[kind="quiet"]:disabled, QToolButton[kind="quiet"]:disabled {{ backgr
 QLineEdit, QPlainTextEdit, QTextEdit, QComboBox, QSpinBox {{ background: {t["surface_raised"]}; color: {t["text"]};
   border: 1px solid {t["border_strong"]}; border-radius: {m.radius}px; padding: 3px 6px;
   selection-background-color: {t["selection"]}; selection-color: {t["text"]}; }}
-QLineEdit, QComboBox {{ min-height: 20px; }}
+QLineEdit, QComboBox {{ min-height: {m.high(18 if m.compact else 20)}px; }}
 QLineEdit:focus, QPlainTextEdit:focus, QTextEdit:focus, QComboBox:focus, QSpinBox:focus {{
   border: 2px solid {t["focus"]}; padding: 2px 5px; }}
 QLineEdit[invalid="true"], QPlainTextEdit[invalid="true"], QComboBox[invalid="true"] {{
@@ -103,7 +104,8 @@ QLineEdit:disabled, QPlainTextEdit:disabled, QComboBox:disabled {{ color: {t["te
 QComboBox::drop-down {{ border: 0; width: 20px; }}
 QComboBox::down-arrow {{ image: url({_picture("arrow", theme)}); width: 12px; height: 12px; }}
 QCheckBox {{ spacing: 6px; }}
-QCheckBox::indicator {{ width: 14px; height: 14px; border: 1px solid {t["border_strong"]}; border-radius: 3px;
+QCheckBox::indicator {{ width: {m.high(14)}px; height: {m.high(14)}px; border: 1px solid {t["border_strong"]};
+  border-radius: 3px;
   background: {t["surface_raised"]}; }}
 QCheckBox::indicator:checked {{ background: {t["accent"]}; border-color: {t["accent"]};
   image: url({_picture("check", theme)}); }}
@@ -121,22 +123,22 @@ QTableView::item {{ padding: 0 5px; border: 0; }}
 QTableView::item:selected {{ background: {t["selection"]}; color: {t["text"]}; }}
 QAbstractScrollArea::corner {{ background: transparent; border: 0; }}
 QListView[surface="pages"] {{ background: {t["window"]}; border: 0; padding: 12px 8px; }}
-QListView[surface="pages"]::item {{ padding: 7px 10px; border-radius: {m.radius}px; }}
+QListView[surface="pages"]::item {{ padding: {pad + 3}px 10px; border-radius: {m.radius}px; }}
 QListView[surface="pages"]::item:selected {{ background: {t["selection"]}; color: {t["text"]}; }}
-QListView[surface="pages"]::item:selected:focus {{ border: 2px solid {t["focus"]}; padding: 5px 8px; }}
+QListView[surface="pages"]::item:selected:focus {{ border: 2px solid {t["focus"]}; padding: {pad + 1}px 8px; }}
 QTableView[surface="card"], QListView[surface="card"] {{ border: 1px solid {t["border"]}; }}
 QTableView[surface="card"]:focus, QListView[surface="card"]:focus {{ border: 2px solid {t["focus"]}; }}
 QHeaderView {{ background: {t["surface"]}; }}
 QHeaderView::section {{ background: {t["surface"]}; color: {t["text_muted"]}; border: 0;
-  border-bottom: 1px solid {t["border"]}; padding: 4px 8px; }}
+  border-bottom: 1px solid {t["border"]}; padding: {pad}px 8px; }}
 QTableCornerButton::section {{ background: {t["surface"]}; border: 0; }}
 
 QMenuBar {{ background: {t["window"]}; color: {t["text"]}; }}
-QMenuBar::item {{ padding: 4px 9px; background: transparent; }}
+QMenuBar::item {{ padding: {pad}px 9px; background: transparent; }}
 QMenuBar::item:selected {{ background: {t["selection"]}; }}
 QMenu {{ background: {t["surface_raised"]}; color: {t["text"]}; border: 1px solid {t["border_strong"]};
   padding: 4px; }}
-QMenu::item {{ padding: 5px 28px 5px 24px; border-radius: {m.radius}px; }}
+QMenu::item {{ padding: {pad + 1}px 28px {pad + 1}px 24px; border-radius: {m.radius}px; }}
 QMenu::item:selected {{ background: {t["selection"]}; }}
 QMenu::item:disabled {{ color: {t["text_muted"]}; }}
 QMenu::separator {{ height: 1px; background: {t["border"]}; margin: 4px 8px; }}
@@ -181,7 +183,7 @@ QLabel[tone="badge"] {{ font-size: {m.text_small}px; color: {t["text_muted"]};
 QLabel[tone="demo"] {{ font-size: {m.text_small}px; font-weight: 600; color: {t["attention"]};
   border: 1px solid {t["attention"]}; border-radius: {m.radius}px; padding: 0 5px; }}
 
-QTabBar::tab {{ background: {t["window"]}; color: {t["text_muted"]}; padding: 5px 12px; border: 0;
+QTabBar::tab {{ background: {t["window"]}; color: {t["text_muted"]}; padding: {pad + 1}px 12px; border: 0;
   border-bottom: 2px solid transparent; }}
 QTabBar::tab:selected {{ color: {t["text"]}; border-bottom-color: {t["accent"]}; }}
 QTabBar::tab:focus {{ background: {t["selection"]}; }}

@@ -148,6 +148,46 @@ DARK = Theme(
     role=_colors(agent="#e2e5e9", user="#86b6f0", operator="#f0b35e", system="#a0a8b3"),
 )
 
+CONTRAST = Theme(
+    name="contrast",
+    dark=True,
+    window=QColor("#000000"),
+    surface=QColor("#000000"),
+    surface_raised=QColor("#101010"),
+    text=QColor("#ffffff"),
+    text_muted=QColor("#d8d8d8"),
+    border=QColor("#8c8c8c"),
+    border_strong=QColor("#ffffff"),
+    hover=QColor("#2e2e2e"),
+    selection=QColor("#00408a"),
+    accent=QColor("#6fc3ff"),
+    on_accent=QColor("#000000"),
+    focus=QColor("#ffe14d"),
+    attention=QColor("#ffc042"),
+    attention_background=QColor("#2b1d00"),
+    warning=QColor("#ffd75e"),
+    error=QColor("#ffb0a8"),
+    error_background=QColor("#380503"),
+    danger=QColor("#c21712"),
+    on_danger=QColor("#ffffff"),
+    thought=QColor("#d9cfff"),
+    code_background=QColor("#141414"),
+    diff_added=QColor("#00381a"),
+    diff_removed=QColor("#4a0a08"),
+    status=_colors(
+        spawning="#d8d8d8",
+        running="#ffffff",
+        waiting="#6fc3ff",
+        paused="#d3bfff",
+        completed="#d8d8d8",
+        failed="#ffb0a8",
+        killed="#ffb0d2",
+    ),
+    role=_colors(agent="#ffffff", user="#6fc3ff", operator="#ffc042", system="#d8d8d8"),
+)
+
+THEMES = (LIGHT, DARK, CONTRAST)
+
 
 def contrast(a: QColor, b: QColor) -> float:
     """Contrast ratio of two opaque colours, 1 to 21 (WCAG 2.2, "contrast ratio")."""

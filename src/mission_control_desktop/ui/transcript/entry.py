@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from enum import Enum
 
 import msgspec
 
 from mission_control_desktop.domain.messages import AgentMessage, MessageKind
+from mission_control_desktop.ui import times
 from mission_control_desktop.ui.transcript.images import without_images
 
 SPOKEN_CHARS = 2_000
@@ -91,17 +91,13 @@ class Entry:
         """The message with the content as it is now."""
         return msgspec.structs.replace(self.message, content=self.text)
 
-    def local_time(self) -> datetime:
-        """When it was said, in the zone of this computer."""
-        return self.message.timestamp.astimezone()
-
     def spoken(self) -> str:
         """For screen readers: who, when, what."""
         title = self.message.metadata.get("title")
         text = without_images(self.text)
         if len(text) > SPOKEN_CHARS:
             text = f"{text[:SPOKEN_CHARS]}…"
-        parts = [f"{self.message.role.value} at {self.local_time():%H:%M:%S}"]
+        parts = [f"{self.message.role.value} at {times.clock(self.message.timestamp)}"]
         kind = self.kind
         if kind is not MessageKind.TEXT:
             parts.append(kind.value.replace("_", " "))

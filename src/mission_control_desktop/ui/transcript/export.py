@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable
 
 from mission_control_desktop.domain.messages import MessageKind
+from mission_control_desktop.ui import times
 from mission_control_desktop.ui.transcript.blocks import clean, make_diff
 from mission_control_desktop.ui.transcript.entry import Entry
 
@@ -24,7 +25,7 @@ def heading(entry: Entry) -> str:
     message = entry.message
     who = message.metadata.get("operatorId")
     name = f" {who}" if isinstance(who, str) and who else ""
-    return f"[{message.role.value.upper()}]{name} {entry.local_time().isoformat(sep=' ', timespec='seconds')}"
+    return f"[{message.role.value.upper()}]{name} {times.exact(message.timestamp, 'seconds')}"
 
 
 def body_markdown(entry: Entry) -> str:

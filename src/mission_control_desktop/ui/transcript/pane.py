@@ -51,7 +51,7 @@ class LinkBar(QFrame):
         cancel = QPushButton("Cancel")
         cancel.clicked.connect(self.dismiss)
         row = QHBoxLayout(self)
-        row.setContentsMargins(theme.metrics.margin, 6, theme.metrics.gap, 6)
+        theme.keep_distances(row, margins=("margin", 6, "gap", 6))
         row.addWidget(self._text, 1)
         for button in (self._open, copy, cancel):
             row.addWidget(button)

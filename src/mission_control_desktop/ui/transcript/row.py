@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from dataclasses import dataclass, field
-from datetime import date
 
 from PySide6.QtCore import QPoint, QPointF, QRectF, Qt
 from PySide6.QtGui import (
@@ -19,6 +18,7 @@ from PySide6.QtGui import (
 
 from mission_control_desktop.domain.messages import MessageKind
 from mission_control_desktop.domain.receipts import Receipt, ReceiptState
+from mission_control_desktop.ui import times
 from mission_control_desktop.ui.transcript import blocks as b
 from mission_control_desktop.ui.transcript import documents
 from mission_control_desktop.ui.transcript import segments as s
@@ -516,11 +516,8 @@ def _same_at_start(blocks: list[b.Block], before: list[b.Block]) -> int:
 
 
 def time_text(entry: Entry) -> str:
-    """The local time of an entry, with the day if it is not today."""
-    moment = entry.local_time()
-    if moment.date() == date.today():  # noqa: DTZ011 - the reader's own day
-        return f"{moment:%H:%M:%S}"
-    return f"{moment:%-d %b %H:%M:%S}"
+    """When an entry was said, with the day if it is not today."""
+    return times.wall(entry.message.timestamp)
 
 
 def _selection(cursor: QTextCursor, look: QTextCharFormat) -> QAbstractTextDocumentLayout.Selection:

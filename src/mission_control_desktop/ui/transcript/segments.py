@@ -334,7 +334,7 @@ class Line(Segment):
     extent = 24
 
     def lay_out(self, width: int) -> None:
-        self.width, self.height = width, max(self.extent, self.style.line + 4)
+        self.width, self.height = width, theme.metrics.high(self.extent)
 
 
 class ToolHeadSegment(Line):
@@ -356,7 +356,8 @@ class ToolHeadSegment(Line):
         word = _TOOL_WORDS.get(head.kind, "tool")
         painter.setFont(style.mono_small)
         metrics = QFontMetrics(style.mono_small)
-        chip = QRectF(x, middle - 9, metrics.horizontalAdvance(word) + 10, 18)
+        high = metrics.height() + 4
+        chip = QRectF(x, middle - high / 2, metrics.horizontalAdvance(word) + 10, high)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         painter.setPen(Qt.PenStyle.NoPen)
         painter.setBrush(style.chip)

@@ -64,24 +64,25 @@ class Style:
         return None
 
 
-def make_style(*, zoom: float = 1.0) -> Style:
-    """The style of the theme in effect. `zoom` scales all text (1.0 is 13 pixels); nothing goes below 11."""
+def make_style() -> Style:
+    """The style of the theme in effect; no text is below 11 pixels."""
     sizes = theme.metrics
-    body = theme.ui_font(round(sizes.text * zoom))
+    body = theme.ui_font(sizes.text)
     italic = QFont(body)
     italic.setItalic(True)
-    tag = theme.ui_font(round(11 * zoom), bold=True)
+    small = max(theme.MINIMUM_PIXELS, sizes.text - 2)
+    tag = theme.ui_font(small, bold=True)
     tag.setLetterSpacing(QFont.SpacingType.AbsoluteSpacing, 0.4)
     current = theme.current()
     return Style(
         theme=current,
         body=body,
-        bold=theme.ui_font(round(sizes.text * zoom), bold=True),
+        bold=theme.ui_font(sizes.text, bold=True),
         italic=italic,
-        small=theme.ui_font(round(sizes.text_small * zoom)),
+        small=theme.ui_font(sizes.text_small),
         tag=tag,
-        mono=theme.mono_font(round(sizes.text_small * zoom)),
-        mono_small=theme.mono_font(round(11 * zoom)),
+        mono=theme.mono_font(sizes.text_small),
+        mono_small=theme.mono_font(small),
         line=QFontMetrics(body).height(),
         tag_line=QFontMetrics(tag).height(),
         chip=mixed(current.text, current.surface, 0.08),

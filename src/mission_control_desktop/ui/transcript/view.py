@@ -18,6 +18,7 @@ from PySide6.QtGui import (
 from PySide6.QtWidgets import QMenu, QToolTip, QWidget
 
 from mission_control_desktop.domain.messages import MessageKind
+from mission_control_desktop.ui import times
 from mission_control_desktop.ui.transcript import export
 from mission_control_desktop.ui.transcript.blocks import collapsible
 from mission_control_desktop.ui.transcript.entry import Entry
@@ -328,8 +329,8 @@ class TranscriptView(TranscriptLayout):
         if target:
             QToolTip.showText(event.globalPos(), target, self.viewport())
         elif layout.segment_at(local) is None:
-            moment = self._rows.entry(row).local_time()
-            QToolTip.showText(event.globalPos(), moment.isoformat(sep=" ", timespec="milliseconds"), self.viewport())
+            moment = self._rows.entry(row).message.timestamp
+            QToolTip.showText(event.globalPos(), times.exact(moment), self.viewport())
         elif self._action_at(event.pos()) is not None and isinstance(title, str):
             QToolTip.showText(event.globalPos(), title, self.viewport())
         else:

@@ -30,7 +30,7 @@ from mission_control_desktop.ui.dialogs.kill_all import KillAllDialog
 from mission_control_desktop.ui.dialogs.kill_flow import KillAllFlow
 from mission_control_desktop.ui.failures import Failures
 from mission_control_desktop.ui.garbage import collected_here
-from mission_control_desktop.ui.local_state import LocalState, stored
+from mission_control_desktop.ui.local_state import APPEARANCE, LocalState, stored
 from mission_control_desktop.ui.process import configure_logs, is_headless, make_app, on_end_signals
 from mission_control_desktop.ui.sessions import SessionStore
 from mission_control_desktop.ui.tray.entry import TrayEntry
@@ -100,8 +100,7 @@ class TrayDesk(QObject):
         self.failures = Failures(self)
         self.failures.install()
         state = LocalState(folder, problem=lambda text: log.warning("local state", problem=text))
-        saved = state.get("scheme", "system")
-        theme.set_scheme(saved if saved in theme.SCHEMES else "system")
+        theme.set_appearance(theme.Appearance.of(state.get(APPEARANCE)))
         self.tasks = Tasks(self.failures.on_task)
         self.store = SessionStore(self)
         self.entry = TrayEntry(self.store, self)
