@@ -93,6 +93,7 @@ QPushButton[kind="quiet"]:disabled, QToolButton[kind="quiet"]:disabled {{ backgr
 
 QLineEdit, QPlainTextEdit, QTextEdit, QComboBox, QSpinBox {{ background: {t["surface_raised"]}; color: {t["text"]};
   border: 1px solid {t["border_strong"]}; border-radius: {m.radius}px; padding: 3px 6px;
+  placeholder-text-color: {t["text_muted"]};
   selection-background-color: {t["selection"]}; selection-color: {t["text"]}; }}
 QLineEdit, QComboBox {{ min-height: {m.high(18 if m.compact else 20)}px; }}
 QLineEdit:focus, QPlainTextEdit:focus, QTextEdit:focus, QComboBox:focus, QSpinBox:focus {{

@@ -1,0 +1,1 @@
+"""Desktop notifications: what is worth one, when, in which words, and how it reaches the desktop."""
