@@ -7,11 +7,12 @@ from dataclasses import replace
 from typing import Any
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QLabel, QWidget
+from PySide6.QtWidgets import QDateTimeEdit, QLabel, QWidget
 
 from mission_control_desktop.ui import theme
 from mission_control_desktop.ui.application import Desktop
 from mission_control_desktop.ui.audit.drawer import AuditDrawer
+from mission_control_desktop.ui.audit.filters import AuditFilters
 from mission_control_desktop.ui.audit.model import AuditModel
 from mission_control_desktop.ui.settings.appearance import AppearancePage
 from mission_control_desktop.ui.settings.dialog import SettingsDialog
@@ -126,6 +127,17 @@ def test_without_motion_the_drawer_is_there_at_once(qt: Any) -> None:
     assert drawer.geometry().right() == host.rect().right()
     drawer.slide(show=False)
     assert not drawer.isVisible()
+
+
+def test_the_limits_of_the_audit_log_stay_the_same_moments_in_utc(qt: Any) -> None:
+    filters = AuditFilters()
+    qt.addWidget(filters)
+    (since, until_) = filters.findChildren(QDateTimeEdit)[:2]
+    before = [edit.dateTime().toSecsSinceEpoch() for edit in (since, until_)]
+    theme.set_appearance(replace(theme.appearance(), utc=True))
+    assert since.timeZone().id() == "UTC"
+    assert since.dateTime().timeZone().id() == "UTC"
+    assert [edit.dateTime().toSecsSinceEpoch() for edit in (since, until_)] == before
 
 
 def test_high_contrast_is_far_above_what_is_asked_for() -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import msgspec
-from PySide6.QtCore import QDate, QTimer, Signal
+from PySide6.QtCore import QDate, QTimer, QTimeZone, Signal
 from PySide6.QtWidgets import QCheckBox, QComboBox, QDateTimeEdit, QHBoxLayout, QLabel, QLineEdit, QVBoxLayout, QWidget
 
 from mission_control_desktop.domain.audit import AuditAction, AuditEntry, AuditOutcome
 from mission_control_desktop.domain.mission_control import AuditFilter
-from mission_control_desktop.ui import words
+from mission_control_desktop.ui import theme, words
 
 TYPING_MS = 300
 BETWEEN = "between"
@@ -160,7 +160,16 @@ def _moment(name: str) -> QDateTimeEdit:
     edit.setToolTip(name)
     today = QDate.currentDate()
     edit.setDateTime((today.addDays(-1) if name.startswith("From") else today.addDays(1)).startOfDay())
+    theme.keep(edit, _in_shown_zone)
     return edit
+
+
+def _in_shown_zone(edit: QDateTimeEdit) -> None:
+    """The same moment, in the zone that times are shown in."""
+    moment = edit.dateTime()
+    zone = QTimeZone(QTimeZone.Initialization.UTC if theme.appearance().utc else QTimeZone.Initialization.LocalTime)
+    edit.setTimeZone(zone)
+    edit.setDateTime(moment.toTimeZone(zone))
 
 
 def _utc(edit: QDateTimeEdit) -> datetime:
