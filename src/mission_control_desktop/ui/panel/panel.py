@@ -101,7 +101,6 @@ class OrchestratorPanel(QFrame):
         column.addWidget(self.approvals)
         column.addWidget(self.strip)
         column.addWidget(self.composer)
-        self.setFocusProxy(self.pane)
         self._connect()
         self._add_shortcuts()
         self.set_may_act(may_act)
