@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from PySide6.QtCore import QObject, Qt
+from PySide6.QtCore import QObject, Qt, Signal
 from PySide6.QtGui import QAction, QKeySequence
 from PySide6.QtWidgets import QMenuBar, QWidget
 
+from mission_control_desktop.ui.commands.keymap import Keymap
 from mission_control_desktop.ui.commands.table import BY_ID, COMMANDS, Command, Menu, When
 
 
 class CommandActions(QObject):
     """The window's actions. A command without a handler stays disabled, so that a menu never lies."""
 
-    def __init__(self, window: QWidget) -> None:
+    keys_changed = Signal()
+    """Commands have other keys."""
+
+    def __init__(self, window: QWidget, keymap: Keymap | None = None) -> None:
         super().__init__(window)
+        self.keymap = keymap or Keymap()
         self._actions: dict[str, QAction] = {}
         self._handled: set[str] = set()
         self._conditions: set[When] = {When.ALWAYS}
@@ -25,7 +30,7 @@ class CommandActions(QObject):
     def _make(self, command: Command, window: QWidget) -> QAction:
         action = QAction(command.title, self)
         action.setObjectName(command.id)
-        action.setShortcuts([QKeySequence(keys) for keys in command.keys])
+        action.setShortcuts([QKeySequence(keys) for keys in self.keymap.keys(command.id)])
         # Floating panels are windows of their own; the keys must work there too.
         action.setShortcutContext(Qt.ShortcutContext.ApplicationShortcut)
         action.setCheckable(command.checkable)
@@ -52,6 +57,34 @@ class CommandActions(QObject):
         self._conditions = conditions | {When.ALWAYS}
         for command_id in self._handled:
             self._actions[command_id].setEnabled(BY_ID[command_id].when in self._conditions)
+
+    def take_keys(self) -> None:
+        """Put the keys of the keymap into effect, in every window."""
+        for command_id, action in self._actions.items():
+            action.setShortcuts([QKeySequence(keys) for keys in self.keymap.keys(command_id)])
+        self.keys_changed.emit()
+
+    def key_text(self, command_id: str) -> str:
+        """The first key of a command, as this system writes it; empty: it has none."""
+        keys = self.keymap.keys(command_id)
+        return QKeySequence(keys[0]).toString(QKeySequence.SequenceFormat.NativeText) if keys else ""
+
+    def keys_text(self, command_id: str) -> str:
+        """All keys of a command, as this system writes them."""
+        native = QKeySequence.SequenceFormat.NativeText
+        return " or ".join(QKeySequence(key).toString(native) for key in self.keymap.keys(command_id))
+
+    def tip(self, command_id: str, text: str) -> str:
+        """A text with the command's key behind it, if it has one."""
+        key = self.key_text(command_id)
+        return f"{text} ({key})" if key else text
+
+    def why_not(self, command_id: str) -> str:
+        """Why a command cannot be used now; empty: it can."""
+        if self._actions[command_id].isEnabled():
+            return ""
+        when = BY_ID[command_id].when
+        return f"only when {when.value}" if when not in self._conditions else "nothing to do here"
 
     def in_effect(self, command_id: str) -> bool:
         """Whether the command can be used now."""

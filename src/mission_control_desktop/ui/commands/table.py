@@ -160,6 +160,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("desk.export", "&Export this desk…", Menu.DESKS, (), group=4),
     Command("desk.export_all", "Export &all desks…", Menu.DESKS, (), group=4),
     Command("desk.import", "&Import desks…", Menu.DESKS, (), group=4),
+    Command("view.palette", "Command &palette", Menu.VIEW, ("Ctrl+K",), hint="Sessions, panels, commands and desks."),
     Command("view.next_region", "Next &region", Menu.VIEW, ("F6",)),
     Command("view.previous_region", "Previous re&gion", Menu.VIEW, ("Shift+F6",)),
     Command("view.filter", "&Filter the roster", Menu.VIEW, ("Ctrl+L",), group=1),

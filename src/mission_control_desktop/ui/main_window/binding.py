@@ -23,6 +23,7 @@ def bind(window: MainWindow) -> None:
     _bind_panels(window, handle)
     _bind_desks(window, handle)
     walking = window.walking
+    handle("view.palette", window.command_palette.toggle)
     handle("view.next_region", partial(walking.next_region, 1))
     handle("view.previous_region", partial(walking.next_region, -1))
     handle("view.filter", window.focus_filter)

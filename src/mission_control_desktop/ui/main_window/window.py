@@ -15,7 +15,7 @@ from mission_control_desktop.ui.attention import Attention
 from mission_control_desktop.ui.attention.pane import AttentionPane
 from mission_control_desktop.ui.audit.drawer import AuditDrawer
 from mission_control_desktop.ui.audit.model import AuditModel
-from mission_control_desktop.ui.commands import CommandActions, When
+from mission_control_desktop.ui.commands import CommandActions, Keymap, When
 from mission_control_desktop.ui.desk.desks import Desks
 from mission_control_desktop.ui.desk.dialogs import GridDialog, monitor_menu
 from mission_control_desktop.ui.desk.monitors import Monitors
@@ -32,8 +32,12 @@ from mission_control_desktop.ui.main_window.header import Header
 from mission_control_desktop.ui.main_window.notices import Notices
 from mission_control_desktop.ui.main_window.opening import Opening
 from mission_control_desktop.ui.main_window.walking import Walking
+from mission_control_desktop.ui.palette.palette import Palette
 from mission_control_desktop.ui.roster import RosterPane
 from mission_control_desktop.ui.sessions import SessionStore
+
+KEYS = "keys"
+"""Preference: the keys of commands that a person has chosen."""
 
 
 class MainWindow(QMainWindow):
@@ -63,7 +67,7 @@ class MainWindow(QMainWindow):
         self.setWindowTitle("Mission Control")
         self.setWindowIcon(icons.app_icon())
         self.setMinimumSize(900, 560)
-        self.commands = CommandActions(self)
+        self.commands = CommandActions(self, Keymap(kept if isinstance(kept := state.get(KEYS), dict) else None))
         self.commands.fill(self.menuBar())
         self.attention = Attention(store, state, self)
         self.header = Header(store, self.attention, self.commands)
@@ -112,6 +116,7 @@ class MainWindow(QMainWindow):
         self.walking = Walking(self)
         self.following_focus = FollowingFocus(store, self.panels, self.commands, self._chosen_id, self)
         self.desks = Desks(self, self.monitors)
+        self.command_palette = Palette(self, state)
         bind(self)
         self.header.add_desks(DeskSwitcher(self.desks, self.commands))
         self.commands["view.roster"].setChecked(True)

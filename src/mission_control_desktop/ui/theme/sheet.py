@@ -162,6 +162,9 @@ QMainWindow::separator {{ background: {t["border"]}; width: 1px; height: 1px; }}
 QFrame[surface="window"], QWidget[surface="window"] {{ background: {t["window"]}; }}
 QFrame[surface="bar"] {{ background: {t["window"]}; border: 0; border-bottom: 1px solid {t["border"]}; }}
 QFrame[surface="drawer"] {{ background: {t["surface"]}; border: 0; border-left: 1px solid {t["border_strong"]}; }}
+QFrame[surface="palette"] {{ background: {t["surface_raised"]}; border: 1px solid {t["border_strong"]};
+  border-radius: 6px; }}
+QFrame[surface="palette"] QListView {{ background: {t["surface_raised"]}; }}
 QFrame[surface="rule"] {{ background: {t["border"]}; border: 0; }}
 QFrame[surface="card"] {{ background: {t["surface_raised"]}; border: 1px solid {t["border"]};
   border-radius: 6px; }}

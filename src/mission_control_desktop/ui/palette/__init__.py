@@ -1,0 +1,1 @@
+"""One line to reach everything: sessions, panels, commands and desks, found by a few letters."""
