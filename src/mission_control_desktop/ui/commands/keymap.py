@@ -55,7 +55,7 @@ def refusal(key: str) -> str:
     sequence = QKeySequence(key)
     if sequence.count() != 1 or sequence.toString() != key:
         return "This is not one key."
-    combination: QKeyCombination = sequence[0]
+    combination: QKeyCombination = sequence[0]  # type: ignore[index]
     pressed, modifiers = combination.key(), combination.keyboardModifiers()
     if pressed in (Qt.Key.Key_Control, Qt.Key.Key_Shift, Qt.Key.Key_Alt, Qt.Key.Key_Meta, Qt.Key.Key_unknown):
         return "A modifier alone is no key."

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QEvent, QModelIndex, QObject, QPersistentModelIndex, QPoint, Qt
-from PySide6.QtGui import QFocusEvent, QKeyEvent
+from PySide6.QtGui import QFocusEvent, QKeyEvent, QKeySequence
 from PySide6.QtWidgets import QApplication, QFrame, QLabel, QLineEdit, QListView, QVBoxLayout, QWidget
 from shiboken6 import isValid
 
@@ -60,6 +60,7 @@ class Palette(QFrame):
         self._finders: dict[Kind | None, Finder[Entry]] = {}
         self._all: Sequence[Entry] = ()
         self._before: QWidget | None = None
+        self._host: QWidget = window
         self.setObjectName("palette")
         self.setProperty("surface", "palette")
         self.setAccessibleName("Command palette")
@@ -106,8 +107,9 @@ class Palette(QFrame):
         active = QApplication.activeWindow()
         host = active if active is not None and self._is_ours(active) else self._window
         self._before = QApplication.focusWidget()
-        if self.parentWidget() is not host:
+        if self._host is not host:
             self.setParent(host)
+            self._host = host
         host.installEventFilter(self)
         self._all, self._finders = self._entries.all(), {}
         self.line.clear()
@@ -121,14 +123,15 @@ class Palette(QFrame):
         """Put it away, and the focus back to where it was."""
         if self.isHidden():
             return
-        self.parentWidget().removeEventFilter(self)
+        self._host.removeEventFilter(self)
         before, self._before = self._before, None
         self.hide()
         if back and before is not None and isValid(before) and before.isVisible():
             before.setFocus(Qt.FocusReason.OtherFocusReason)
-        if self.parentWidget() is not self._window:
+        if self._host is not self._window:
             # A panel's own window may be closed, and would take along what is in it.
             self.setParent(self._window)
+            self._host = self._window
             self.hide()
 
     def _is_ours(self, host: QWidget) -> bool:
@@ -137,7 +140,7 @@ class Palette(QFrame):
         return any(content is not None and content.window() is host for content in contents)
 
     def _place(self) -> None:
-        host = self.parentWidget()
+        host = self._host
         width = min(_WIDTH, host.width() - 24)
         height = min(host.height() - 24, 92 + _LINES * self.list.sizeHintForRow(0) if self.model.rowCount() else 420)
         self.setFixedSize(width, max(160, min(520, height)))
@@ -208,10 +211,7 @@ class Palette(QFrame):
         return True
 
     def _is_own_key(self, event: QKeyEvent) -> bool:
-        pressed = event.keyCombination()
-        return any(
-            keys.count() == 1 and keys[0] == pressed for keys in self._window.commands["view.palette"].shortcuts()
-        )
+        return QKeySequence(event.keyCombination()) in self._window.commands["view.palette"].shortcuts()
 
     def _on_clicked(self, index: Index) -> None:
         self._choose(self.model.entries[index.row()])
