@@ -35,6 +35,7 @@ from mission_control_desktop.ui.local_state import APPEARANCE, LocalState
 from mission_control_desktop.ui.main_window.presenter import WindowPresenter
 from mission_control_desktop.ui.main_window.window import MainWindow
 from mission_control_desktop.ui.panels import Panels
+from mission_control_desktop.ui.planes import Plane, Planes
 from mission_control_desktop.ui.presence import Presence
 from mission_control_desktop.ui.process import configure_logs, is_headless, make_app, on_end_signals
 from mission_control_desktop.ui.sessions import SessionStore
@@ -144,23 +145,25 @@ class Desktop(QObject):
         self.inbox = Inbox()
         self.bridge = Bridge(self.inbox, self)
         self.host = EngineHost(self.inbox, on_error=self.failures.on_task)
-        self._connection = Connection(self.host, folder, url=connect, in_process=in_process)
+        home = Connection(self.host, folder, url=connect, in_process=in_process)
+        self.planes = Planes(self.host, home, self.store, self.bridge, self.tasks, self)
         self.panels = Panels(
             self.store,
             GatewayPort(self.host),
             StateDrafts(self.state),
             StatePlaces(self.state),
             self.host,
+            self.planes,
             self.bridge,
             self.tasks,
             self,
         )
         self.window.panels.set_factory(self.panels.make, self.panels.may_go)
         self.window.panels.panel_released.connect(self.panels.closed)
-        self.presenter = WindowPresenter(self.window, self.host, self.panels, self.bridge, self.inbox, self.tasks)
-        self.presenter.link_changed.connect(self._on_link)
+        self.presenter = WindowPresenter(self.window, self.planes, self.panels, self.inbox, self.tasks)
+        self.planes.link_changed.connect(self._on_link)
         self.desks = DeskPresenter(self.window, self.tasks)
-        source = AuditSource(connect or os.environ.get(ENV_URL) or THIS_COMPUTER, "", self.host)
+        source = AuditSource(connect or os.environ.get(ENV_URL) or THIS_COMPUTER, "", self.planes.home.gateway)
         self.audit = AuditPresenter([source], self.store, self.window.audit, self.state, self.tasks)
         self.audit.session_wanted.connect(self._on_session_wanted)
         self.window.audit_shown.connect(self.audit.reload)
@@ -195,7 +198,7 @@ class Desktop(QObject):
     async def reach(self) -> None:
         """Find or start the control plane and read what is there. Raises the tree of `domain.errors`."""
         reached, _ = await asyncio.gather(
-            self._connection.reach(self.window.starting.show_progress), self._import_panel()
+            self.planes.home.connection.reach(self.window.starting.show_progress), self._import_panel()
         )
         await self._take(reached)
 
@@ -210,25 +213,26 @@ class Desktop(QObject):
             self.window.notices.show_notice(reached.note)
         if reached.started:
             self.window.statusBar().showMessage("The control plane was started; it goes on without this window.", 8000)
-        self.host.open_workspace()
-        await self.presenter.connected(reached.where)
+        await self.planes.home.follow(reached)
 
     # -- the control plane is gone
 
-    def _on_link(self, link: Link) -> None:
-        if link.state is LinkState.RECONNECTING and link.attempt >= LOST_AFTER and self._connection.can_move:
+    def _on_link(self, plane: Plane, link: Link) -> None:
+        if link.state in (LinkState.CONNECTED, LinkState.RECONNECTING):
+            self.audit.note_link(plane.key, link.state is LinkState.CONNECTED)
+        if plane is not self.planes.home:
+            return
+        if link.state is LinkState.RECONNECTING and link.attempt >= LOST_AFTER and plane.connection.can_move:
             if self._recovering is None or self._recovering.done():
                 self._recovering = self.tasks.start(self._recover(), name="find the control plane again")
         elif link.state is LinkState.CONNECTED:
             self.window.notices.dismiss("recover")
-        if link.state in (LinkState.CONNECTED, LinkState.RECONNECTING):
-            self.audit.note_link(link.state is LinkState.CONNECTED)
 
     async def _recover(self) -> None:
         """The control plane of this computer may have crashed: the one that is there now (started, if there is none)
         knows the same sessions, and its agents have gone on."""
         try:
-            reached = await self._connection.find_again()
+            reached = await self.planes.home.connection.find_again()
             if reached is not None:
                 await self._take(reached)
         except MissionControlError as error:

@@ -1,9 +1,10 @@
-"""Which control plane the window is connected to, and how it finds it again when it is gone."""
+"""Which control plane the window is connected to under a name, and how it finds it again when it is gone."""
 
 from __future__ import annotations
 
 import asyncio
 import importlib
+import os
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from mission_control_desktop.client.engine import EngineHost
+from mission_control_desktop.client.fleet import HOME
+from mission_control_desktop.client.paths import ENV_TOKEN, ENV_URL
 from mission_control_desktop.domain.mission_control import MissionControl
 
 if TYPE_CHECKING:
@@ -38,14 +41,22 @@ class Connection:
     """One window's way to one control plane: named by URL, inside this program, or the one of this computer."""
 
     def __init__(
-        self, host: EngineHost, folder: Path, *, url: str | None, in_process: Opener | None, start: bool = True
+        self,
+        host: EngineHost,
+        folder: Path,
+        *,
+        url: str | None,
+        in_process: Opener | None,
+        start: bool = True,
+        plane: str = HOME,
     ) -> None:
-        """`start`: whether one is started if none runs."""
+        """`start`: whether one is started if none runs. `plane`: what it is called in this window."""
         self._host = host
         self._folder = folder
         self._url = url
         self._in_process = in_process
         self._start = start
+        self._plane = plane
         self._endpoint: Endpoint | None = None
 
     @property
@@ -61,7 +72,7 @@ class Connection:
             await loop.run_in_executor(None, importlib.import_module, name)
         self._host.start()
         if self._in_process is not None:
-            await self._host.connect(self._in_process)
+            await self._host.connect(self._in_process, plane=self._plane)
             return Reached("inside this program")
         progress(f"Reaching {self._url}…" if self._url else "Finding or starting the control plane…")
         return await self._connect(await self._find())
@@ -77,7 +88,9 @@ class Connection:
     async def _find(self) -> Endpoint:
         from mission_control_desktop.client.discovery import Discovery
 
-        discovery = Discovery(data_dir=self._folder)
+        # The environment names a home and a token for it: that token is for no other control plane.
+        environ = {k: v for k, v in os.environ.items() if not (self._plane and k in (ENV_URL, ENV_TOKEN))}
+        discovery = Discovery(data_dir=self._folder, environ=environ)
         find = discovery.find_or_start if self._start else discovery.find
         return await self._host.run(lambda: find(self._url))
 
@@ -87,7 +100,7 @@ class Connection:
         async def opened() -> MissionControl:
             return endpoint.open()
 
-        await self._host.connect(opened)
+        await self._host.connect(opened, plane=self._plane)
         self._endpoint = endpoint
         log.info("connected", url=endpoint.url, how=endpoint.how.value, version=endpoint.version)
         return Reached(endpoint.url, endpoint.note, endpoint.how is How.STARTED)

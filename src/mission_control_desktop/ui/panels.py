@@ -19,6 +19,7 @@ from mission_control_desktop.domain.tasks import Tasks
 from mission_control_desktop.ui.bridge import Bridge
 from mission_control_desktop.ui.panel.at_time import page_at
 from mission_control_desktop.ui.panel.port import DraftStore, PanelPort, PlaceStore
+from mission_control_desktop.ui.planes import Plane, Planes
 from mission_control_desktop.ui.ports import SessionFeeds
 from mission_control_desktop.ui.sessions import SessionStore
 
@@ -46,6 +47,7 @@ class Panels(QObject):
         drafts: DraftStore,
         places: PlaceStore,
         feeds: SessionFeeds,
+        planes: Planes,
         bridge: Bridge,
         tasks: Tasks,
         parent: QObject | None = None,
@@ -57,8 +59,7 @@ class Panels(QObject):
         self._live: dict[str, OrchestratorPanel] = {}
         self._filling: dict[str, asyncio.Task[Any]] = {}
         self._moments: dict[str, datetime] = {}
-        self._connected = False
-        self._may_act = True
+        self._planes = planes
         store.sessions_changed.connect(self._on_sessions)
         store.approvals_changed.connect(self._on_approvals)
 
@@ -68,15 +69,16 @@ class Panels(QObject):
         from mission_control_desktop.ui.panel.panel import OrchestratorPanel
 
         session_id = session.session_id
-        panel = OrchestratorPanel(session, self._port, self._drafts, may_act=self._may_act)
+        panel = OrchestratorPanel(session, self._port, self._drafts, may_act=self._planes.may_act(session_id))
         panel.session_wanted.connect(self.session_wanted)
         self._live[session_id] = panel
         panel.set_sub_agents(len(self._store.descendants(session_id)))
         panel.set_approvals(self._store.approvals.values())
-        panel.set_connection(self._connected)
+        connected = self._reached(session_id)
+        panel.set_connection(connected)
         self._bridge.listen(session_id, lambda items: self._on_items(session_id, items))
         panel.start()
-        if self._connected:
+        if connected:
             self._start_filling(panel)
         return panel
 
@@ -173,20 +175,16 @@ class Panels(QObject):
             self._bridge.forget(session_id)
             await panel.close_panel()
 
-    def set_connected(self, connected: bool) -> None:
-        """A control plane was connected, or lost for good; streams come back by themselves after a passing fault."""
-        self._connected = connected
-        for panel in self._live.values():
-            if connected:
-                self._start_filling(panel)
-            else:
-                panel.set_connection(False)
+    def _reached(self, session_id: str) -> bool:
+        plane = self._planes.of(session_id)
+        return plane is not None and plane.role is not None
 
-    def set_may_act(self, may_act: bool) -> None:
-        """Observers only watch."""
-        self._may_act = may_act
-        for panel in self._live.values():
-            panel.set_may_act(may_act)
+    def plane_ready(self, plane: Plane) -> None:
+        """A control plane was connected and read; streams come back by themselves after a passing fault."""
+        for session_id, panel in self._live.items():
+            if self._planes.of(session_id) is plane:
+                panel.set_may_act(plane.may_act)
+                self._start_filling(panel)
 
     # -- from outside
 

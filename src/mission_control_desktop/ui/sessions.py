@@ -1,4 +1,4 @@
-"""The window's one copy of what the control plane says: sessions, approvals, kills and provider health.
+"""The window's one copy of what its control planes say: sessions, approvals, kills and provider health.
 
 Fed with batches on the GUI thread; everything that shows sessions listens here and asks no one else.
 """
@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 from PySide6.QtCore import QObject, Signal
 
+from mission_control_desktop.client.fleet import plane_of
 from mission_control_desktop.domain.approvals import Approval, ApprovalState
 from mission_control_desktop.domain.audit import AuditEntry
 from mission_control_desktop.domain.events import ProviderHealth, StreamEvent
@@ -28,8 +29,8 @@ class SessionStore(QObject):
     approvals_changed = Signal()
     kill_changed = Signal(str)
     provider_changed = Signal(str)
-    audit_arrived = Signal(list)
-    """New `AuditEntry` rows."""
+    audit_arrived = Signal(list, str)
+    """New `AuditEntry` rows, and the name of the control plane whose log they are in."""
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -44,11 +45,11 @@ class SessionStore(QObject):
 
     # -- feeding
 
-    def apply(self, events: Iterable[StreamEvent]) -> None:
-        """Take a batch of workspace events."""
-        self.put(event.data for event in events)
+    def apply(self, events: Iterable[StreamEvent], *, plane: str = "") -> None:
+        """Take a batch of events of a control plane's workspace."""
+        self.put((event.data for event in events), plane=plane)
 
-    def put(self, items: Iterable[object]) -> None:
+    def put(self, items: Iterable[object], *, plane: str = "") -> None:
         """Take records as they are; the last one of an id wins. Other records (messages, deltas) are not ours."""
         changed: dict[str, None] = {}
         kills: dict[str, None] = {}
@@ -85,7 +86,7 @@ class SessionStore(QObject):
         for provider in providers:
             self.provider_changed.emit(provider)
         if audit:
-            self.audit_arrived.emit(audit)
+            self.audit_arrived.emit(audit, plane)
 
     def _put_session(self, session: AgentSession) -> bool:
         old = self.sessions.get(session.session_id)
@@ -117,9 +118,10 @@ class SessionStore(QObject):
             self.sessions_removed.emit(gone)
         self.put(sessions)
 
-    def replace_approvals(self, items: Iterable[Approval]) -> None:
-        """Take the full list of open approvals."""
-        self.approvals = {a.approval_id: a for a in items if a.state is ApprovalState.OPEN}
+    def replace_approvals(self, items: Iterable[Approval], *, plane: str = "") -> None:
+        """Take the full list of a control plane's open approvals."""
+        others = {key: a for key, a in self.approvals.items() if plane_of(a.session_id) != plane}
+        self.approvals = others | {a.approval_id: a for a in items if a.state is ApprovalState.OPEN}
         self.approvals_changed.emit()
 
     # -- asking

@@ -8,6 +8,7 @@ from typing import Any
 
 from PySide6.QtCore import QAbstractTableModel, QModelIndex, QObject, QPersistentModelIndex, Qt, Signal
 
+from mission_control_desktop.client.fleet import HOME, qualified
 from mission_control_desktop.domain.audit import AuditEntry, AuditOutcome
 from mission_control_desktop.ui import theme, times
 from mission_control_desktop.ui.audit.filters import contains
@@ -41,6 +42,7 @@ class AuditModel(QAbstractTableModel):
         self._shown: list[AuditEntry] = []
         self._intents: dict[str, AuditEntry] = {}
         self._name_of = name_of
+        self._plane = HOME
         self._more = False
         self._asked = False
         self._steps = False
@@ -49,7 +51,14 @@ class AuditModel(QAbstractTableModel):
         """The last row of the log that was read."""
         super().__init__(parent)
 
+    def _name(self, session_id: str) -> str:
+        return self._name_of(qualified(self._plane, session_id))
+
     # -- changing
+
+    def set_plane(self, plane: str) -> None:
+        """Whose log it is: its sessions' names are looked up there."""
+        self._plane = plane
 
     def replace(self, entries: Iterable[AuditEntry], *, more: bool) -> None:
         """Show these rows and no others."""
@@ -131,7 +140,7 @@ class AuditModel(QAbstractTableModel):
 
     def _has_text(self, entry: AuditEntry) -> bool:
         intent = self._intents.get(str(entry.metadata.get("intentId")))
-        name = self._name_of(entry.session_id) if entry.session_id else ""
+        name = self._name(entry.session_id) if entry.session_id else ""
         return (
             self._text in name.lower()
             or contains(entry, self._text)
@@ -206,7 +215,7 @@ class AuditModel(QAbstractTableModel):
             case AuditColumn.ACTION:
                 return entry.action.value
             case AuditColumn.SESSION:
-                return self._name_of(entry.session_id) if entry.session_id else entry.provider or ""
+                return self._name(entry.session_id) if entry.session_id else entry.provider or ""
             case AuditColumn.OUTCOME:
                 return "open" if entry.outcome is AuditOutcome.INTENDED else entry.outcome.value
             case AuditColumn.CONTENT:

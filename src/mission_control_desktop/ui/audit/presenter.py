@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 import msgspec
 from PySide6.QtCore import QObject, Signal
 
+from mission_control_desktop.client.fleet import HOME, qualified
 from mission_control_desktop.domain.audit import AuditEntry
 from mission_control_desktop.domain.errors import MissionControlError, NotFound, Unavailable, Unreachable
 from mission_control_desktop.domain.mission_control import AuditFilter
@@ -36,13 +37,13 @@ NONE_FOUND = "No row passes these filters."
 
 @dataclass(frozen=True)
 class AuditSource:
-    """One control plane's log. `key` names it in this computer's cache: rows of two of them never mix."""
+    """One control plane's log. `key` names it in this computer's cache: rows of two of them never mix. `plane` is what
+    it is called in this window."""
 
     key: str
     name: str
     gateway: Gateway
-    known_as: Callable[[str], str] = str
-    """The window's id of a session, of the one that the log has."""
+    plane: str = HOME
 
 
 class AuditPresenter(QObject):
@@ -67,6 +68,7 @@ class AuditPresenter(QObject):
         self._reading = False
         self._fresh = self._verifying = False
         self.exporting = Exporting(drawer.exporting, tasks, self)
+        self._model.set_plane(self._source.plane)
         drawer.set_planes([(s.key, s.name) for s in sources], self._source.key)
         drawer.filter_changed.connect(self.reload)
         drawer.refresh_requested.connect(self.reload)
@@ -95,6 +97,7 @@ class AuditPresenter(QObject):
         if key in self._sources and key != self._source.key:
             self._source = self._sources[key]
             self._fresh = False
+            self._model.set_plane(self._source.plane)
             self._model.replace([], more=False)
             self.reload()
 
@@ -167,9 +170,11 @@ class AuditPresenter(QObject):
         self._count()
         self._read_on()
 
-    def _on_arrived(self, entries: list[AuditEntry]) -> None:
-        self._keep(self._source, entries)
-        if not self._fresh:
+    def _on_arrived(self, entries: list[AuditEntry], plane: str) -> None:
+        for source in self._sources.values():
+            if source.plane == plane:
+                self._keep(source, entries)
+        if not self._fresh or self._source.plane != plane:
             return
         filters = self._drawer.filters.filter()
         self._model.add_new(e for e in entries if passes(e, filters))
@@ -205,8 +210,10 @@ class AuditPresenter(QObject):
         self._drawer.set_away("")
         self._count()
 
-    def note_link(self, connected: bool) -> None:
-        """The stream of the control plane that is shown came back or was lost."""
+    def note_link(self, plane: str, connected: bool) -> None:
+        """The stream of a control plane came back or was lost."""
+        if plane != self._source.plane:
+            return
         if not self._drawer.isVisible():
             self._fresh = False
         elif connected and not self._fresh:
@@ -269,7 +276,7 @@ class AuditPresenter(QObject):
 
     async def _jump(self, source: AuditSource, entry: AuditEntry) -> None:
         native = entry.session_id or ""
-        session_id = source.known_as(native)
+        session_id = qualified(source.plane, native)
         if session_id not in self._store.sessions:
             try:
                 session = await source.gateway.call(lambda mc: mc.session(session_id))

@@ -2,78 +2,60 @@
 
 from __future__ import annotations
 
-import asyncio
 import uuid
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any
 
 import structlog
-from PySide6.QtCore import QObject, Signal
+from PySide6.QtCore import QObject
 from PySide6.QtWidgets import QDialog
 
-from mission_control_desktop.client.inbox import WORKSPACE, Inbox, InboxItem, Link, LinkState
-from mission_control_desktop.domain.approvals import ApprovalState
+from mission_control_desktop.client.inbox import Inbox, Link, LinkState
 from mission_control_desktop.domain.demo import DEMO_MISSION
 from mission_control_desktop.domain.errors import BadInput, MissionControlError, NotFound
-from mission_control_desktop.domain.events import EventType, StreamEvent
-from mission_control_desktop.domain.mission_control import MissionControl, Page
-from mission_control_desktop.domain.people import Role
+from mission_control_desktop.domain.mission_control import MissionControl
 from mission_control_desktop.domain.profiles import LaunchProfile, ProfileView, SpawnRequest
 from mission_control_desktop.domain.sessions import AgentSession, SessionStatus
 from mission_control_desktop.domain.tasks import Tasks
 from mission_control_desktop.ui import words
-from mission_control_desktop.ui.bridge import Bridge
 from mission_control_desktop.ui.control import GatewayPort
 from mission_control_desktop.ui.dialogs.keys import KeysDialog
 from mission_control_desktop.ui.dialogs.kill_all import KillAllDialog
 from mission_control_desktop.ui.dialogs.kill_flow import KillAllFlow
 from mission_control_desktop.ui.dialogs.reason import ReasonDialog
-from mission_control_desktop.ui.health_words import degraded, record_words
 from mission_control_desktop.ui.launch.profile_form import ProfileForm
 from mission_control_desktop.ui.launch.spawn_dialog import SpawnDialog
-from mission_control_desktop.ui.main_window.header import connection_view
+from mission_control_desktop.ui.main_window.planes_view import plane_view, planes_view
 from mission_control_desktop.ui.main_window.window import MainWindow
 from mission_control_desktop.ui.panels import Panels
+from mission_control_desktop.ui.planes import Plane, Planes
 from mission_control_desktop.ui.ports import Gateway
 from mission_control_desktop.ui.settings.flow import SettingsFlow, Standing
 
 log = structlog.get_logger(__name__)
 
-PAGE = 500
-MAX_SESSIONS = 10_000
-"""Sessions read at the start, newest pages first; live ones come through the stream in any case."""
-HEALTH_SECONDS = 10.0
-
 
 class WindowPresenter(QObject):
     """One window's actions. Every failure of an action becomes words in the window."""
 
-    link_changed = Signal(object)
-    """A `Link`: how the workspace's stream is doing."""
-
-    def __init__(
-        self, window: MainWindow, gateway: Gateway, panels: Panels, bridge: Bridge, inbox: Inbox, tasks: Tasks
-    ) -> None:
+    def __init__(self, window: MainWindow, planes: Planes, panels: Panels, inbox: Inbox, tasks: Tasks) -> None:
         super().__init__(window)
-        self._window, self._gateway, self._panels = window, gateway, panels
+        gateway: Gateway = planes.host
+        self._window, self._planes, self._gateway, self._panels = window, planes, gateway, panels
         self._store = window.store
         self._port = GatewayPort(gateway)
         self._inbox, self._tasks = inbox, tasks
         self._profiles: tuple[ProfileView, ...] = ()
-        self._link: Link | None = None
-        self._where = ""
-        self._version = ""
-        self._role: Role | None = None
-        self._user = ""
-        self._degraded: str | None = None
-        self._health_task: asyncio.Task[Any] | None = None
         self._settings = SettingsFlow(window, gateway, tasks, self._standing, self)
         self._settings.edit_profile_requested.connect(self._edit_profile)
         self._kill_flow = KillAllFlow(
             self._store, gateway, tasks, lambda text: window.notices.show_notice(text, error=True), self
         )
-        bridge.listen(WORKSPACE, self._on_items)
+        planes.changed.connect(self._show_connection)
+        planes.ready.connect(self._on_ready)
+        planes.link_changed.connect(self._on_link)
+        planes.failed.connect(lambda text: window.notices.show_notice(text, error=True, key="read"))
         window.session_action.connect(self._on_session_action)
         window.kill_all_requested.connect(self.ask_kill_all)
         window.keys_requested.connect(self._on_keys)
@@ -89,49 +71,19 @@ class WindowPresenter(QObject):
 
     # -- connection
 
-    async def connected(self, where: str) -> None:
-        """Read what is there; call after the workspace's stream was opened. Raises the tree of `domain.errors`."""
-        self._where = where
-        me = await self._gateway.call(lambda mc: mc.me())
-        self._role, self._user = me.role, me.user_id
-        may_act = me.role is not Role.OBSERVER
-        self._panels.set_may_act(may_act)
-        self._window.set_may_act(may_act)
-        await self._read_all()
+    def _on_ready(self, plane: Plane) -> None:
+        self._window.set_may_act(self._planes.any_may_act, self._planes.may_act)
         self._window.set_connected(True)
-        self._panels.set_connected(True)
-        self._name_missing()
+        self._panels.plane_ready(plane)
+        self._name_missing(plane)
         self._show_connection()
-        self.load_profiles()
-        if self._health_task is None:
-            self._health_task = self._tasks.start(self._watch_health(), name="health")
+        if plane is self._planes.home:
+            self.load_profiles()
 
-    async def _read_all(self) -> None:
-        cursor: str | None = None
-        count = 0
-        while count < MAX_SESSIONS:
-            page = await self._gateway.call(partial(_sessions_page, cursor=cursor))
-            self._take_read(page.items)
-            count += len(page.items)
-            cursor = page.next_cursor
-            if cursor is None:
-                break
-        approvals = await self._gateway.call(lambda mc: mc.approvals(state=ApprovalState.OPEN))
-        self._store.replace_approvals(approvals.items)
-
-    def _take_read(self, sessions: Sequence[AgentSession]) -> None:
-        """A page may be older than what the stream has brought meanwhile: the newer evidence counts."""
-        fresh = []
-        for session in sessions:
-            known = self._store.sessions.get(session.session_id)
-            if known is None or known.evidence.last_event_at <= session.evidence.last_event_at:
-                fresh.append(session)
-        self._store.put(fresh)
-
-    def _name_missing(self) -> None:
+    def _name_missing(self, plane: Plane) -> None:
         """Panels that were restored for sessions that are not among those read."""
         for session_id in self._window.panels.open_ids():
-            if session_id not in self._store.sessions:
+            if self._planes.of(session_id) is plane and session_id not in self._store.sessions:
                 self._tasks.start(self._read_one(session_id), name="read session")
 
     def _on_session_needed(self, session_id: str) -> None:
@@ -139,7 +91,9 @@ class WindowPresenter(QObject):
         session = self._store.sessions.get(session_id)
         if session is not None:
             self._window.panels.show_session(session)
-        elif self._role is not None:
+        elif (plane := self._planes.of(session_id)) is None:
+            self._window.panels.say(session_id, self._planes.refusal(session_id) + ".")
+        elif plane.role is not None:
             self._tasks.start(self._read_one(session_id), name="read session")
 
     async def _read_one(self, session_id: str) -> None:
@@ -153,63 +107,21 @@ class WindowPresenter(QObject):
             self._store.put([session])
             self._window.panels.show_session(session)
 
-    def _on_items(self, items: Sequence[InboxItem]) -> None:
-        events: list[StreamEvent] = []
-        for item in items:
-            if isinstance(item.event, Link):
-                self._on_link(item.event)
-            elif item.event.type is EventType.RESET:
-                self._tasks.start(self._read_again(), name="read again")
-            else:
-                events.append(item.event)
-        if events:
-            self._store.apply(events)
-
-    async def _read_again(self) -> None:
-        await self._act("The sessions could not be read again", self._read_all)
-
-    def _on_link(self, link: Link) -> None:
-        was = self._link
-        self._link = link
-        if link.state is LinkState.CONNECTED and was is not None and was.state is LinkState.RECONNECTING:
-            self._window.notices.dismiss("link")
-            self._tasks.start(self._read_again(), name="read again")
+    def _on_link(self, plane: Plane, link: Link) -> None:
+        key = f"link {plane.key}".strip()
+        if link.state is LinkState.CONNECTED:
+            self._window.notices.dismiss(key)
         elif link.state is LinkState.REFUSED:
-            self._window.notices.show_notice(
-                f"The control plane refused the connection: {link.error}", error=True, key="link"
-            )
-        self._show_connection()
-        self.link_changed.emit(link)
+            name = f"The control plane {plane.key}" if plane.key else "The control plane"
+            self._window.notices.show_notice(f"{name} refused the connection: {link.error}", error=True, key=key)
 
     def _show_connection(self) -> None:
-        link = self._link
-        view = connection_view(
-            link.state if link else None,
-            where=self._where,
-            attempt=link.attempt if link else 0,
-            error=link.error if link else None,
-            degraded=self._degraded,
+        self._window.header.set_connection(planes_view(self._planes))
+        self._window.record_label.setText(self._planes.home.record)
+        stats = self._inbox.stats()
+        self._window.flow_label.setText(
+            f"events {stats.drained:,} · merged {stats.merged:,} · relevelled {stats.relevelled:,}"
         )
-        self._window.header.set_connection(view)
-
-    async def _watch_health(self) -> None:
-        while True:
-            try:
-                health = await self._gateway.call(lambda mc: mc.health())
-            except MissionControlError:
-                # The stream's own link says that it is away.
-                self._degraded = None
-                self._window.record_label.setText("record: not known")
-            else:
-                self._version = health.version
-                self._degraded = degraded(health)
-                self._window.record_label.setText(record_words(health))
-            self._show_connection()
-            stats = self._inbox.stats()
-            self._window.flow_label.setText(
-                f"events {stats.drained:,} · merged {stats.merged:,} · relevelled {stats.relevelled:,}"
-            )
-            await asyncio.sleep(HEALTH_SECONDS)
 
     # -- sessions
 
@@ -373,21 +285,18 @@ class WindowPresenter(QObject):
         self._open(KeysDialog(self._window.commands, self._window))
 
     def _standing(self) -> Standing:
+        home = self._planes.home
         facts = (
-            ("Control plane", self._where or "not connected"),
-            ("Its version", self._version or "not known"),
-            ("You are", f"{self._user} ({self._role.value})" if self._role else "not known"),
-            ("Connection", self._window.header.connection.text()),
+            ("Control plane", home.where or "not connected"),
+            ("Its version", home.version or "not known"),
+            ("You are", f"{home.user} ({home.role.value})" if home.role else "not known"),
+            ("Connection", plane_view(home).text),
         )
-        return Standing(role=self._role, facts=facts)
+        return Standing(role=home.role, facts=facts)
 
     @staticmethod
     def _open(dialog: QDialog) -> None:
         dialog.open()
-
-
-async def _sessions_page(mission_control: MissionControl, *, cursor: str | None) -> Page[AgentSession]:
-    return await mission_control.sessions(limit=PAGE, cursor=cursor)
 
 
 async def _spawn(mission_control: MissionControl, *, request: SpawnRequest) -> AgentSession:

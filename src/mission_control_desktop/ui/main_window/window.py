@@ -60,6 +60,7 @@ class MainWindow(QMainWindow):
         self.state = state
         self._connected = False
         self._may_act = True
+        self._may_act_on: Callable[[str], bool] = lambda _session_id: True
         self._launch_wanted = False
         self._painted = False
         self._closing = False
@@ -260,9 +261,10 @@ class MainWindow(QMainWindow):
             self.walking.focus_region(page)
         self._conditions()
 
-    def set_may_act(self, may_act: bool) -> None:
-        """Observers only watch; the control plane refuses them whatever the window does."""
-        self._may_act = may_act
+    def set_may_act(self, may_act: bool, on: Callable[[str], bool]) -> None:
+        """Observers only watch; the control plane refuses them whatever the window does. `may_act`: whether there is
+        anything to act on; `on`: whether a session is."""
+        self._may_act, self._may_act_on = may_act, on
         self._conditions()
 
     def show_page(self) -> None:
@@ -321,7 +323,7 @@ class MainWindow(QMainWindow):
         session = self.store.sessions.get(self.current_session_id())
         if session is not None:
             holds.add(When.SESSION)
-            if not session.status.final and self._may_act:
+            if not session.status.final and self._may_act_on(session.session_id):
                 holds.add(When.LIVE_SESSION)
         self.commands.set_conditions(holds)
 

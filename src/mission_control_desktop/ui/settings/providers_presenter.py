@@ -12,6 +12,7 @@ from typing import Any
 from PySide6.QtCore import QObject, QTimer
 from shiboken6 import isValid
 
+from mission_control_desktop.client.fleet import HOME, plane_of, qualified, unqualified
 from mission_control_desktop.domain.audit import AuditAction, AuditEntry, AuditOutcome
 from mission_control_desktop.domain.errors import BadInput, MissionControlError
 from mission_control_desktop.domain.mission_control import MissionControl
@@ -57,9 +58,11 @@ class ProvidersPresenter(QObject):
         tasks: Tasks,
         role: Role | None,
         *,
+        plane: str = HOME,
         parent: QObject | None = None,
     ) -> None:
         super().__init__(parent)
+        self._plane = plane
         self._page, self._store, self._gateway, self._tasks = page, store, gateway, tasks
         self._running: set[asyncio.Task[Any]] = set()
         self._checks: dict[str, asyncio.Task[Any]] = {}
@@ -120,15 +123,17 @@ class ProvidersPresenter(QObject):
     def _on_provider(self, _name: str) -> None:
         self.load()
 
-    def _on_audit(self, entries: list[AuditEntry]) -> None:
-        if any(one.action in _OURS and one.outcome is not AuditOutcome.INTENDED for one in entries):
+    def _on_audit(self, entries: list[AuditEntry], plane: str) -> None:
+        ours = [one for one in entries if one.action in _OURS and one.outcome is not AuditOutcome.INTENDED]
+        if ours and plane == self._plane:
             self.load()
 
     def _count(self) -> None:
         if not self._page.isVisible():
             return
-        known = Counter(one.provider for one in self._store.sessions.values())
-        live = Counter(one.provider for one in self._store.sessions.values() if not one.status.final)
+        mine = [one for one in self._store.sessions.values() if plane_of(one.provider) == self._plane]
+        known = Counter(unqualified(one.provider) for one in mine)
+        live = Counter(unqualified(one.provider) for one in mine if not one.status.final)
         self._page.show_counts({name: (count, live[name]) for name, count in known.items()})
 
     # -- registering and changing
@@ -205,7 +210,8 @@ class ProvidersPresenter(QObject):
         view = self._page.view_of(provider_id)
         if view is None:
             return
-        sessions = [one for one in self._store.sessions.values() if one.provider == view.name]
+        name = qualified(self._plane, view.name)
+        sessions = [one for one in self._store.sessions.values() if one.provider == name]
         live = sum(not one.status.final for one in sessions)
         dialog = ProviderRemoval(view, len(sessions), live, self._page)
         dialog.confirmed.connect(lambda: self._start(self._removed(dialog, view), "remove a provider"))
