@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,13 +13,15 @@ import pytest
 from mission_control_desktop.domain.credentials import Credentials
 from mission_control_desktop.domain.errors import TooLarge, Unavailable, Unreachable, Unsupported
 from mission_control_desktop.domain.providers import StageName, StageState
-from mission_control_desktop.providers.kinds import CheckLog
+from mission_control_desktop.providers.kinds import AdapterConfig, CheckLog
 from mission_control_desktop.providers.openclaw.check import check_gateway
 from mission_control_desktop.providers.openclaw.connection import Connection
 from mission_control_desktop.providers.openclaw.frames import Event
+from mission_control_desktop.providers.openclaw.kind import OpenClawKind
 from mission_control_desktop.providers.openclaw.link import Doorway, Gap, Link
 from mission_control_desktop.providers.openclaw.trouble import Lost
-from support.gateway_double import TOKEN, GatewayDouble, MemoryKeep, Refuse, gateway_double
+from support.gateway_double import ALL_SCOPES, TOKEN, GatewayDouble, MemoryKeep, Refuse, gateway_double
+from support.records import fresh_database, recording
 
 PATIENCE = 30
 
@@ -268,6 +271,30 @@ async def test_the_check_of_a_wrong_token_and_of_missing_scopes() -> None:
         state, detail = (await checked(double))[StageName.SCOPES]
         assert state is StageState.FAILED
         assert "without operator.write it cannot send messages" in detail
+
+
+async def test_a_gateway_that_grants_less_is_degraded_until_a_check_finds_all_granted(tmp_path: Path) -> None:
+    async with gateway_double() as double:
+        double.scopes = ALL_SCOPES[:-1]
+        config = AdapterConfig(id="1", name="gate", kind="openclaw", gateway_url=double.url)
+        kind, keep, credentials = OpenClawKind(), MemoryKeep(), Credentials({"token": TOKEN})
+        provider = kind.open(config, credentials, keep)
+        async with recording(fresh_database(tmp_path)) as recorder:
+            await provider.start(recorder.provider_record("gate"))
+            try:
+                await until(lambda: provider.health().state == "degraded")
+                detail = provider.health().detail or ""
+                assert "without operator.admin it cannot stop runs that others began" in detail
+                assert "openclaw devices list" in detail
+                assert await provider.list_sessions() == []  # It works all the same.
+                await kind.check(config, credentials, keep, CheckLog(credentials))
+                assert len(double.connects) == 2  # The check's own: what is connected stays.
+                double.scopes = ALL_SCOPES
+                await kind.check(config, credentials, keep, CheckLog(credentials))
+                await until(lambda: provider.health().state == "ok")
+                assert provider.health().detail is None
+            finally:
+                await provider.close()
 
 
 async def test_the_check_of_nothing_and_of_something_else() -> None:

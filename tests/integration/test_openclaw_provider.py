@@ -199,6 +199,88 @@ async def test_terminate_asks_first_and_ends_completed_or_else_aborts(
         await desk.until_status(SessionStatus.KILLED, key=other)
 
 
+async def test_a_cancelled_turn_ends_alone_and_the_session_goes_on_also_in_the_next_process(
+    gate: Gate, tmp_path: Path
+) -> None:
+    gate.put(hasActiveRun=True, activeRunIds=["r1"], status="running")
+    gate.pending[KEY] = [{"runId": "mc-later", "state": "queued"}]
+    async with opened(gate, fresh_database(tmp_path)) as desk:
+        await desk.until_status(SessionStatus.RUNNING)
+        with pytest.raises(Conflict, match="Another run"):
+            await desk.provider.cancel_turn(KEY, expected_run_id="r0")
+        session = await desk.provider.cancel_turn(KEY, expected_run_id="r1")
+        assert (session.status, session.waiting_for) == (SessionStatus.WAITING, WaitingFor.OPERATOR)
+        assert session.capabilities.inject
+        assert ("chat.abort", {"sessionKey": KEY, "runId": "r1"}) in gate.double.calls
+        assert not [method for method, _ in gate.double.calls if method in ("sessions.abort", "tasks.cancel")]
+        assert [one["runId"] for one in gate.pending[KEY]] == ["mc-later"]
+        await desk.until_status(SessionStatus.WAITING, WaitingFor.OPERATOR)
+        with pytest.raises(Conflict, match="No turn is running"):
+            await desk.provider.cancel_turn(KEY)
+        assert "No turn" in session.capabilities.reasons["cancelTurn"]
+    async with opened(gate, fresh_database_again(tmp_path)) as desk:
+        assert [one.status for one in await desk.provider.list_sessions()] == [SessionStatus.WAITING]
+        await gate.changed(hasActiveRun=True, activeRunIds=["r2"], status="running")
+        await desk.until_status(SessionStatus.RUNNING)
+        await gate.changed(hasActiveRun=False, activeRunIds=[], status="killed", lastRunId="r2")
+        await desk.until_status(SessionStatus.KILLED)  # An abort of somebody else is one.
+
+
+async def test_a_turn_that_ended_by_itself_or_goes_on_is_not_called_cancelled(
+    gate: Gate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mission_control_desktop.providers.openclaw.stopping.KILL_SECONDS", 0.5)
+    gate.put(hasActiveRun=True, activeRunIds=["r1"], status="running")
+    async with opened(gate, fresh_database(tmp_path)) as desk:
+        gate.double.answers["chat.abort"] = {"ok": True, "aborted": True, "runIds": ["r1"]}
+        with pytest.raises(Unreachable, match="still runs it"):
+            await desk.provider.cancel_turn(KEY)
+        assert await desk.status() == (SessionStatus.RUNNING, None)
+        gate.double.answers["chat.abort"] = {"ok": True, "aborted": False, "runIds": []}
+        with pytest.raises(Conflict, match="by itself"):
+            await desk.provider.cancel_turn(KEY)
+        gate.double.scopes = ("operator.read",)
+        await gate.double.drop()
+        await desk.until(lambda: _reads_only(desk.provider))
+        with pytest.raises(Unsupported, match="did not grant"):
+            await desk.provider.cancel_turn(KEY)
+
+
+async def test_what_a_dead_run_left_open_is_settled_also_by_the_next_process(gate: Gate, tmp_path: Path) -> None:
+    gate.put(hasActiveRun=True, activeRunIds=["r1"], status="running")
+    call = {"type": "toolCall", "id": "c", "name": "exec", "arguments": {"command": "sleep 9"}}
+
+    async def runs_on(run: str, text: str, *, settled: bool) -> None:
+        data = {"text": text, "itemId": "x:9"}
+        await gate.double.tell("agent", {"sessionKey": KEY, "runId": run, "stream": "assistant", "data": data})
+
+        async def holds() -> bool:
+            by_text = {message.content: message.complete for message in await desk.messages()}
+            return by_text.get(text) is False and by_text.get("") is settled
+
+        await desk.until(holds)
+
+    async with opened(gate, fresh_database(tmp_path)) as desk:
+        await gate.say(history_row(1, "user", "go", run=None))
+        await gate.say(history_row(2, "assistant", [call]))
+        await runs_on("r1", "I will", settled=False)
+        gate.double.boot_id = "boot-2"  # It was killed, and has another run now.
+        gate.put(hasActiveRun=True, activeRunIds=["r2"])
+        await gate.double.drop()
+
+        async def over() -> bool:
+            return all(message.complete for message in await desk.messages())
+
+        await desk.until(over)
+        (_, tool, text) = await desk.messages()
+        assert (tool.metadata["status"], tool.metadata["interrupted"]) == ("in_progress", True)
+        assert text.metadata["interrupted"] is True
+        await runs_on("r2", "Again", settled=True)
+    gate.put(hasActiveRun=False, activeRunIds=[], status="failed", lastRunId="r2")
+    async with opened(gate, fresh_database_again(tmp_path)) as desk:
+        await desk.until(over)
+
+
 async def test_an_end_that_was_begun_is_gone_on_with(
     gate: Gate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

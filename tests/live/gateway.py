@@ -29,10 +29,15 @@ STOP_SECONDS = 20
 
 
 class RealGateway:
-    """Start it, kill it, start it again: its state stays in the folder. `main` runs commands, `guarded` asks first."""
+    """Start it, kill it, start it again: its state stays in the folder. `main` runs commands, `guarded` asks first.
 
-    def __init__(self, folder: Path, model_url: str) -> None:
+    `lets_in`: new devices of this computer, unasked, as a gateway does that is set up no further; else its owner lets
+    each in, as one on another computer.
+    """
+
+    def __init__(self, folder: Path, model_url: str, *, lets_in: bool = False) -> None:
         self.folder = folder
+        self._lets_in = lets_in
         self.token = secrets.token_hex(16)
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
@@ -137,8 +142,7 @@ class RealGateway:
                 "bind": "loopback",
                 "auth": {"mode": "token", "token": self.token},
                 "controlUi": {"enabled": False},
-                # As a gateway on another computer does it: its owner lets new devices in.
-                "nodes": {"pairing": {"autoApproveLocal": False}},
+                "nodes": {"pairing": {"autoApproveLocal": self._lets_in}},
             },
             "update": {"checkOnStart": False},
             "logging": {"file": str(self.folder / "openclaw.log")},

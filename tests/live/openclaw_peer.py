@@ -37,7 +37,7 @@ class RealGatewayPeer:
 
     async def start(self, folder: Path) -> None:
         self._model.start()
-        self._gateway = RealGateway(folder / "gateway", self._model.url)
+        self._gateway = RealGateway(folder / "gateway", self._model.url, lets_in=True)
         await asyncio.to_thread(self._gateway.start)
         self._relay = Relay(self._gateway.url)
         await self._relay.listen()
@@ -101,7 +101,9 @@ class RealGatewayPeer:
         await self._send(session, play(*_at_work()))
 
         async def working() -> bool:
-            return await self._runs(session)
+            # A turn that is only prepared yet takes no message: whatever is sent then waits for its end.
+            rows = (await self._owner.call("chat.history", sessionKey=session, limit=4))["messages"]
+            return bool(rows) and _of_a_tool(rows[-1]) and await self._runs(session)
 
         await self._until("the agent is at work", working)
 
@@ -193,6 +195,11 @@ class RealGatewayPeer:
 
 def _at_work() -> list[Json]:
     return [{"tool": "exec", "with": {"command": f"sleep 2; echo {number}"}} for number in range(AT_WORK)]
+
+
+def _of_a_tool(row: Json) -> bool:
+    calls = row["role"] == "assistant" and any(one.get("type") == "toolCall" for one in row["content"])
+    return calls or row["role"] == "toolResult"
 
 
 def _text(row: Json) -> str:

@@ -187,6 +187,34 @@ async def test_kill_ends_sub_agents_and_background_commands(desk: Desk) -> None:
     assert not any(row.get("hasActiveRun") for row in listed["sessions"] if row["key"] in (key, child))
 
 
+async def test_a_cancelled_turn_ends_alone_and_what_waits_comes_next(desk: Desk) -> None:
+    key = await desk.new()
+    await desk.send(key, play({"words": 300, "every": 0.1}))
+    await desk.until_said(key, "w3 ")
+    cancelled = await desk.provider.cancel_turn(key, expected_run_id=(await desk.session(key)).run_id)
+    assert (cancelled.status, cancelled.waiting_for) == IDLE
+    await desk.until_state(key, *IDLE)
+    with pytest.raises(Conflict):
+        await desk.provider.cancel_turn(key)
+
+    background = {"tool": "exec", "with": {"command": "sleep 301", "background": True}}
+    await desk.send(key, play(background, shell("sleep 300")))
+
+    async def both_run() -> bool:
+        calls = [m for m in await desk.messages(key) if m.kind is MessageKind.TOOL_CALL]
+        return len(calls) == 2 and bool(desk.provider._board.need(key).tasks)
+
+    await desk.until("one command runs, and one in the background", both_run)
+    queued = await desk.send(key, "afterwards this", Delivery.QUEUE)
+    await desk.provider.cancel_turn(key)
+    await desk.until_receipt(queued, ReceiptState.ANSWERED)
+    await desk.until_state(key, SessionStatus.WAITING, WaitingFor.CHILDREN)
+    assert (await desk.session(key)).metadata["backgroundCommands"] == ["sleep 301"]
+    await desk.transcript_is_the_gateways(key)
+    assert all(message.complete for message in await desk.messages(key))
+    await desk.provider.kill(key)
+
+
 async def test_terminate_lets_the_agent_finish_its_step(desk: Desk, tmp_path: Path) -> None:
     go = tmp_path / "go"
     key = await desk.new()

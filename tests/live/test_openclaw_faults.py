@@ -186,16 +186,20 @@ async def test_nothing_is_lost_when_the_gateway_is_restarted_in_a_turn(
 
 
 async def test_nothing_is_lost_when_the_gateway_is_killed_in_a_turn_and_two_thousand_sessions_are_listed(
-    gateway: RealGateway, desk: Desk, note: Callable[[str, object], None]
+    gateway: RealGateway, tmp_path: Path, desk: Desk, note: Callable[[str, object], None]
 ) -> None:
-    pattern, key = await desk.new(), await desk.new()
+    go = tmp_path / "go"
+    pattern, key, in_a_call = [await desk.new() for _ in range(3)]
     await desk.until_receipt(await desk.send(pattern, "hello"), ReceiptState.ANSWERED)
     await desk.until_state(pattern, *IDLE)
     await asyncio.to_thread(add_sessions, gateway.store, pattern, MANY_SESSIONS)
     await desk.send(key, play({"words": 100, "every": 0.1}))
     await desk.until_said(key, "w3 ")
+    await desk.send(in_a_call, play(held_by(go), {"say": "over"}))
+    await desk.until_tool(in_a_call)
     queued = await desk.send(key, "afterwards this", Delivery.QUEUE)
     await asyncio.to_thread(gateway.kill)
+    go.touch()
 
     async def down() -> bool:
         return desk.provider.health().state != "ok"
@@ -223,7 +227,10 @@ async def test_nothing_is_lost_when_the_gateway_is_killed_in_a_turn_and_two_thou
         await desk.until_receipt(queued, ReceiptState.ANSWERED)
         await desk.until_state(key, *IDLE)
         await desk.transcript_is_the_gateways(key)
+        await desk.until_state(in_a_call, *IDLE)
+        await desk.transcript_is_the_gateways(in_a_call)
     assert (await desk.sent_texts(key))[1:] == ["afterwards this"]
+    assert all(message.complete for one in (key, in_a_call) for message in await desk.messages(one))
 
     async def listed() -> bool:
         return len(await desk.database.sessions.living(provider="gate", workspace_id="default")) > MANY_SESSIONS

@@ -84,7 +84,9 @@ class Gate:
     def _history(self, params: dict[str, Any]) -> dict[str, Any]:
         key = params["sessionKey"]
         rows = self.histories.get(key, [])
-        extra = {"pendingInputs": {"items": self.pending.get(key, [])}, "deltaCursor": f"c{len(rows)}"}
+        extra: dict[str, Any] = {"pendingInputs": {"items": self.pending.get(key, [])}, "deltaCursor": f"c{len(rows)}"}
+        if (run_id := self._in_flight(key)) is not None:
+            extra["inFlightRun"] = {"runId": run_id, "text": "", "events": []}
         if "cursor" in params:
             since = int(params["cursor"].removeprefix("c"))
             return {"kind": "delta", "messages": [{"message": row} for row in rows[since:]], **extra}
@@ -104,9 +106,20 @@ class Gate:
         return {"runId": params["idempotencyKey"], "status": "in_flight" if again else "started"}
 
     def _withdraw(self, params: dict[str, Any]) -> dict[str, Any]:
+        """Of a message that waits, or of the run that is under way; what waits stays then."""
+        run_id = params["runId"]
+        if self._in_flight(params["sessionKey"]) == run_id:
+            row = self.put(params["sessionKey"], lastRunId=run_id, status="killed", abortedLastRun=True)
+            row |= {"hasActiveRun": False, "activeRunIds": []}
+            return {"ok": True, "aborted": True, "runIds": [run_id]}
         kept = [one for one in self.pending.get(params["sessionKey"], []) if one["runId"] != params.get("runId")]
+        aborted = len(kept) < len(self.pending.get(params["sessionKey"], []))
         self.pending[params["sessionKey"]] = kept
-        return {"ok": True}
+        return {"ok": True, "aborted": aborted, "runIds": [run_id] if aborted else []}
+
+    def _in_flight(self, key: str) -> str | None:
+        row = self.rows.get(key, {})
+        return next(iter(row.get("activeRunIds") or ()), None) if row.get("hasActiveRun") else None
 
     def _abort(self, params: dict[str, Any]) -> dict[str, Any]:
         if params["key"] not in self.stuck:

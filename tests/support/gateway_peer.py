@@ -231,7 +231,9 @@ class GatewayPeer:
         rows = [] if talk is None else talk.history
         waiting = [] if talk is None else talk.waiting
         pending = [{"runId": one["idempotencyKey"], "state": "queued"} for one in waiting]
-        extra = {"pendingInputs": {"items": pending}, "deltaCursor": f"c{len(rows)}"}
+        extra: Json = {"pendingInputs": {"items": pending}, "deltaCursor": f"c{len(rows)}"}
+        if talk is not None and talk.run is not None:
+            extra["inFlightRun"] = {"runId": talk.run, "text": "", "events": []}
         if "cursor" in params:
             since = int(params["cursor"].removeprefix("c"))
             return {"kind": "delta", "messages": [{"message": row} for row in rows[since:]], **extra}
@@ -268,10 +270,16 @@ class GatewayPeer:
             await self._next(talk)
         return {"runId": key, "status": "started"}
 
-    def _withdraw(self, params: Json) -> Json:
+    async def _withdraw(self, params: Json) -> Json:
+        """Of a message that waits, or of the run under way: what waits is next then."""
         talk = self._talks[params["sessionKey"]]
-        talk.waiting = [one for one in talk.waiting if one["idempotencyKey"] != params.get("runId")]
-        return {"ok": True}
+        if talk.run is not None and talk.run == params["runId"]:
+            await self._stop(talk)
+            await self._next(talk)
+            return {"ok": True, "aborted": True, "runIds": [params["runId"]]}
+        before = len(talk.waiting)
+        talk.waiting = [one for one in talk.waiting if one["idempotencyKey"] != params["runId"]]
+        return {"ok": True, "aborted": len(talk.waiting) < before}
 
     async def _abort(self, params: Json) -> Json:
         talk = self._talks.get(params["key"])

@@ -282,6 +282,39 @@ def test_a_text_that_was_cut_off_is_closed_and_said_to_be() -> None:
     assert "interrupted" not in message.metadata
 
 
+def test_a_call_that_its_run_left_open_is_settled_and_a_late_result_is_taken() -> None:
+    shelf, transcript = Shelf(), Transcript("gate:s")
+    read(transcript, shelf, HISTORY[:2])
+    shelf.apply(transcript.settle(RUN))
+    call = next(m for m in shelf.messages.values() if m.kind is MessageKind.TOOL_CALL)
+    assert not call.complete  # Its run goes on.
+    shelf.apply(transcript.settle("another-run"))
+    settled = shelf.messages[call.message_id]
+    assert (settled.complete, settled.metadata["status"], settled.metadata["interrupted"]) == (
+        True,
+        "in_progress",
+        True,
+    )
+    assert transcript.settle(None) == []
+    read(transcript, shelf, HISTORY[2:3])
+    late = shelf.messages[call.message_id]
+    assert (late.content, late.metadata["status"], late.complete) == ("a b", "completed", True)
+    assert "interrupted" not in late.metadata
+
+
+def test_what_an_earlier_process_left_open_is_settled() -> None:
+    before, shelf = Transcript("gate:s"), Shelf()
+    read(before, shelf, HISTORY[:2])
+    shelf.apply(before.agent({"runId": RUN, "stream": "assistant", "data": {"text": "w0", "itemId": "i:2"}}, NOW))
+    transcript = Transcript("gate:s")
+    transcript.recall(list(shelf.messages.values()))
+    shelf.apply(transcript.settle(RUN))
+    assert [m.complete for m in shelf.messages.values()] == [True, False, False]
+    shelf.apply(transcript.settle(None))
+    assert [m.complete for m in shelf.messages.values()] == [True, True, True]
+    assert [m.content for m in shelf.messages.values()] == ["do it", "", "w0"]
+
+
 def test_one_record_with_several_rows_keeps_them_all() -> None:
     shelf = Shelf()
     twice = [row(1, "user", "a", run=None), {**row(2, "user", "b", run=None), "__openclaw": {"id": "row-1", "seq": 2}}]

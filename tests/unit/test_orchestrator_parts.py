@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from mission_control_desktop.domain.approvals import Approval
+from mission_control_desktop.domain.messages import AgentMessage
 from mission_control_desktop.domain.receipts import Letter, Receipt
 from mission_control_desktop.domain.sessions import AgentSession
 from mission_control_desktop.orchestrator import recording
@@ -145,6 +146,9 @@ class SlowRecord:
         return None
 
     async def letters(self) -> list[tuple[Receipt, Letter]]:
+        return []
+
+    async def newest_messages(self, session_id: str) -> list[AgentMessage]:
         return []
 
 

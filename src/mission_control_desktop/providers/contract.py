@@ -12,6 +12,7 @@ from typing import Protocol, runtime_checkable
 
 from mission_control_desktop.domain.approvals import Approval
 from mission_control_desktop.domain.events import ProviderHealth
+from mission_control_desktop.domain.messages import AgentMessage
 from mission_control_desktop.domain.profiles import SpawnRequest
 from mission_control_desktop.domain.receipts import Letter, Receipt
 from mission_control_desktop.domain.sessions import AgentSession, Delivery, ProcessInfo
@@ -43,6 +44,10 @@ class ProviderRecord(Protocol):
         ...
 
     async def session(self, session_id: str) -> AgentSession | None: ...
+
+    async def newest_messages(self, session_id: str) -> list[AgentMessage]:
+        """Of a session (native id), the newest 200, oldest first; none if it is not on record."""
+        ...
 
     async def approval(self, approval_id: str) -> Approval | None: ...
 

@@ -18,10 +18,11 @@ from sqlalchemy import Connection, delete, select
 
 from mission_control_desktop.domain.approvals import Approval, ApprovalState
 from mission_control_desktop.domain.clock import Clock, IdSource
-from mission_control_desktop.domain.errors import BadInput, Unavailable
+from mission_control_desktop.domain.errors import BadInput, NotFound, Unavailable
 from mission_control_desktop.domain.events import EventType, ProviderHealth
 from mission_control_desktop.domain.kill import KillAll
 from mission_control_desktop.domain.limits import REPLAY_MAX
+from mission_control_desktop.domain.messages import AgentMessage
 from mission_control_desktop.domain.people import DEFAULT_WORKSPACE
 from mission_control_desktop.domain.receipts import Letter, Receipt
 from mission_control_desktop.domain.retention import RetentionRun
@@ -49,6 +50,7 @@ FRAME_SECONDS = 0.016
 CLOSE_SECONDS = 5.0
 RETRY_FIRST, RETRY_MAX = 0.05, 2.0
 PROVIDER_SESSIONS = PROVIDER_RECEIPTS = 500
+PROVIDER_MESSAGES = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -356,6 +358,15 @@ class StreamRecord:
     async def session(self, session_id: str) -> AgentSession | None:
         """By native id."""
         return await self._database.sessions.get(global_id(self._provider, session_id), workspace_id=self._workspace_id)
+
+    async def newest_messages(self, session_id: str) -> list[AgentMessage]:
+        """Of a session by native id, the newest 200, oldest first; none if it is not on record."""
+        own = global_id(self._provider, session_id)
+        try:
+            page = await self._database.messages.page(own, workspace_id=self._workspace_id, limit=PROVIDER_MESSAGES)
+        except NotFound:
+            return []
+        return list(page.items)
 
     async def approval(self, approval_id: str) -> Approval | None:
         found = await self._database.approvals.get(approval_id, workspace_id=self._workspace_id)

@@ -82,11 +82,12 @@ class Board:
 
     def _remember_end(self, known: Known) -> None:
         """What this control plane ended in an earlier process stays ended until it works again; what it was ending, it
-        goes on to end, and what it held it can release."""
+        goes on to end, what it held it can release, and where it cancelled a turn the session goes on."""
         before = self._shown.get(known.key)
         if before is None:
             return
         known.ending = before.metadata.get("ending") is True and not before.status.final
+        known.cancelled = text(before.metadata, "cancelledRun")
         held = before.metadata.get("commandsHeld")
         if isinstance(held, dict) and mode_of(known) == GUARDED:
             known.held = Held(before=text(held, "before"), told=True)

@@ -7,8 +7,9 @@ import asyncio
 from mission_control_desktop.domain.providers import StageName
 from mission_control_desktop.providers.kinds import CheckLog
 from mission_control_desktop.providers.openclaw.frames import Event
-from mission_control_desktop.providers.openclaw.identity import ADMIN, APPROVALS, QUESTIONS, SCOPES, WRITE
+from mission_control_desktop.providers.openclaw.identity import SCOPES
 from mission_control_desktop.providers.openclaw.link import Doorway
+from mission_control_desktop.providers.openclaw.scopes import missing_words
 from mission_control_desktop.providers.openclaw.trouble import GatewayError, Lost, Refused
 
 _ORDER = tuple(StageName)
@@ -17,12 +18,6 @@ _PASSED = {
     StageName.PROTOCOL: "It is an OpenClaw gateway.",
     StageName.AUTHENTICATED: "The credentials are accepted.",
     StageName.SCOPES: "All scopes are granted.",
-}
-_WITHOUT = {
-    WRITE: "send messages or stop sessions",
-    APPROVALS: "see or answer approvals",
-    QUESTIONS: "see or answer questions",
-    ADMIN: "stop runs that others began, or answer their approvals",
 }
 
 
@@ -39,14 +34,9 @@ async def check_gateway(doorway: Doorway, log: CheckLog) -> None:
     log.ok(StageName.REACHABLE, "The gateway answers.")
     log.ok(StageName.PROTOCOL, f"OpenClaw {hello.server.version or 'of unknown version'}, protocol {hello.protocol}.")
     log.ok(StageName.AUTHENTICATED, "The gateway knows this device and accepts the credentials.")
-    missing = [scope for scope in SCOPES if not connection.can(scope)]
-    if missing:
-        cannot = "; ".join(f"without {scope} it cannot {_WITHOUT.get(scope, 'work')}" for scope in missing)
-        log.failed(
-            StageName.SCOPES,
-            f"The gateway did not grant everything: {cannot}. Approve the device with these scopes on the gateway "
-            "(`openclaw devices list`), then check again.",
-        )
+    missing = missing_words(hello.auth.scopes)
+    if missing is not None:
+        log.failed(StageName.SCOPES, missing)
         await connection.close()
         return
     log.ok(StageName.SCOPES, "Granted: " + ", ".join(SCOPES) + ".")

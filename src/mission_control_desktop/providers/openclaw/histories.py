@@ -16,7 +16,7 @@ from mission_control_desktop.providers.openclaw.mail import Mail
 from mission_control_desktop.providers.openclaw.reading import number_of, read_after, read_since, whole_row
 from mission_control_desktop.providers.openclaw.rows import newest_of
 from mission_control_desktop.providers.openclaw.transcript import Transcript
-from mission_control_desktop.providers.openclaw.values import moment
+from mission_control_desktop.providers.openclaw.values import mapping, moment, text
 from mission_control_desktop.record.ops import RecordOp
 
 MAX_TRANSCRIPTS = 256
@@ -107,7 +107,10 @@ class Histories:
             return
         one = self._transcript(key)
         history = None if one.cursor is None else await read_since(self._call, key, one.cursor)
-        mark = await self._board.record.cursor(one.stream) if one.mark is None else one.mark
+        mark = one.mark
+        if mark is None:
+            mark = await self._board.record.cursor(one.stream)
+            await self._recall(key, one.transcript)
         on_record = 0
         if history is None:
             history = await read_after(self._call, key, mark)
@@ -132,8 +135,17 @@ class Histories:
         if ops or top > mark:
             await self._write(key, ops, one.stream, top if top > mark else None)
         one.mark, one.cursor = max(mark, top), history.cursor
+        running = text(mapping(history.head.get("inFlightRun")), "runId")
+        if running is not None or not known.active:
+            await self._write(key, one.transcript.settle(running))
         await self._mail.pending(key, history.head)
         await self._mail.level(key)
+
+    async def _recall(self, key: str, transcript: Transcript) -> None:
+        record = self._board.record
+        if not all(message.complete for message in await record.newest_messages(key)):
+            await record.apply(key, [], durable=True)  # What was written is read, not what is behind it.
+            transcript.recall(await record.newest_messages(key))
 
     def level_soon(self, key: str) -> None:
         self._lanes.put(key, self._job(lambda: self.sync(key)))

@@ -38,8 +38,11 @@ class OpenClawKind:
     async def check(self, config: AdapterConfig, credentials: Credentials, keep: Keep, log: CheckLog) -> None:
         await check_gateway(Doorway(config.gateway_url, credentials, keep, version=__version__), log)
         provider = self._opened.get(config.id)
-        came_in = any(one.stage is StageName.AUTHENTICATED and one.state is StageState.OK for one in log.told())
-        if came_in and provider is not None and provider.health().state != "ok":
+        if provider is None or provider.health().state == "ok":
+            return
+        # What is connected and lacks scopes is left alone until they are granted.
+        needed = StageName.SCOPES if provider.health().state == "degraded" else StageName.AUTHENTICATED
+        if any(one.stage is needed and one.state is StageState.OK for one in log.told()):
             provider.nudge()
 
 

@@ -23,6 +23,7 @@ from mission_control_desktop.providers.openclaw.connection import Connection, Ev
 from mission_control_desktop.providers.openclaw.frames import Event, Hello
 from mission_control_desktop.providers.openclaw.identity import Device, Kept
 from mission_control_desktop.providers.openclaw.machine import Handshake, Patience, Secret
+from mission_control_desktop.providers.openclaw.scopes import missing_words
 from mission_control_desktop.providers.openclaw.trouble import GatewayError, Refused, seconds
 
 MAX_EVENTS = 4_096
@@ -153,7 +154,7 @@ class Link:
         await self._resting.wait()
 
     def nudge(self) -> None:
-        """Try again now: a person has done something."""
+        """Try again now: a person has done something. A connection that lacks nothing stays."""
         self._nudged.set()
 
     @property
@@ -214,11 +215,14 @@ class Link:
         failure: list[Exception] = []
         try:
             async with asyncio.TaskGroup() as group:
-                serving = group.create_task(self._serve(connection, rebooted, failure))
+                serving = [group.create_task(self._serve(connection, rebooted, failure))]
+                if missing_words(connection.hello.auth.scopes) is not None:
+                    serving.append(group.create_task(self._renew(connection)))
                 try:
                     ended = await connection.run()
                 finally:
-                    serving.cancel()
+                    for task in serving:
+                        task.cancel()
         finally:
             self._connection = None
             await self._listener.lost()
@@ -226,13 +230,19 @@ class Link:
             raise failure[0]
         return ended
 
+    async def _renew(self, connection: Connection) -> None:
+        """More may have been granted since: the next connection asks again."""
+        await self._nudged.wait()
+        await connection.close()
+
     async def _serve(self, connection: Connection, rebooted: bool, failure: list[Exception]) -> None:
         try:
             # Calls of the listener go through: what it needs to be ready is asked on this connection.
             self._connection = connection
             await self._listener.connected(connection, rebooted=rebooted)
             self._patience.connected()
-            self._tell("ok", None)
+            missing = missing_words(connection.hello.auth.scopes)
+            self._tell("ok" if missing is None else "degraded", missing)
             self._settled.set()
             log.info("gateway connected", provider=self._provider, version=connection.hello.server.version)
             while True:

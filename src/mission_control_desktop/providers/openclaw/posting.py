@@ -31,7 +31,7 @@ QUEUE_MODES = {Delivery.STEER: "steer", Delivery.QUEUE: "followup", Delivery.INT
 UNCONFIRMED = "The gateway has not confirmed it yet. It is asked again, with the same key, until it does."
 _WHAT: dict[Delivery | None, str] = {
     None: "it starts the next turn.",
-    Delivery.STEER: "it goes into the running turn at the agent's next step.",
+    Delivery.STEER: "it goes into the running turn at the agent's next step, or after a turn that only just begins.",
     Delivery.QUEUE: "it waits for the end of the running turn.",
     Delivery.INTERRUPT: "the running turn was stopped for it.",
 }

@@ -191,6 +191,10 @@ class OpenClawProvider:
         await self._stopping.kill(session_id)
         return self._board.session(known)
 
+    async def cancel_turn(self, session_id: str, *, expected_run_id: str | None = None) -> AgentSession:
+        self._link.connection  # noqa: B018
+        return self._board.session(await self._stopping.cancel(session_id, expected_run_id))
+
     async def probe_stop(self) -> str:
         """See `ProbesStop`: the gateway answers, tells what runs and what runs in the background, and lets us write."""
         if not self._board.write:

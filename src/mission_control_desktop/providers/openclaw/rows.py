@@ -34,8 +34,9 @@ _NO_HOLD = {
     "read-only": "The gateway refuses all commands of this session (permission mode read-only).",
     "full": "Only an admin of the gateway could give this session its permission mode full back afterwards.",
 }
-_NO_WRITE = "The gateway did not grant this device operator.write."
+NO_WRITE = "The gateway did not grant this device operator.write."
 _NO_APPROVALS = "The gateway did not grant this device operator.approvals."
+NO_TURN = "No turn is running."
 _BUSY_CHILD = "A busy sub-agent takes a message after its run, not into it."
 _ENDED = "The session has ended."
 _ARCHIVED = "The session is archived on the gateway."
@@ -67,6 +68,8 @@ class Known:
     deleted: bool = False
     ending: bool = False
     """Whether it was asked to finish."""
+    cancelled: str | None = None
+    """The run that was cancelled here last: the session did not end with it, as it would with an abort there."""
     held: Held | None = None
 
     @property
@@ -126,6 +129,11 @@ def mode_of(known: Known) -> str | None:
     return text(known.row, "permissionMode")
 
 
+def was_cancelled(known: Known) -> bool:
+    """Whether the newest run is one that was cancelled here."""
+    return known.cancelled is not None and known.cancelled == known.run_id
+
+
 def status_of(known: Known) -> tuple[SessionStatus, WaitingFor | None]:
     if known.deleted:
         return known.ended or SessionStatus.COMPLETED, None
@@ -140,7 +148,7 @@ def status_of(known: Known) -> tuple[SessionStatus, WaitingFor | None]:
     if known.ended is not None:
         return known.ended, None
     said = text(known.row, "status")
-    if said == "killed":
+    if said == "killed" and not was_cancelled(known):
         return SessionStatus.KILLED, None
     if said in ("failed", "timeout"):
         return SessionStatus.FAILED, None
@@ -158,13 +166,17 @@ def capabilities_of(known: Known, status: SessionStatus, *, write: bool, approva
     inject: tuple[Delivery, ...] = (Delivery.STEER, Delivery.QUEUE, Delivery.INTERRUPT)
     if not write:
         inject = ()
-        reasons |= {"inject": _NO_WRITE, "terminate": _NO_WRITE, "kill": _NO_WRITE}
+        reasons |= {"inject": NO_WRITE, "terminate": NO_WRITE, "kill": NO_WRITE}
     elif known.deleted or known.ended is not None or (known.sub_agent and status.final):
         inject, reasons["inject"] = (), _ENDED
     elif known.row.get("archived") is True:
         inject, reasons["inject"] = (), _ARCHIVED
     elif known.sub_agent and known.active:
         inject, reasons["steer"] = (Delivery.QUEUE, Delivery.INTERRUPT), _BUSY_CHILD
+    if not known.active:
+        reasons["cancelTurn"] = NO_TURN
+    elif not write:
+        reasons["cancelTurn"] = NO_WRITE
     if not approvals:
         reasons["approvals"] = _NO_APPROVALS
     hold = _no_hold(known, status, write=write, approvals=approvals)
@@ -184,7 +196,7 @@ def capabilities_of(known: Known, status: SessionStatus, *, write: bool, approva
 def _no_hold(known: Known, status: SessionStatus, *, write: bool, approvals: bool) -> str | None:
     """Why commands cannot be held; None if they can."""
     if not write:
-        return _NO_WRITE
+        return NO_WRITE
     if not approvals:
         return _NO_APPROVALS
     if known.deleted or known.ended is not None or known.row.get("archived") is True or status.final:
@@ -250,6 +262,8 @@ def _metadata(known: Known) -> dict[str, Any]:
         found["retrying"] = known.retrying
     if known.ending and not known.deleted:
         found["ending"] = True
+    if was_cancelled(known) and not known.deleted:
+        found["cancelledRun"] = known.cancelled
     if known.held is not None and not known.deleted:
         found["commandsHeld"] = {"before": known.held.before}
     if waiting := known.approvals | known.questions:

@@ -11,7 +11,8 @@ import structlog
 from mission_control_desktop.domain.errors import Conflict, MissionControlError, Unreachable, Unsupported
 from mission_control_desktop.domain.sessions import SessionStatus
 from mission_control_desktop.providers.openclaw.board import Board
-from mission_control_desktop.providers.openclaw.rows import Known
+from mission_control_desktop.providers.openclaw.mail import require_run
+from mission_control_desktop.providers.openclaw.rows import NO_TURN, NO_WRITE, Known
 from mission_control_desktop.providers.openclaw.values import mapping, mappings, text
 
 KILL_SECONDS = 20.0
@@ -46,6 +47,43 @@ class Stopping:
             raise Conflict("The session has ended already.")
         await self._end(key, SessionStatus.KILLED)
 
+    async def cancel(self, key: str, expected_run_id: str | None) -> Known:
+        """End the turn that runs, and the sub-agents that it began: messages that wait are kept, background commands
+        live on, and the session takes the next message. Raises Conflict if no turn runs or it ended by itself,
+        Unreachable unless the gateway lists it no more."""
+        known = self._board.need(key)
+        self._require_write()
+        require_run(known, expected_run_id)
+        if not known.active:
+            raise Conflict(NO_TURN)
+        run_id = await self._running(key) or known.run_id
+        if run_id is None:
+            raise Conflict("The gateway does not tell yet which turn runs. Try again.")
+        if expected_run_id not in (None, run_id):
+            raise Conflict("Another run is the current one.", runId=run_id)
+        before, known.cancelled = known.cancelled, run_id
+        # Known before the gateway tells of it: an abort alone would show the session as killed.
+        await self._board.put(known, durable=True)
+        # With the run's id, because without it the messages that wait would be dropped with the turn.
+        answer = mapping(await self._call("chat.abort", {"sessionKey": key, "runId": run_id}))
+        if answer.get("aborted") is False:
+            known.cancelled = before
+            await self._relist()
+            raise Conflict("The turn ended by itself before it could be cancelled.")
+        deadline = asyncio.get_running_loop().time() + KILL_SECONDS
+        while True:
+            await self._relist()
+            if not known.active or await self._running(key) not in (None, run_id):
+                return known
+            if asyncio.get_running_loop().time() >= deadline:
+                raise NotEnded(f"The gateway was told to cancel the turn, but still runs it after {KILL_SECONDS:g} s.")
+            await asyncio.sleep(STEP)
+
+    async def _running(self, key: str) -> str | None:
+        """The run that is under way now, if the gateway tells."""
+        head = mapping(await self._call("chat.history", {"sessionKey": key, "limit": 1}))
+        return text(mapping(head.get("inFlightRun")), "runId")
+
     async def finish(self, key: str) -> None:
         """Ask the agent to finish, wait, then abort what is left. Ends in a session that is completed."""
         known = self._board.need(key)
@@ -79,7 +117,7 @@ class Stopping:
 
     def _require_write(self) -> None:
         if not self._board.write:
-            raise Unsupported("The gateway did not grant this device operator.write.")
+            raise Unsupported(NO_WRITE)
 
     def _over(self, known: Known) -> bool:
         return self._board.session(known).status.final

@@ -19,6 +19,7 @@ from mission_control_desktop.domain.messages import AgentMessage, MessageKind, M
 from mission_control_desktop.providers.openclaw.values import items, label, mapping, mappings, moment, text, whole
 from mission_control_desktop.record.ops import AppendText, PutMessage, RecordOp
 
+_GROWS = (MessageKind.TEXT, MessageKind.TOOL_CALL)
 INJECTED = "mc-"
 """Before an injection's id in its idempotency key; the operator's own row carries `KEY:user`."""
 REMEMBERED = 4_096
@@ -69,6 +70,8 @@ class Transcript:
         self._put = _Recent()
         """Message id → the message as it was written last."""
         self._live: _Live | None = None
+        self._open: set[str] = set()
+        """Texts and tool calls that are not complete."""
         self.newest = 0
         """The highest number of a row seen."""
 
@@ -160,8 +163,7 @@ class Transcript:
         before: AgentMessage = self._put.get(message_id) or self._tool(
             message_id, call_id, label(row, "toolName") or "tool", at, status=status
         )
-        metadata = {**before.metadata, "status": status, "complete": True}
-        return msgspec.structs.replace(before, content=words(row.get("content")), metadata=metadata)
+        return _with_result(before, words(row.get("content")), status)
 
     # The live stream
 
@@ -215,7 +217,7 @@ class Transcript:
             return []
         message_id = f"tool:{run_id}:{call_id}"
         before = self._put.get(message_id)
-        if before is not None and before.metadata.get("complete") is True:
+        if before is not None and before.metadata.get("complete") is True and not before.metadata.get("interrupted"):
             return []
         if before is None:
             before = self._tool(
@@ -224,9 +226,7 @@ class Transcript:
         match text(data, "phase"):
             case "result":
                 status = "failed" if data.get("isError") is True else "completed"
-                content = words(mapping(data.get("result")).get("content"))
-                metadata = {**before.metadata, "status": status, "complete": True}
-                return self._changes([msgspec.structs.replace(before, content=content, metadata=metadata)])
+                return self._changes([_with_result(before, words(mapping(data.get("result")).get("content")), status)])
             case "update":
                 content = words(mapping(data.get("partialResult")).get("content"))
                 return self._changes([msgspec.structs.replace(before, content=content)])
@@ -238,6 +238,29 @@ class Transcript:
         if live is None or live.run_id != run_id or live.complete:
             return []
         return self._close(live)
+
+    def recall(self, messages: Sequence[AgentMessage]) -> None:
+        """What an earlier process wrote: what it left open is settled like the rest."""
+        for message in messages:
+            if message.metadata.get("complete") is False and message.kind in _GROWS:
+                self._put.put(message.message_id, message)
+                self._open.add(message.message_id)
+
+    def settle(self, running: str | None) -> list[RecordOp]:
+        """Only this run goes on (None: none does): what another one left open gets no more text and no result. If the
+        gateway has more of it after all, that is taken."""
+        found: list[RecordOp] = []
+        for message_id in sorted(self._open):
+            if running is not None and message_id.startswith((f"{running}:", f"tool:{running}:")):
+                continue
+            self._open.discard(message_id)
+            live, before = self._live, self._put.get(message_id)
+            if live is not None and live.message_id == message_id:
+                found.extend(self._close(live))
+            elif before is not None:
+                metadata = {**before.metadata, "complete": True, "interrupted": True}
+                found.extend(self._changes([msgspec.structs.replace(before, metadata=metadata)]))
+        return found
 
     def _close(self, live: _Live) -> list[RecordOp]:
         live.complete = True
@@ -290,7 +313,17 @@ class Transcript:
             if self._put.get(message.message_id) != message:
                 self._put.put(message.message_id, message)
                 found.append(PutMessage(message=message))
+            if message.kind in _GROWS and not message.complete:
+                self._open.add(message.message_id)
+            else:
+                self._open.discard(message.message_id)
         return found
+
+
+def _with_result(call: AgentMessage, content: str, status: str) -> AgentMessage:
+    metadata = {**call.metadata, "status": status, "complete": True}
+    metadata.pop("interrupted", None)
+    return msgspec.structs.replace(call, content=content, metadata=metadata)
 
 
 def words(content: object) -> str:
