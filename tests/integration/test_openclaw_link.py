@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from mission_control_desktop.domain.credentials import Credentials
-from mission_control_desktop.domain.errors import TooLarge, Unavailable, Unreachable, Unsupported
+from mission_control_desktop.domain.errors import Conflict, TooLarge, Unavailable, Unreachable, Unsupported
 from mission_control_desktop.domain.providers import StageName, StageState
 from mission_control_desktop.providers.kinds import AdapterConfig, CheckLog
 from mission_control_desktop.providers.openclaw.check import check_gateway
@@ -19,7 +19,7 @@ from mission_control_desktop.providers.openclaw.connection import Connection
 from mission_control_desktop.providers.openclaw.frames import Event
 from mission_control_desktop.providers.openclaw.kind import OpenClawKind
 from mission_control_desktop.providers.openclaw.link import Doorway, Gap, Link
-from mission_control_desktop.providers.openclaw.trouble import Lost
+from mission_control_desktop.providers.openclaw.trouble import Later, Lost
 from support.gateway_double import ALL_SCOPES, TOKEN, GatewayDouble, MemoryKeep, Refuse, gateway_double
 from support.records import fresh_database, recording
 
@@ -217,6 +217,31 @@ async def test_refusals_of_a_call_are_errors_of_the_tree() -> None:
             await link.call("sessions.pause")
 
 
+async def test_what_is_only_read_is_asked_for_again() -> None:
+    async with gateway_double() as double, linked(double) as (link, ear):
+        await ear.until("connected")
+        refusals = [Refuse("UNAVAILABLE", "the store changed", retryable=True, retryAfterMs=10)] * 2
+        asked = 0
+
+        def listed(_: Any) -> Any:
+            nonlocal asked
+            asked += 1
+            if refusals:
+                raise refusals.pop()
+            return {"tasks": []}
+
+        double.answers["tasks.list"] = listed
+        assert await link.call("tasks.list") == {"tasks": []}
+        assert asked == 3
+        refusals.append(Refuse("UNAVAILABLE", "draining", retryable=True, retryAfterMs=60_000))
+        with pytest.raises(Unavailable, match="draining"):
+            await link.call("tasks.list")
+        refusals.append(Refuse("INVALID_REQUEST", "no such thing"))
+        with pytest.raises(Conflict, match="no such thing"):
+            await link.call("tasks.list")
+        assert asked == 5
+
+
 async def test_a_hole_in_the_numbers_is_a_gap() -> None:
     async with gateway_double() as double, linked(double) as (_, ear):
         await ear.until("connected")
@@ -231,6 +256,16 @@ async def test_a_listener_that_cannot_begin_gets_another_connection() -> None:
         await ear.until("connected")
         assert ear.connections == 2
         await until(lambda: link.health().state == "ok")
+
+
+async def test_a_gateway_that_is_not_ready_is_tried_again_when_it_wants_to_be() -> None:
+    loop = asyncio.get_running_loop()
+    async with gateway_double() as double, linked(double) as (_, ear):
+        ear.fail_once = Later("starting", retry_after=2.5)
+        await until(lambda: ear.connections == 1)
+        failed = loop.time()
+        await ear.until("connected")
+        assert loop.time() - failed >= 2.4
 
 
 async def test_a_silent_gateway_is_taken_for_dead() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from mission_control_desktop.domain.errors import Conflict, NotFound, Unreachable, Unsupported
+from mission_control_desktop.domain.errors import Conflict, NotFound, Unavailable, Unreachable, Unsupported
 from mission_control_desktop.domain.receipts import ReceiptState
 from mission_control_desktop.domain.sessions import Delivery
 from support.gates import KEY, Gate, any_of, fresh_database_again, history_row, inject, is_down, opened, refuses
@@ -56,6 +56,30 @@ async def test_a_message_whose_acknowledgement_was_lost_is_sent_again_under_its_
         await desk.until_receipt("i1", ReceiptState.QUEUED)
         keys = [params["idempotencyKey"] for method, params in gate.double.calls if method == "chat.send"]
         assert keys == ["mc-i1", "mc-i1"]
+
+
+async def test_a_gateway_that_takes_nothing_now_is_asked_again_when_it_wants_to_be(gate: Gate, tmp_path: Path) -> None:
+    gate.put(status="done")
+    async with opened(gate, fresh_database(tmp_path)) as desk:
+        send, loop = gate.double.answers["chat.send"], asyncio.get_running_loop()
+        asked: list[float] = []
+
+        def busy_once(params: dict[str, Any]) -> Any:
+            asked.append(loop.time())
+            if len(asked) == 1:
+                raise Refuse("UNAVAILABLE", "server is busy", retryable=True, retryAfterMs=1_600)
+            return send(params)
+
+        gate.double.answers["chat.send"] = busy_once
+        assert await inject(desk) is ReceiptState.QUEUED
+        first, second = asked
+        assert second - first >= 1.6
+        gate.double.answers["chat.send"] = refuses(
+            Refuse("UNAVAILABLE", "draining", retryable=True, retryAfterMs=60_000)
+        )
+        with pytest.raises(Unavailable, match="draining"):  # Nobody waits for that long.
+            await inject(desk, "i2")
+        await desk.until_receipt("i2", ReceiptState.FAILED)
 
 
 async def test_a_message_whose_run_was_stopped_says_so(gate: Gate, tmp_path: Path) -> None:

@@ -143,9 +143,35 @@ async def whole_life(caller: Caller, peer: GatewayPeer) -> None:
     await caller.ask("POST", f"{unknown}/inject", {"content": "hello"}, status=404)
     await peer.work(native)
     await eventually("it is running", lambda: _is(caller, session_id, "running"))
+    cancelled = await caller.ask("POST", f"{at}/cancel", {"reason": "the wrong way"})
+    assert (cancelled["status"], cancelled["waitingFor"]) == ("waiting", "operator")
+    assert not await peer.works(native)
+    await caller.ask("POST", f"{at}/cancel", {}, status=409)
+    await peer.work(native)
+    await eventually("it is running again", lambda: _is(caller, session_id, "running"))
     await caller.ask("POST", f"{at}/kill", {"reason": "enough"})
     assert not await peer.works(native)
     await eventually("it is killed", lambda: _is(caller, session_id, "killed"))
+
+    # A stop of the whole gateway tells of each of its sessions.
+    worker = await peer.new_session()
+    await peer.work(worker)
+    await eventually("the worker is listed", lambda: caller.session(f"gate:{worker}"))
+    await eventually("it is running", lambda: _is(caller, f"gate:{worker}", "running"))
+    order = {"scope": "gate", "confirm": "KILL ALL", "reason": "enough of it"}
+    stop = await caller.ask("POST", "/api/mission-control/kill-all", order, status=202)
+
+    async def board() -> Json | None:
+        found = await caller.ask("GET", f"/api/mission-control/kill-all/{stop['killId']}")
+        return found if found["state"] == "done" else None
+
+    targets = {one["sessionId"]: one for one in (await eventually("all is stopped", board))["targets"]}
+    # No process can be looked at from here, and it is not said that one was.
+    assert targets[f"gate:{worker}"]["state"] == "asked"
+    assert targets[f"gate:{worker}"]["detail"].startswith("the provider says that it ended")
+    assert not await peer.works(worker)
+    bystander = await peer.new_session()
+    await eventually("another one is listed", lambda: caller.session(f"gate:{bystander}"))
 
     # Switched off it says so, and its sessions with it; switched on it goes on where it was.
     off = await caller.ask("PATCH", place, {"isActive": False})

@@ -208,6 +208,7 @@ async def test_a_cancelled_turn_ends_alone_and_the_session_goes_on_also_in_the_n
         await desk.until_status(SessionStatus.RUNNING)
         with pytest.raises(Conflict, match="Another run"):
             await desk.provider.cancel_turn(KEY, expected_run_id="r0")
+        gate.in_flight[KEY] = "mc-later"  # So the gateway tells it for a moment; it only waits.
         session = await desk.provider.cancel_turn(KEY, expected_run_id="r1")
         assert (session.status, session.waiting_for) == (SessionStatus.WAITING, WaitingFor.OPERATOR)
         assert session.capabilities.inject

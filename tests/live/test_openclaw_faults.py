@@ -230,7 +230,7 @@ async def test_nothing_is_lost_when_the_gateway_is_killed_in_a_turn_and_two_thou
         await desk.until_state(in_a_call, *IDLE)
         await desk.transcript_is_the_gateways(in_a_call)
     assert (await desk.sent_texts(key))[1:] == ["afterwards this"]
-    assert all(message.complete for one in (key, in_a_call) for message in await desk.messages(one))
+    assert all(message.complete for message in [*await desk.messages(key), *await desk.messages(in_a_call)])
 
     async def listed() -> bool:
         return len(await desk.database.sessions.living(provider="gate", workspace_id="default")) > MANY_SESSIONS

@@ -41,6 +41,8 @@ class Gate:
         self.sent: dict[str, dict[str, Any]] = {}
         self.tasks: dict[str, dict[str, Any]] = {}
         self.stuck: set[str] = set()
+        self.in_flight: dict[str, str] = {}
+        """What histories tell in the place of the run that is under way."""
         self.at = 0
         double.answers |= {
             "sessions.list": self._list,
@@ -85,7 +87,7 @@ class Gate:
         key = params["sessionKey"]
         rows = self.histories.get(key, [])
         extra: dict[str, Any] = {"pendingInputs": {"items": self.pending.get(key, [])}, "deltaCursor": f"c{len(rows)}"}
-        if (run_id := self._in_flight(key)) is not None:
+        if (run_id := self.in_flight.get(key) or self._in_flight(key)) is not None:
             extra["inFlightRun"] = {"runId": run_id, "text": "", "events": []}
         if "cursor" in params:
             since = int(params["cursor"].removeprefix("c"))

@@ -26,7 +26,7 @@ from mission_control_desktop.providers.openclaw.frames import (
 )
 from mission_control_desktop.providers.openclaw.identity import SCOPES, Device, Kept
 from mission_control_desktop.providers.openclaw.machine import BACKOFF_MAX, Handshake, Patience, Secret
-from mission_control_desktop.providers.openclaw.trouble import GatewayError, Refused, refused_connect
+from mission_control_desktop.providers.openclaw.trouble import GatewayError, Later, Refused, refused_connect
 
 DEVICE = Device.new()
 CHALLENGE = Event(event="connect.challenge", payload={"nonce": "n", "ts": 5})
@@ -235,11 +235,12 @@ def test_a_gateway_that_starts_is_tried_again_when_it_says() -> None:
         ),
         (ErrorBody(code="INVALID_REQUEST", message="unauthorized"), Unsupported),
         (ErrorBody(code="INVALID_REQUEST", message="session not found"), NotFound),
-        (ErrorBody(code="UNAVAILABLE", message="busy", retryable=True), Unavailable),
+        (ErrorBody(code="UNAVAILABLE", message="busy", retryable=True), Later),
         (ErrorBody(code="INVALID_REQUEST", message="session is archived"), Conflict),
     ],
 )
 def test_refusals_have_their_place_in_the_tree(body: ErrorBody, kind: type[Exception]) -> None:
+    assert issubclass(Later, Unavailable)
     assert type(GatewayError("x", body).in_the_tree()) is kind
 
 

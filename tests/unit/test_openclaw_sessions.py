@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from mission_control_desktop.domain.messages import AgentMessage, MessageKind, MessageRole
 from mission_control_desktop.domain.sessions import Delivery, SessionStatus, WaitingFor
-from mission_control_desktop.providers.openclaw.reading import number_of
+from mission_control_desktop.providers.openclaw.reading import number_of, running_of
 from mission_control_desktop.providers.openclaw.rows import Known, session_of
 from mission_control_desktop.providers.openclaw.transcript import Transcript, injection_of, key_of
 from mission_control_desktop.record.ops import AppendText, PutMessage, RecordOp
@@ -103,6 +103,36 @@ def test_what_was_ended_here_stays_ended_until_it_works_again() -> None:
     session.take({"hasActiveRun": True, "activeRunIds": ["r2"]})
     shown = session_of(session, "gate", NOW)
     assert (shown.status, shown.run_id) == (SessionStatus.RUNNING, "r2")
+
+
+@pytest.mark.parametrize(
+    ("in_flight", "queued", "seen", "running"),
+    [
+        ("r1", [], None, "r1"),
+        ("r1", [], "r0", "r1"),
+        ("mc-2", ["mc-2"], "r1", "r1"),  # As the gateway tells it right after a message was queued.
+        ("mc-2", ["mc-2"], None, None),
+        ("mc-1", ["mc-1"], "mc-1", "mc-1"),
+        (None, [], "r1", "r1"),
+        (None, [], None, None),
+    ],
+)
+def test_the_run_under_way_is_not_a_message_that_waits_for_its_end(
+    in_flight: str | None, queued: list[str], seen: str | None, running: str | None
+) -> None:
+    session = known(hasActiveRun=True, activeRunIds=[seen] if seen else None)
+    head: dict[str, Any] = {"pendingInputs": {"items": [{"runId": one, "state": "queued"} for one in queued]}}
+    if in_flight is not None:
+        head["inFlightRun"] = {"runId": in_flight}
+    assert running_of(head, session) == running
+
+
+def test_the_run_of_a_turn_that_only_begins_is_not_the_one_before() -> None:
+    session = known(hasActiveRun=False, activeRunIds=[], status="done", lastRunId="r1")
+    session.take({"hasActiveRun": True, "activeRunIds": None, "lastRunId": None})
+    assert session.run_id is None
+    session.began("r2")
+    assert session.run_id == "r2"
 
 
 def test_an_older_picture_changes_nothing() -> None:

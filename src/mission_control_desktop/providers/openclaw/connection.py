@@ -39,6 +39,23 @@ OPEN_TIMEOUT = 10.0
 HELLO_TIMEOUT = 15.0
 REPLY_TIMEOUT = 30.0
 CLOSE_TIMEOUT = 2.0
+READS = frozenset(
+    {
+        "sessions.list",
+        "sessions.subscribe",
+        "sessions.messages.subscribe",
+        "sessions.messages.unsubscribe",
+        "chat.history",
+        "chat.message.get",
+        "tasks.list",
+        "exec.approval.list",
+        "question.list",
+    }
+)
+"""Asking for these twice changes nothing: a gateway that cannot answer now is asked again, up to `TRIES` times."""
+TRIES = 4
+TRY_EVERY, TRY_MOST = 0.5, 5.0
+"""Seconds between them, doubling, or what the gateway asks for; one that asks for more is not waited for here."""
 SILENT_TICKS = 2.5
 """So many of the gateway's ticks without any frame, and it is taken for dead."""
 BIG_FRAME = 256 * 1024
@@ -204,8 +221,15 @@ class Connection:
             raise Lost("Too much waits for the gateway already. Try again.")
         self._waiting += 1
         try:
-            async with self._turn:
-                return await self._ask(request_id, method, raw, timeout)
+            for tries in itertools.count(1):
+                try:
+                    async with self._turn:
+                        return await self._ask(request_id, method, raw, timeout)
+                except GatewayError as error:
+                    wait = TRY_EVERY * 2 ** (tries - 1) if error.retry_after is None else error.retry_after
+                    if method not in READS or not error.later or tries == TRIES or wait > TRY_MOST:
+                        raise
+                await asyncio.sleep(wait)
         finally:
             self._waiting -= 1
 

@@ -13,10 +13,10 @@ from mission_control_desktop.domain.tasks import Tasks
 from mission_control_desktop.providers.openclaw.board import Board
 from mission_control_desktop.providers.openclaw.lanes import Job, Lanes
 from mission_control_desktop.providers.openclaw.mail import Mail
-from mission_control_desktop.providers.openclaw.reading import number_of, read_after, read_since, whole_row
+from mission_control_desktop.providers.openclaw.reading import number_of, read_after, read_since, running_of, whole_row
 from mission_control_desktop.providers.openclaw.rows import newest_of
 from mission_control_desktop.providers.openclaw.transcript import Transcript
-from mission_control_desktop.providers.openclaw.values import mapping, moment, text
+from mission_control_desktop.providers.openclaw.values import moment
 from mission_control_desktop.record.ops import RecordOp
 
 MAX_TRANSCRIPTS = 256
@@ -135,7 +135,7 @@ class Histories:
         if ops or top > mark:
             await self._write(key, ops, one.stream, top if top > mark else None)
         one.mark, one.cursor = max(mark, top), history.cursor
-        running = text(mapping(history.head.get("inFlightRun")), "runId")
+        running = running_of(history.head, known) if known.active else None
         if running is not None or not known.active:
             await self._write(key, one.transcript.settle(running))
         await self._mail.pending(key, history.head)

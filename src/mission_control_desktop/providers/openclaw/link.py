@@ -24,7 +24,7 @@ from mission_control_desktop.providers.openclaw.frames import Event, Hello
 from mission_control_desktop.providers.openclaw.identity import Device, Kept
 from mission_control_desktop.providers.openclaw.machine import Handshake, Patience, Secret
 from mission_control_desktop.providers.openclaw.scopes import missing_words
-from mission_control_desktop.providers.openclaw.trouble import GatewayError, Refused, seconds
+from mission_control_desktop.providers.openclaw.trouble import GatewayError, Later, Refused, seconds
 
 MAX_EVENTS = 4_096
 """Events that may wait for the listener."""
@@ -188,6 +188,7 @@ class Link:
                 retry_after = error.retry_after
                 self._tell("unreachable", error.in_the_tree().message)
             except MissionControlError as error:
+                retry_after = error.retry_after if isinstance(error, Later) else None
                 self._tell("unreachable", error.message)
             except Exception as error:
                 log.exception("gateway connection failed", provider=self._provider)

@@ -12,13 +12,14 @@ from typing import Any
 
 import structlog
 
-from mission_control_desktop.domain.errors import MissionControlError, Unavailable, Unreachable
+from mission_control_desktop.domain.errors import MissionControlError, Unreachable
 from mission_control_desktop.domain.receipts import ReceiptState
 from mission_control_desktop.domain.sessions import Delivery
 from mission_control_desktop.domain.tasks import Tasks
 from mission_control_desktop.providers.openclaw.board import Board
 from mission_control_desktop.providers.openclaw.letters import Letters, Sent
 from mission_control_desktop.providers.openclaw.transcript import key_of
+from mission_control_desktop.providers.openclaw.trouble import Later
 
 SEND_TIMEOUT = 300.0
 """A busy gateway may take long. Asking a second time while the first may still be under way is what could double it;
@@ -111,11 +112,12 @@ class Posting:
         while True:
             try:
                 await self._call("chat.send", params, timeout=SEND_TIMEOUT)
-            except Unavailable:
+            except Later as error:
                 # It took nothing now. What it may have taken before is not failed for that.
-                if not sent.doubtful and loop.time() >= deadline:
+                wait = max(pause, error.retry_after or 0.0)
+                if not sent.doubtful and loop.time() + wait - pause >= deadline:
                     raise
-                await asyncio.sleep(pause)
+                await asyncio.sleep(wait)
                 pause = pause if loop.time() < deadline else min(2 * pause, RETRY_MOST)
             else:
                 return working

@@ -389,6 +389,9 @@ class OpenClawProvider:
                 await self._board.put(known)
         if stream not in ("assistant", "tool", "lifecycle"):
             return
+        run_id = text(payload, "runId")
+        if run_id is not None and (stream != "lifecycle" or text(data, "phase") == "start"):
+            known.began(run_id)
 
         async def work() -> None:
             await self._histories.streamed(key, payload)

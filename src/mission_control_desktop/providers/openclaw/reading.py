@@ -8,6 +8,7 @@ from typing import Any
 import structlog
 
 from mission_control_desktop.domain.errors import MissionControlError
+from mission_control_desktop.providers.openclaw.rows import Known
 from mission_control_desktop.providers.openclaw.transcript import cut
 from mission_control_desktop.providers.openclaw.values import mapping, mappings, text, whole
 
@@ -32,6 +33,18 @@ class History:
 
 def number_of(row: dict[str, Any]) -> int:
     return whole(mapping(row.get("__openclaw")), "seq") or 0
+
+
+def running_of(head: dict[str, Any], known: Known) -> str | None:
+    """The run that is under way, by the newest page of the history; None if the gateway does not tell. It also calls a
+    message in flight that only waits for the run's end."""
+    waiting = {text(item, "runId") for item in mappings(mapping(head.get("pendingInputs")).get("items"))}
+    in_flight = text(mapping(head.get("inFlightRun")), "runId")
+    for run_id in (in_flight, known.run_id):
+        if run_id is not None and run_id not in waiting:
+            return run_id
+    # The first turn is being prepared: its message stands in no transcript yet.
+    return in_flight if in_flight == known.run_id else None
 
 
 async def read_since(call: Call, key: str, cursor: str) -> History | None:

@@ -105,8 +105,8 @@ class Known:
             ids = [one for one in items(self.row.get("activeRunIds")) if isinstance(one, str) and one]
             if ids:
                 self.run_id = ids[0]
-            elif not was_active and self.run_id == text(self.row, "lastRunId"):
-                self.run_id = None
+            elif not was_active:
+                self.run_id = None  # It is told when the turn starts.
             self.ended = None
         else:
             self.run_id = text(self.row, "lastRunId") or self.run_id

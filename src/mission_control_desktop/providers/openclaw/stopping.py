@@ -12,6 +12,7 @@ from mission_control_desktop.domain.errors import Conflict, MissionControlError,
 from mission_control_desktop.domain.sessions import SessionStatus
 from mission_control_desktop.providers.openclaw.board import Board
 from mission_control_desktop.providers.openclaw.mail import require_run
+from mission_control_desktop.providers.openclaw.reading import running_of
 from mission_control_desktop.providers.openclaw.rows import NO_TURN, NO_WRITE, Known
 from mission_control_desktop.providers.openclaw.values import mapping, mappings, text
 
@@ -56,7 +57,7 @@ class Stopping:
         require_run(known, expected_run_id)
         if not known.active:
             raise Conflict(NO_TURN)
-        run_id = await self._running(key) or known.run_id
+        run_id = await self._running(known)
         if run_id is None:
             raise Conflict("The gateway does not tell yet which turn runs. Try again.")
         if expected_run_id not in (None, run_id):
@@ -73,16 +74,14 @@ class Stopping:
         deadline = asyncio.get_running_loop().time() + KILL_SECONDS
         while True:
             await self._relist()
-            if not known.active or await self._running(key) not in (None, run_id):
+            if not known.active or await self._running(known) not in (None, run_id):
                 return known
             if asyncio.get_running_loop().time() >= deadline:
                 raise NotEnded(f"The gateway was told to cancel the turn, but still runs it after {KILL_SECONDS:g} s.")
             await asyncio.sleep(STEP)
 
-    async def _running(self, key: str) -> str | None:
-        """The run that is under way now, if the gateway tells."""
-        head = mapping(await self._call("chat.history", {"sessionKey": key, "limit": 1}))
-        return text(mapping(head.get("inFlightRun")), "runId")
+    async def _running(self, known: Known) -> str | None:
+        return running_of(mapping(await self._call("chat.history", {"sessionKey": known.key, "limit": 1})), known)
 
     async def finish(self, key: str) -> None:
         """Ask the agent to finish, wait, then abort what is left. Ends in a session that is completed."""

@@ -22,6 +22,14 @@ MAX_RETRY_AFTER = 300.0
 _ID = re.compile(r"^[A-Za-z0-9._:-]{1,128}$")
 
 
+class Later(Unavailable):
+    """The gateway takes nothing now. `retry_after`: seconds after which it wants to be asked again."""
+
+    def __init__(self, message: str, *, retry_after: float | None = None, **details: Any) -> None:
+        super().__init__(message, **details)
+        self.retry_after = retry_after
+
+
 class GatewayError(Exception):
     """The gateway answered a request with a refusal."""
 
@@ -44,6 +52,11 @@ class GatewayError(Exception):
         return _word(self.details.get("code"))
 
     @property
+    def later(self) -> bool:
+        """Whether the gateway may do it when it is asked again."""
+        return self.code == "UNAVAILABLE" or self.retryable
+
+    @property
     def request_id(self) -> str | None:
         """Of a pairing or scope request; None if it is no id that can be shown in a command."""
         value = self.details.get("requestId")
@@ -62,8 +75,9 @@ class GatewayError(Exception):
             )
         if "not found" in self.said.lower() or self.code.endswith("NOT_FOUND"):
             return NotFound(about)
-        if self.code == "UNAVAILABLE" or self.retryable:
-            return Unavailable(f"The gateway cannot do it now: {self.said or self.reason or self.code}. Try again.")
+        if self.later:
+            words = f"The gateway cannot do it now: {self.said or self.reason or self.code}. Try again."
+            return Later(words, retry_after=self.retry_after)
         return Conflict(about)
 
 
