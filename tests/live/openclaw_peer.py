@@ -24,11 +24,15 @@ AT_WORK = 60
 
 
 class RealGatewayPeer:
-    """Implements the kit's `Peer`. Adapters connect through a relay, so that connections can be cut."""
+    """Implements the kit's `Peer`. Adapters connect through a relay, so that connections can be cut.
+
+    `crashes`: the gateway is killed to be `away`, and started again, which takes long; else nobody gets through to it.
+    """
 
     patience = 90.0
 
-    def __init__(self) -> None:
+    def __init__(self, *, crashes: bool = True) -> None:
+        self._crashes = crashes
         self._model = ScriptedModel()
         self._gateway: RealGateway | None = None
         self._relay: Relay | None = None
@@ -156,15 +160,17 @@ class RealGatewayPeer:
 
     async def away(self) -> None:
         assert self._gateway is not None
-        await self._disconnect()
         await self._through.shut()
-        await asyncio.to_thread(self._gateway.kill)
+        if self._crashes:
+            await self._disconnect()
+            await asyncio.to_thread(self._gateway.kill)
 
     async def back(self) -> None:
         assert self._gateway is not None
-        await asyncio.to_thread(self._gateway.start)
+        if self._crashes:
+            await asyncio.to_thread(self._gateway.start)
+            await self._connect()
         await self._through.listen()
-        await self._connect()
 
     def spawning(self) -> SpawnRequest:
         raise Cannot("sessions of a gateway are started there")
