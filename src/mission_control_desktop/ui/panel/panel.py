@@ -288,7 +288,7 @@ class OrchestratorPanel(QFrame):
             shortcut.activated.connect(slot)
 
         add("Ctrl+I", self.focus_input)
-        add("Ctrl+F", self.pane.find_bar.open_bar)
+        add("Ctrl+F", self.pane.open_find)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         # Not a shortcut: that would reach past a menu or a dialog that is open. A held key is pressed once.
@@ -384,7 +384,7 @@ class OrchestratorPanel(QFrame):
 
     def _on_menu(self, menu: QMenu) -> None:
         view = self.pane.view
-        menu.addAction("Find…", self.pane.find_bar.open_bar)
+        menu.addAction("Find…", self.pane.open_find)
         menu.addAction("Go to the end", view.follow)
         menu.addSeparator()
         self._holding.add_to(menu, self._session, may_act=self._may_act)

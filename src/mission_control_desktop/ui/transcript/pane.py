@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from urllib.parse import urlsplit
 
 from PySide6.QtCore import QEvent, QObject, Qt, QTimer, QUrl, Signal
@@ -112,8 +113,6 @@ class TranscriptPane(QWidget):
         self.view.set_transcript(model)
         # Where room is short, the question and the input come first.
         self.view.setMinimumHeight(40)
-        self.find_bar = FindBar(self.view)
-        self.link_bar = LinkBar()
         self._pill = QPushButton(self.view)
         self._pill.setProperty("kind", "primary")
         self._pill.setCursor(Qt.CursorShape.PointingHandCursor)
@@ -130,23 +129,46 @@ class TranscriptPane(QWidget):
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)
-        column.addWidget(self.find_bar)
         column.addWidget(self.view, 1)
-        column.addWidget(self.link_bar)
+        self._column = column
         self.setFocusProxy(self.view)
         self.view.following_changed.connect(self._on_following_changed)
         self.view.unread_changed.connect(self._on_unread_changed)
-        self.view.find_wanted.connect(self.find_bar.open_bar)
+        self.view.find_wanted.connect(self.open_find)
         self.view.find_next_wanted.connect(self._on_find_next)
-        self.view.link_chosen.connect(self.link_bar.ask)
+        self.view.link_chosen.connect(self._on_link_chosen)
         self.view.question_chosen.connect(self.question_chosen)
         self.view.nothing_found.connect(self.show_hint)
         self.view.search_ended.connect(self._on_search_ended)
         model.search_progress.connect(self._on_search_progress)
-        self.link_bar.opened.connect(self._on_link_opened)
-        self.link_bar.closed.connect(self._on_link_closed)
         self._pill.clicked.connect(self.view.follow)
         self.view.viewport().installEventFilter(self)
+
+    # Both bars are made when they are first wanted: half of the widgets of a panel would be theirs.
+
+    @cached_property
+    def find_bar(self) -> FindBar:
+        """The bar above the transcript; hidden until it is opened."""
+        bar = FindBar(self.view)
+        self._column.insertWidget(0, bar)
+        return bar
+
+    @cached_property
+    def link_bar(self) -> LinkBar:
+        """The bar below the transcript; hidden until a link was chosen."""
+        bar = LinkBar()
+        bar.opened.connect(self._on_link_opened)
+        bar.closed.connect(self._on_link_closed)
+        self._column.addWidget(bar)
+        return bar
+
+    def open_find(self) -> None:
+        """Open the find bar and put the focus into it."""
+        self.find_bar.open_bar()
+
+    @property
+    def _finding(self) -> bool:
+        return "find_bar" in self.__dict__ and self.find_bar.isVisible()
 
     def pill_text(self) -> str:
         """What the way back to the end says; empty while it is not shown."""
@@ -191,11 +213,11 @@ class TranscriptPane(QWidget):
         self._pill.raise_()
 
     def _on_search_progress(self, looked: int) -> None:
-        if not self.find_bar.isVisible():
+        if not self._finding:
             self.show_hint(f"Searching the record… {looked:,} messages (Esc stops)")
 
     def _on_search_ended(self, search: Search, found: bool) -> None:
-        if self.find_bar.isVisible():
+        if self._finding:
             return
         if found:
             self._hint.hide()
@@ -203,10 +225,13 @@ class TranscriptPane(QWidget):
             self.show_hint(nothing_text(search.what, forwards=search.forwards))
 
     def _on_find_next(self, backwards: bool) -> None:
-        if self.find_bar.isVisible():
+        if self._finding:
             self.find_bar.previous() if backwards else self.find_bar.next()
         else:
             self.find_bar.open_bar()
+
+    def _on_link_chosen(self, target: str) -> None:
+        self.link_bar.ask(target)
 
     def _on_link_opened(self, target: str) -> None:
         QDesktopServices.openUrl(QUrl(target))
