@@ -190,7 +190,7 @@ class Inbox:
         self._closed = False
         self._chars = 0
         self._put = self._drained = self._merged = self._dropped = self._relevelled = 0
-        self._lag = self._lag_max = 0.0
+        self._lag = self._lag_max = self._lag_recent = 0.0
 
     def on_wake(self, wake: Callable[[], None]) -> None:
         """Set the wake-up call; it comes at once if something waits already."""
@@ -305,6 +305,7 @@ class Inbox:
                 self._drained += len(taken)
                 self._lag = max(now - entry.at for _, entry in taken) * 1000
                 self._lag_max = max(self._lag_max, self._lag)
+                self._lag_recent = max(self._lag_recent, self._lag)
             levelled = [(name, state.delivered) for name, state in self._topics.items() if self._ask(state)]
             relevel, wake = self._relevel, self._wake
         for name, last in levelled:
@@ -354,6 +355,12 @@ class Inbox:
             self._ready.clear()
             self._chars = 0
             self._relevel, self._wake = _ignore, _nothing
+
+    def take_lag(self) -> float:
+        """The longest that an event waited, in milliseconds, of those drained since the last call."""
+        with self._lock:
+            lag, self._lag_recent = self._lag_recent, 0.0
+            return lag
 
     def stats(self) -> InboxStats:
         with self._lock:

@@ -11,7 +11,7 @@ import structlog
 from PySide6.QtCore import QObject
 from PySide6.QtWidgets import QDialog
 
-from mission_control_desktop.client.inbox import Inbox, Link, LinkState
+from mission_control_desktop.client.inbox import Link, LinkState
 from mission_control_desktop.domain.demo import DEMO_MISSION
 from mission_control_desktop.domain.errors import BadInput, MissionControlError, NotFound
 from mission_control_desktop.domain.mission_control import MissionControl
@@ -39,13 +39,13 @@ log = structlog.get_logger(__name__)
 class WindowPresenter(QObject):
     """One window's actions. Every failure of an action becomes words in the window."""
 
-    def __init__(self, window: MainWindow, planes: Planes, panels: Panels, inbox: Inbox, tasks: Tasks) -> None:
+    def __init__(self, window: MainWindow, planes: Planes, panels: Panels, tasks: Tasks) -> None:
         super().__init__(window)
         gateway: Gateway = planes.host
         self._window, self._planes, self._gateway, self._panels = window, planes, gateway, panels
         self._store = window.store
         self._port = GatewayPort(gateway)
-        self._inbox, self._tasks = inbox, tasks
+        self._tasks = tasks
         self._profiles: tuple[ProfileView, ...] = ()
         self._settings = SettingsFlow(window, gateway, tasks, self._standing, self)
         self._settings.edit_profile_requested.connect(self._edit_profile)
@@ -118,10 +118,6 @@ class WindowPresenter(QObject):
     def _show_connection(self) -> None:
         self._window.header.set_connection(planes_view(self._planes))
         self._window.record_label.setText(self._planes.home.record)
-        stats = self._inbox.stats()
-        self._window.flow_label.setText(
-            f"events {stats.drained:,} · merged {stats.merged:,} · relevelled {stats.relevelled:,}"
-        )
 
     # -- sessions
 

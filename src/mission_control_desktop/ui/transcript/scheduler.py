@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from typing import Protocol
 
 from PySide6.QtCore import QObject, Qt, QTimer
@@ -19,6 +19,9 @@ URGENT_SPAN = 0.25
 until they are laid out. Beyond it (many panels, a window edge being dragged) they wait for their turn like all else."""
 PAINT_SHARE = 2.0
 """Painting beyond this many budgets is paid back by waiting, so that input is never starved."""
+
+KEPT_COSTS = 1_000
+"""Frames whose cost is kept for whoever asks: more than a second has."""
 
 
 class Flushed(Protocol):
@@ -40,6 +43,8 @@ class FlushScheduler(QObject):
         self._queue: OrderedDict[Flushed, None] = OrderedDict()
         self._last: dict[Flushed, float] = {}
         self._debt = 0.0
+        self._painted = 0.0
+        self._costs: deque[float] = deque(maxlen=KEPT_COSTS)
         self._urgent_since = 0.0
         self._urgent_spent = 0.0
         self._timer = QTimer(self)
@@ -74,10 +79,21 @@ class FlushScheduler(QObject):
     def spent(self, seconds: float) -> None:
         """Painting took so much CPU time; it counts against the next frames."""
         self._debt = min(self._debt + seconds, PAINT_SHARE * self._budget)
+        self._painted += seconds
+
+    def take_costs(self) -> list[float]:
+        """CPU seconds of each frame since the last call, layout with the painting that it led to."""
+        costs = list(self._costs)
+        self._costs.clear()
+        return costs
 
     def _on_frame(self) -> None:
         # Counted in CPU time: a machine that is busy with other things shall not make us do less than we could.
         start = time.thread_time()
+        # Painting comes after its frame: with the next one it is known.
+        if self._costs:
+            self._costs[-1] += self._painted
+        self._painted = 0.0
         allowed = self._budget - self._debt
         self._debt = max(0.0, self._debt - self._budget)
         done = 0
@@ -92,6 +108,8 @@ class FlushScheduler(QObject):
             self._last[item] = now
             done += 1
             item.flush()
+        if done:
+            self._costs.append(time.thread_time() - start)
         if not self._queue:
             self._timer.stop()
 
