@@ -46,6 +46,7 @@ from mission_control_desktop.domain.mission_control import MissionControl
 from mission_control_desktop.domain.profiles import LaunchProfile, SpawnRequest
 from mission_control_desktop.domain.sessions import AgentSession
 from mission_control_desktop.ui.application import Desktop
+from mission_control_desktop.ui.main_window.meter import Reading
 from mission_control_desktop.ui.transcript.layout import TranscriptLayout
 
 TALKER = Path(__file__).with_name("talker.py")
@@ -168,6 +169,9 @@ async def measure(desktop: Desktop, watch: PaintWatch, panels: int, rate: float,
     process, probe = psutil.Process(), Probe()
     stats_before = desktop.inbox.stats()
     cpu_before, started = sum(process.cpu_times()[:2]), time.monotonic()
+    readings: list[Reading] = []
+    desktop.meter.read()
+    desktop.meter.on_reading = readings.append
     watch.counting = True
     probe.start()
     await asyncio.sleep(seconds)
@@ -184,7 +188,13 @@ async def measure(desktop: Desktop, watch: PaintWatch, panels: int, rate: float,
         "longestStall": round(max(probe.wall, default=0.0), 1),
         "cpuPercent": round(100 * (sum(process.cpu_times()[:2]) - cpu_before) / passed, 1),
         "memoryMiB": round(process.memory_info().rss / 2**20, 1),
+        "meter": {
+            "frameMs": summary([one.frame_ms for one in readings]),
+            "lagMs": summary([one.lag_ms for one in readings]),
+            "framesPerSecond": round(sum(one.frames for one in readings) / max(1, len(readings)), 1),
+        },
         "merged": stats.merged - stats_before.merged,
+        "dropped": stats.dropped - stats_before.dropped,
         "relevelled": stats.relevelled - stats_before.relevelled,
     }
 

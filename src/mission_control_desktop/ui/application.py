@@ -32,6 +32,7 @@ from mission_control_desktop.ui.desk.presenter import DeskPresenter
 from mission_control_desktop.ui.failures import Failures
 from mission_control_desktop.ui.garbage import collected_here
 from mission_control_desktop.ui.local_state import APPEARANCE, LocalState
+from mission_control_desktop.ui.main_window.meter import Meter
 from mission_control_desktop.ui.main_window.presenter import WindowPresenter
 from mission_control_desktop.ui.main_window.window import MainWindow
 from mission_control_desktop.ui.panels import Panels
@@ -40,6 +41,7 @@ from mission_control_desktop.ui.presence import Presence
 from mission_control_desktop.ui.process import configure_logs, is_headless, make_app, on_end_signals
 from mission_control_desktop.ui.sessions import SessionStore
 from mission_control_desktop.ui.settings.appearance import TRAY
+from mission_control_desktop.ui.transcript.scheduler import shared_scheduler
 
 log = structlog.get_logger(__name__)
 
@@ -160,7 +162,8 @@ class Desktop(QObject):
         )
         self.window.panels.set_factory(self.panels.make, self.panels.may_go)
         self.window.panels.panel_released.connect(self.panels.closed)
-        self.presenter = WindowPresenter(self.window, self.planes, self.panels, self.inbox, self.tasks)
+        self.meter = Meter(self.inbox.stats, self.inbox.take_lag, shared_scheduler(), self.window.flow_label, self)
+        self.presenter = WindowPresenter(self.window, self.planes, self.panels, self.tasks)
         self.planes.link_changed.connect(self._on_link)
         self.desks = DeskPresenter(self.window, self.tasks)
         source = AuditSource(connect or os.environ.get(ENV_URL) or THIS_COMPUTER, "", self.planes.home.gateway)
