@@ -91,7 +91,7 @@ def timed(*command: str) -> dict[str, float]:
     )
     if told.returncode != 0:
         raise RuntimeError(told.stderr[-2000:])
-    found = {}
+    found: dict[str, float] = {}
     for line in told.stdout.split("\n"):
         *name, at = line.split() or [""]
         if at.isdigit():

@@ -162,7 +162,9 @@ class Desktop(QObject):
         )
         self.window.panels.set_factory(self.panels.make, self.panels.may_go)
         self.window.panels.panel_released.connect(self.panels.closed)
-        self.meter = Meter(self.inbox.stats, self.inbox.take_lag, shared_scheduler(), self.window.flow_label, self)
+        self.meter = Meter(
+            self.inbox.stats, self.inbox.take_lag, shared_scheduler(), self.window.flow_label, self.window
+        )
         self.presenter = WindowPresenter(self.window, self.planes, self.panels, self.tasks)
         self.planes.link_changed.connect(self._on_link)
         self.desks = DeskPresenter(self.window, self.tasks)
