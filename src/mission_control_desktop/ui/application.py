@@ -36,6 +36,7 @@ from mission_control_desktop.ui.main_window.meter import Meter
 from mission_control_desktop.ui.main_window.presenter import WindowPresenter
 from mission_control_desktop.ui.main_window.window import MainWindow
 from mission_control_desktop.ui.panels import Panels
+from mission_control_desktop.ui.plane_book import PlaneBook
 from mission_control_desktop.ui.planes import Plane, Planes
 from mission_control_desktop.ui.presence import Presence
 from mission_control_desktop.ui.process import configure_logs, is_headless, make_app, on_end_signals
@@ -165,16 +166,21 @@ class Desktop(QObject):
         self.meter = Meter(
             self.inbox.stats, self.inbox.take_lag, shared_scheduler(), self.window.flow_label, self.window
         )
-        self.presenter = WindowPresenter(self.window, self.planes, self.panels, self.tasks)
+        self.book = PlaneBook(self.planes, self.state, folder)
+        self.presenter = WindowPresenter(self.window, self.planes, self.book, self.panels, self.tasks)
         self.planes.link_changed.connect(self._on_link)
         self.desks = DeskPresenter(self.window, self.tasks)
-        source = AuditSource(connect or os.environ.get(ENV_URL) or THIS_COMPUTER, "", self.planes.home.gateway)
-        self.audit = AuditPresenter([source], self.store, self.window.audit, self.state, self.tasks)
+        self.audit = AuditPresenter(self._audit_sources(), self.store, self.window.audit, self.state, self.tasks)
+        self.planes.came_or_went.connect(lambda: self.audit.set_sources(self._audit_sources()))
         self.audit.session_wanted.connect(self._on_session_wanted)
         self.window.audit_shown.connect(self.audit.reload)
         self.window.close_requested.connect(self._on_close_requested)
         self.presence.front_wanted.connect(self._on_front_wanted)
         self.window.starting.retry_requested.connect(self._retry.set)
+
+    def _audit_sources(self) -> list[AuditSource]:
+        home = os.environ.get(ENV_URL) or THIS_COMPUTER
+        return [AuditSource(p.connection.url or home, p.title, p.gateway, p.key) for p in self.planes]
 
     # -- the whole run
 
@@ -202,6 +208,7 @@ class Desktop(QObject):
 
     async def reach(self) -> None:
         """Find or start the control plane and read what is there. Raises the tree of `domain.errors`."""
+        self.book.open_saved()
         reached, _ = await asyncio.gather(
             self.planes.home.connection.reach(self.window.starting.show_progress), self._import_panel()
         )

@@ -60,6 +60,11 @@ class Connection:
         self._endpoint: Endpoint | None = None
 
     @property
+    def url(self) -> str | None:
+        """Its address, where that was named."""
+        return self._url
+
+    @property
     def can_move(self) -> bool:
         """Whether the control plane may come back at another address: only the one of this computer does."""
         return self._url is None and self._in_process is None

@@ -263,6 +263,7 @@ class Planes(QObject):
 
     changed = Signal()
     """One came or went, or something that is said of one is different."""
+    came_or_went = Signal()
     ready = Signal(object)
     """A `Plane` was read."""
     link_changed = Signal(object, object)
@@ -293,6 +294,7 @@ class Planes(QObject):
         plane.ready.connect(lambda: self.ready.emit(plane))
         plane.link_changed.connect(lambda link: self.link_changed.emit(plane, link))
         self.changed.emit()
+        self.came_or_went.emit()
         return plane
 
     async def remove(self, key: str) -> None:
@@ -301,6 +303,7 @@ class Planes(QObject):
         await plane.leave()
         plane.deleteLater()
         self.changed.emit()
+        self.came_or_went.emit()
 
     def get(self, key: str) -> Plane | None:
         """The one of that name."""

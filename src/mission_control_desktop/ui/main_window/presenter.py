@@ -29,6 +29,7 @@ from mission_control_desktop.ui.launch.spawn_dialog import SpawnDialog
 from mission_control_desktop.ui.main_window.planes_view import plane_view, planes_view
 from mission_control_desktop.ui.main_window.window import MainWindow
 from mission_control_desktop.ui.panels import Panels
+from mission_control_desktop.ui.plane_book import PlaneBook
 from mission_control_desktop.ui.planes import Plane, Planes
 from mission_control_desktop.ui.ports import Gateway
 from mission_control_desktop.ui.settings.flow import SettingsFlow, Standing
@@ -39,7 +40,7 @@ log = structlog.get_logger(__name__)
 class WindowPresenter(QObject):
     """One window's actions. Every failure of an action becomes words in the window."""
 
-    def __init__(self, window: MainWindow, planes: Planes, panels: Panels, tasks: Tasks) -> None:
+    def __init__(self, window: MainWindow, planes: Planes, book: PlaneBook, panels: Panels, tasks: Tasks) -> None:
         super().__init__(window)
         gateway: Gateway = planes.host
         self._window, self._planes, self._gateway, self._panels = window, planes, gateway, panels
@@ -47,7 +48,7 @@ class WindowPresenter(QObject):
         self._port = GatewayPort(gateway)
         self._tasks = tasks
         self._profiles: tuple[ProfileView, ...] = ()
-        self._settings = SettingsFlow(window, gateway, tasks, self._standing, self)
+        self._settings = SettingsFlow(window, gateway, tasks, self._standing, planes, book, self)
         self._settings.edit_profile_requested.connect(self._edit_profile)
         self._kill_flow = KillAllFlow(
             self._store, gateway, tasks, lambda text: window.notices.show_notice(text, error=True), self

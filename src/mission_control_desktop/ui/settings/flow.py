@@ -11,9 +11,12 @@ from mission_control_desktop.domain.people import Role
 from mission_control_desktop.domain.profiles import ProfileView
 from mission_control_desktop.domain.tasks import Tasks
 from mission_control_desktop.ui.main_window.window import MainWindow
+from mission_control_desktop.ui.plane_book import PlaneBook
+from mission_control_desktop.ui.planes import Planes
 from mission_control_desktop.ui.ports import Gateway
 from mission_control_desktop.ui.settings.appearance import TRAY, AppearancePage
 from mission_control_desktop.ui.settings.connections import ConnectionsPage
+from mission_control_desktop.ui.settings.connections_presenter import ConnectionsPresenter
 from mission_control_desktop.ui.settings.dialog import SettingsDialog
 from mission_control_desktop.ui.settings.profiles import ProfilesPage
 from mission_control_desktop.ui.settings.providers import ProvidersPage
@@ -40,9 +43,12 @@ class SettingsFlow(QObject):
         gateway: Gateway,
         tasks: Tasks,
         standing: Callable[[], Standing],
+        planes: Planes,
+        book: PlaneBook,
         parent: QObject | None = None,
     ) -> None:
         super().__init__(parent)
+        self._planes, self._book = planes, book
         self._window, self._gateway, self._tasks, self._standing = window, gateway, tasks, standing
         self._dialog: SettingsDialog | None = None
         self._profiles: Sequence[ProfileView] = ()
@@ -67,13 +73,15 @@ class SettingsFlow(QObject):
         profiles.show_profiles(self._profiles)
         profiles.add_requested.connect(lambda: self.edit_profile_requested.emit(None))
         profiles.edit_requested.connect(self.edit_profile_requested.emit)
+        connections = ConnectionsPage(standing.facts)
+        ConnectionsPresenter(
+            connections, self._book, self._planes, self._window.store, self._tasks, self._window.notices.show_notice
+        )
         providers = ProvidersPage()
         presenter = ProvidersPresenter(
             providers, self._window.store, self._gateway, self._tasks, standing.role, parent=providers
         )
-        dialog = SettingsDialog(
-            (ConnectionsPage(standing.facts), providers, profiles, appearance), self._window, page=key
-        )
+        dialog = SettingsDialog((connections, providers, profiles, appearance), self._window, page=key)
         dialog.finished.connect(presenter.close)
         dialog.finished.connect(self._on_closed)
         self._dialog = dialog

@@ -1,0 +1,185 @@
+"""One window on several control planes, each a process of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import keyring
+import pytest
+from keyring.backend import KeyringBackend
+from PySide6.QtCore import Qt
+from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QLabel
+
+from mission_control_desktop.domain.sessions import Freshness
+from mission_control_desktop.ui.application import Desktop
+from mission_control_desktop.ui.audit.model import AuditColumn
+from mission_control_desktop.ui.settings.connections import ConnectionsPage, PlaneForm, PlaneRemoval
+from mission_control_desktop.ui.settings.dialog import SettingsDialog
+from support.rig import Rig, dialog, press, until
+from support.served import Served, served
+
+LONG = 60.0
+
+
+class Kept(KeyringBackend):
+    """A keyring in memory."""
+
+    priority = 1
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.held: dict[tuple[str, str], str] = {}
+
+    def get_password(self, service: str, username: str) -> str | None:
+        return self.held.get((service, username))
+
+    def set_password(self, service: str, username: str, password: str) -> None:
+        self.held[service, username] = password
+
+    def delete_password(self, service: str, username: str) -> None:
+        self.held.pop((service, username), None)
+
+
+@pytest.fixture
+def kept() -> Iterator[Kept]:
+    before, made = keyring.get_keyring(), Kept()
+    keyring.set_keyring(made)
+    yield made
+    keyring.set_keyring(before)
+
+
+@pytest.fixture
+def planes(rig: Rig, tmp_path: Path) -> Iterator[tuple[Served, Served]]:
+    """Home, in the window's own data directory, and a team's."""
+    with ExitStack() as stack:
+        home = stack.enter_context(served(rig.folder))
+        team = stack.enter_context(served(tmp_path / "team"))
+        for plane in (home, team):
+            plane.double()
+        yield home, team
+
+
+def type_into(field: Any, text: str) -> None:
+    field.setFocus()
+    field.selectAll()
+    QTest.keyClicks(field, text)
+
+
+async def connections(desk: Desktop) -> tuple[SettingsDialog, ConnectionsPage]:
+    desk.window.settings_requested.emit("connections")
+    shown = await dialog(SettingsDialog, desk.window)
+    return shown, shown.page(ConnectionsPage)
+
+
+async def add_team(desk: Desktop, team: Served, token: str) -> None:
+    """By the settings, as a person does."""
+    shown, page = await connections(desk)
+    press(page.add, Qt.Key.Key_Space)
+    form = await dialog(PlaneForm, page)
+    type_into(form.name, "team")
+    type_into(form.address, team.url)
+    type_into(form.token, token)
+    press(form.token, Qt.Key.Key_Return)
+    await until(lambda: (plane := desk.planes.get("team")) is not None and plane.connected and plane.role, "team", LONG)
+    shown.close()
+
+
+def shown_actions(desk: Desktop) -> set[str]:
+    model = desk.window.audit_model
+    return {model.index(row, AuditColumn.ACTION).data() for row in range(model.rowCount())}
+
+
+def test_two_control_planes_in_one_window(rig: Rig, planes: tuple[Served, Served], kept: Kept) -> None:
+    home, team = planes
+    here, there = home.spawn("[wait]", title="Here"), "team/" + team.spawn("[wait]", title="There")
+    token = team.token("operator")["token"]
+
+    async def first() -> None:
+        desk = await rig.open()
+        window, store = desk.window, desk.store
+        shown, page = await connections(desk)
+        QTest.mouseClick(page.add, Qt.MouseButton.LeftButton)
+        form = await dialog(PlaneForm, page)
+        type_into(form.name, "Not a name")
+        type_into(form.address, team.url)
+        type_into(form.token, "mc_wrong")
+        QTest.mouseClick(form.act, Qt.MouseButton.LeftButton)
+        await until(lambda: "small letters" in form.error.text(), "what is wrong with the name")
+        assert form.focusWidget() is form.name
+        type_into(form.name, "team")
+        press(form.name, Qt.Key.Key_Return)
+        await until(lambda: form.error.isVisible() and "small letters" not in form.error.text(), "the token is wrong")
+        assert desk.planes.get("team") is None
+        assert not kept.held
+        form.close()
+        shown.close()
+        await add_team(desk, team, token)
+        assert list(kept.held.values()) == [token]
+
+        # Both stand in one roster, each by its own id, and each order goes where it belongs.
+        await until(lambda: {here, there} <= set(store.sessions), "the sessions of both", LONG)
+        assert store.sessions[there].provider == "team/internal"
+        assert "team/internal" in window.roster.filtered.index_for(there).data(Qt.ItemDataRole.AccessibleTextRole)
+        assert window.header.connection.text() == "2 connected"
+        window.open_session(there)
+        panel: Any = await until(lambda: desk.panels.get(there))
+        await until(lambda: panel.model.rowCount(), "its words")
+        window.session_action.emit(there, "pause_resume")
+        await until(lambda: store.sessions[there].status.value == "paused", "paused there", LONG)
+        assert team.session(there.removeprefix("team/"))["status"] == "paused"
+        assert home.session(here)["status"] == "running"
+        window.session_action.emit(there, "pause_resume")
+        await until(lambda: store.sessions[there].status.value == "running", "resumed there", LONG)
+
+        # Its log, beside ours.
+        window.commands["view.audit"].trigger()
+        await until(lambda: window.audit_model.rowCount())
+        assert window.audit.plane.isVisible()
+        window.audit.plane.setCurrentIndex(1)
+        await until(lambda: "resume" in shown_actions(desk), "the log of team")
+        window.set_audit(False)
+
+        # One is lost: what it had is drawn as it was, with its age; the other goes on.
+        port = team.url.rpartition(":")[2]
+        team.process.kill()
+        await until(lambda: store.sessions[there].evidence.freshness is Freshness.UNREACHABLE, "team is away", LONG)
+        assert store.sessions[here].evidence.freshness is Freshness.LIVE
+        assert store.health["team/internal"].state == "unreachable"
+        assert store.health["internal"].state == "ok"
+        assert "team" in window.header.connection.text()
+        window.session_action.emit(here, "pause_resume")
+        await until(lambda: store.sessions[here].status.value == "paused", "paused here", LONG)
+        team.start("--port", port)
+        await until(lambda: window.header.connection.text() == "2 connected", "team is back", LONG)
+        await until(lambda: store.sessions[there].evidence.freshness is Freshness.LIVE, "what it has now", LONG)
+        await until(lambda: store.health["team/internal"].state == "ok", "how its provider is", LONG)
+        desk.state.put("closing_said", True)
+        await desk.close()
+        secret = token.encode()
+        assert all(secret not in path.read_bytes() for path in rig.folder.glob("desktop.sqlite3*"))
+
+    async def second() -> None:
+        desk = await rig.open()
+        await until(lambda: {here, there} <= set(desk.store.sessions), "the token was entered once", LONG)
+        await until(lambda: desk.panels.get(there), "its panel is back")
+        shown, page = await connections(desk)
+        page.table.setFocus()
+        page.table.selectRow(0)
+        QTest.mouseClick(page.remove, Qt.MouseButton.LeftButton)
+        removal = await dialog(PlaneRemoval, page)
+        assert any("1 of its sessions" in label.text() for label in removal.findChildren(QLabel))
+        QTest.mouseClick(removal.act, Qt.MouseButton.LeftButton)
+        await until(lambda: desk.planes.get("team") is None and there not in desk.store.sessions, "let go of")
+        await until(lambda: not kept.held, "its token is forgotten")
+        assert here in desk.store.sessions
+        assert desk.window.header.connection.text() == "connected"
+        assert team.session(there.removeprefix("team/"))["status"] == "running"
+        shown.close()
+        await desk.close()
+
+    rig.run(first)
+    rig.run(second)
