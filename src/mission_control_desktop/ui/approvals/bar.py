@@ -30,6 +30,7 @@ from mission_control_desktop.ui.transcript.blocks import clean, make_diff
 SHOWN_AFTER = timedelta(seconds=4)
 """How long an answered question stays, greyed, so that one sees by whom and how it was answered."""
 DETAIL_LINES = 8
+DETAIL_AROUND = 22
 
 
 class _Shape(QWidget):
@@ -59,9 +60,9 @@ class _Detail(QPlainTextEdit):
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setAccessibleName("What the agent wants to do")
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
+        theme.keep_font(self, "text_small", mono=True)
 
     def show_text(self, text: str) -> None:
-        theme.keep_font(self, "text_small", mono=True)
         if text != self.toPlainText():
             self.setPlainText(text)
         self.fit()
@@ -73,7 +74,7 @@ class _Detail(QPlainTextEdit):
     def fit(self) -> None:
         """As high as its text, up to `most` lines."""
         lines = max(1, min(self.most, int(self.document().size().height())))
-        height = lines * QFontMetrics(self.font()).lineSpacing() + 22
+        height = lines * QFontMetrics(self.font()).lineSpacing() + DETAIL_AROUND
         if height != self.maximumHeight():
             self.setFixedHeight(height)
 
@@ -92,6 +93,7 @@ class ApprovalBar(QFrame):
         super().__init__(parent)
         self._open: dict[str, Approval] = {}
         self._shown: Approval | None = None
+        self._room = (10_000, 10_000)
         self._closed_at: datetime | None = None
         self._may_act = True
         self._busy = False
@@ -179,9 +181,19 @@ class ApprovalBar(QFrame):
         if len(self._open) != before:
             self.count_changed.emit(len(self._open))
 
-    def set_room(self, height: int) -> None:
-        """How high the detail may be, in pixels: a small panel must still show its transcript."""
-        most = max(2, min(DETAIL_LINES, height // max(1, QFontMetrics(self._detail.font()).lineSpacing())))
+    def set_room(self, detail: int, whole: int) -> None:
+        """How high the detail and the bar may be, in pixels: a small panel must still show its transcript, and every
+        answer whole."""
+        if (detail, whole) != self._room:
+            self._room = detail, whole
+            self._fit()
+
+    def _fit(self) -> None:
+        detail, whole = self._room
+        column = self.layout()
+        rest = 0 if column is None else column.heightForWidth(self.width()) - self._detail.height()
+        line = max(1, QFontMetrics(self._detail.font()).lineSpacing())
+        most = max(1, min(DETAIL_LINES, max(2, detail // line), (whole - rest - DETAIL_AROUND) // line))
         if most != self._detail.most:
             self._detail.most = most
             self._detail.fit()
@@ -191,6 +203,7 @@ class ApprovalBar(QFrame):
         if event.type() is QEvent.Type.LayoutRequest:
             # The detail's lines and the buttons' rows change the height that a width needs, which the layout around
             # remembers; told of it, it does not lay the input over the answers.
+            self._fit()
             self.updateGeometry()
         return handled
 

@@ -47,9 +47,10 @@ class FlowLayout(QLayout):
         size = QSize()
         for item in self._items:
             size = size.expandedTo(item.minimumSize())
-        return size
+        return size.grownBy(self.contentsMargins())
 
     def _arrange(self, rect: QRect, *, move: bool) -> int:
+        rect = rect.marginsRemoved(self.contentsMargins())
         x, y, line = rect.x(), rect.y(), 0
         for item in self._items:
             hint = item.sizeHint()
@@ -60,4 +61,4 @@ class FlowLayout(QLayout):
                 item.setGeometry(QRect(QPoint(x, y), QSize(width, hint.height())))
             x += width + self.spacing()
             line = max(line, hint.height())
-        return y + line - rect.y()
+        return y + line - rect.y() + self.contentsMargins().top() + self.contentsMargins().bottom()

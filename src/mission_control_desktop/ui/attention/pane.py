@@ -21,6 +21,7 @@ from PySide6.QtWidgets import (
 )
 
 from mission_control_desktop.ui import icons, theme
+from mission_control_desktop.ui.approvals.flow import FlowLayout
 from mission_control_desktop.ui.attention.center import Attention
 from mission_control_desktop.ui.attention.model import AttentionModel, Column
 from mission_control_desktop.ui.attention.queue import Need
@@ -98,15 +99,16 @@ class AttentionPane(QFrame):
         self.go.setProperty("kind", "primary")
         self.go.setToolTip("Open the session, or the settings of the provider (Enter)")
         self.go.clicked.connect(self._on_open)
-        foot = QHBoxLayout()
+        feet = QWidget()
+        foot = FlowLayout(feet, spacing=8)
         foot.setContentsMargins(12, 0, 12, 0)
         foot.addWidget(self.go)
         self.buttons: list[QPushButton] = [self.go]
         for command_id, text in _BUTTONS:
             if command_id == "mission.shelve_5":
-                foot.addSpacing(12)
                 shelve = QLabel("Shelve")
                 shelve.setProperty("tone", "muted")
+                shelve.setContentsMargins(12, 4, 0, 0)
                 foot.addWidget(shelve)
             action = commands[command_id]
             button = QPushButton(text)
@@ -117,7 +119,6 @@ class AttentionPane(QFrame):
             button.clicked.connect(action.trigger)
             foot.addWidget(button)
             self.buttons.append(button)
-        foot.addStretch(1)
         for button in self.buttons:
             button.setAutoDefault(False)
 
@@ -126,7 +127,7 @@ class AttentionPane(QFrame):
         layout.setSpacing(8)
         layout.addLayout(head)
         layout.addWidget(self.stack, 1)
-        layout.addLayout(foot)
+        layout.addWidget(feet)
         self._ages = QTimer(self)
         self._ages.setInterval(AGES_MS)
         self._ages.timeout.connect(self.model.refresh_ages)

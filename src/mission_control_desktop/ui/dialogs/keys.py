@@ -55,6 +55,7 @@ class KeysDialog(QDialog):
         grid.setRowStretch(row, 1)
         grid.setColumnStretch(2, 1)
         area = QScrollArea()
+        area.setAccessibleName("Keys in effect")
         area.setWidgetResizable(True)
         area.setFrameShape(QScrollArea.Shape.NoFrame)
         area.setWidget(body)

@@ -126,6 +126,7 @@ class LaunchScreen(QFrame):
         self._cards_layout.setContentsMargins(2, 2, 10, 2)
         self._cards_layout.setSpacing(8)
         area = QScrollArea()
+        area.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # the cards in it take the focus
         area.setWidgetResizable(True)
         area.setFrameShape(QScrollArea.Shape.NoFrame)
         area.setWidget(self._cards_box)

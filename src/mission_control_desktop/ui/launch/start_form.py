@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from PySide6.QtCore import Qt, Signal
+from PySide6.QtGui import QFocusEvent
 from PySide6.QtWidgets import (
     QFileDialog,
     QFormLayout,
@@ -39,7 +40,12 @@ class FolderLine(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.line, 1)
         layout.addWidget(self.choose)
-        self.setFocusProxy(self.line)
+        self.line.setAccessibleName("Working directory")
+        self.choose.setAccessibleName("Choose the working directory")
+
+    def focusInEvent(self, event: QFocusEvent) -> None:
+        # No focus proxy: with one the Tab key passes over everything else in here.
+        self.line.setFocus(event.reason())
 
     def _on_choose(self) -> None:
         start = self.line.text().strip()
@@ -90,7 +96,7 @@ class FieldErrors:
 
 
 def _mark(widget: QWidget, *, invalid: bool) -> None:
-    target = widget.focusProxy() or widget
+    target = widget.line if isinstance(widget, FolderLine) else widget
     if bool(target.property("invalid")) != invalid:
         target.setProperty("invalid", "true" if invalid else None)
         target.style().unpolish(target)

@@ -42,6 +42,7 @@ def make_dock(manager: Any, session_id: str, title: str) -> Any:
     dock.setFeature(feature.DockWidgetPinnable, False)
     dock.setMinimumSizeHintMode(QtAds.CDockWidget.eMinimumSizeHintMode.MinimumSizeHintFromDockWidget)
     put(dock, Placeholder(f"{title}\n\nWaiting for the control plane…"))
+    dock.setAccessibleName(f"Panel of {title}")
     dress(dock)
     return dock
 
@@ -63,6 +64,7 @@ def name_dock(dock: Any, title: str, *, follows: bool) -> None:
     shown = f"{FOLLOWER_MARK}{title}" if follows else title
     if dock.windowTitle() != shown:
         dock.setWindowTitle(shown)
+        dock.setAccessibleName(f"Panel of {title}")
 
 
 def show_state(dock: Any, session: AgentSession, *, follows: bool) -> None:

@@ -73,6 +73,7 @@ class Starting(QFrame):
             Qt.TextInteractionFlag.TextSelectableByMouse | Qt.TextInteractionFlag.TextSelectableByKeyboard
         )
         self.progress = QProgressBar()
+        self.progress.setAccessibleName("Looking for the control plane")
         self.progress.setRange(0, 0)
         self.progress.setTextVisible(False)
         self.progress.setFixedWidth(320)

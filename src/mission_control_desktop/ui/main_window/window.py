@@ -70,6 +70,7 @@ class MainWindow(QMainWindow):
         self.setMinimumSize(900, 560)
         self.commands = CommandActions(self, Keymap(kept if isinstance(kept := state.get(KEYS), dict) else None))
         self.commands.fill(self.menuBar())
+        self.menuBar().setAccessibleName("Menus")
         self.attention = Attention(store, state, self)
         self.header = Header(store, self.attention, self.commands)
         self.notices = Notices()

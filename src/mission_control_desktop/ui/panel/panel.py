@@ -9,6 +9,7 @@ from PySide6.QtCore import QRectF, Qt, Signal
 from PySide6.QtGui import (
     QBrush,
     QColor,
+    QFocusEvent,
     QGuiApplication,
     QHideEvent,
     QKeyEvent,
@@ -472,6 +473,10 @@ class OrchestratorPanel(QFrame):
         self.strip.tick()
         self.approvals.tick()
 
+    def focusInEvent(self, event: QFocusEvent) -> None:
+        # No focus proxy: with one the Tab key passes over the header's buttons.
+        self.pane.view.setFocus(event.reason())
+
     def showEvent(self, event: QShowEvent) -> None:
         super().showEvent(event)
         if not self._ticking:
@@ -490,7 +495,8 @@ class OrchestratorPanel(QFrame):
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
-        self.approvals.set_room(self.height() // 6)
+        taken = self.header.height() + self.composer.height() + self.pane.minimumSizeHint().height() + 4
+        self.approvals.set_room(self.height() // 6, self.height() - taken)
 
     # -- painting ----------------------------------------------------------------------------------------------------
 

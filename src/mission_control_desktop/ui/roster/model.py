@@ -302,6 +302,8 @@ class RosterModel(QAbstractItemModel):
             health = self._health.get(session.provider)
             state = f" {provider_look(health, self._now()).text}" if health is not None and abnormal(health) else ""
             return f"{words.name(session)}, {theme.status_text(session)}, provider {session.provider}{state}{below}"
+        if role == Qt.ItemDataRole.AccessibleTextRole and index.column() == Column.ACTIONS:
+            return "Pause and kill" if not session.status.final else "No actions: it has ended"
         if role == Qt.ItemDataRole.ToolTipRole:
             return self._tip(session, node.below)
         return None

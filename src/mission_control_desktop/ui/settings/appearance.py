@@ -15,6 +15,7 @@ from PySide6.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QRadioButton,
+    QSizePolicy,
     QWidget,
 )
 
@@ -49,10 +50,8 @@ class AppearancePage(SettingsPage):
             plain = size == theme.Appearance().text
             self.text.addItem(f"{size} pixels (as delivered)" if plain else f"{size} pixels", size)
         self.text.currentIndexChanged.connect(self._on_text)
-        text_line = QHBoxLayout()
-        text_line.addWidget(self.text)
-        text_line.addStretch(1)
-        form.addRow("Size of &text", text_line)
+        self.text.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Fixed)
+        form.addRow("Size of &text", self.text)
         self.zones = self._choice(form, "Times", "zone", _ZONES.items())
         self.sample = QLabel()
         self.sample.setProperty("tone", "muted")

@@ -111,6 +111,13 @@ QCheckBox::indicator {{ width: {m.high(14)}px; height: {m.high(14)}px; border: 1
 QCheckBox::indicator:checked {{ background: {t["accent"]}; border-color: {t["accent"]};
   image: url({_picture("check", theme)}); }}
 QCheckBox::indicator:disabled {{ border-color: {t["border"]}; background: {t["surface"]}; }}
+QRadioButton {{ spacing: 6px; }}
+QRadioButton::indicator {{ width: {m.high(14)}px; height: {m.high(14)}px; border: 1px solid {t["border_strong"]};
+  border-radius: {m.high(14) // 2 + 1}px; background: {t["surface_raised"]}; }}
+QRadioButton::indicator:checked {{ border-color: {t["accent"]}; background: qradialgradient(cx: 0.5, cy: 0.5,
+  radius: 0.5, fx: 0.5, fy: 0.5, stop: 0 {t["accent"]}, stop: 0.55 {t["accent"]}, stop: 0.65 {t["surface_raised"]},
+  stop: 1 {t["surface_raised"]}); }}
+QRadioButton::indicator:disabled {{ border-color: {t["border"]}; background: {t["surface"]}; }}
 QComboBox QAbstractItemView {{ background: {t["surface_raised"]}; color: {t["text"]};
   selection-background-color: {t["selection"]}; selection-color: {t["text"]};
   border: 1px solid {t["border_strong"]}; }}

@@ -131,7 +131,6 @@ class TranscriptPane(QWidget):
         column.setSpacing(0)
         column.addWidget(self.view, 1)
         self._column = column
-        self.setFocusProxy(self.view)
         self.view.following_changed.connect(self._on_following_changed)
         self.view.unread_changed.connect(self._on_unread_changed)
         self.view.find_wanted.connect(self.open_find)

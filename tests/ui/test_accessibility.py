@@ -1,0 +1,269 @@
+"""Every room of the real window as a screen reader meets it: names, roles, values, the way of the Tab key."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import (
+    QFileDialog,
+    QLabel,
+    QLineEdit,
+    QProgressBar,
+    QRadioButton,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from mission_control_desktop.ui import theme
+from mission_control_desktop.ui.application import Desktop
+from mission_control_desktop.ui.commands import COMMANDS
+from mission_control_desktop.ui.settings.dialog import SettingsDialog
+from support.accessible import clipped, faults, focusable, tab_chain
+from support.rig import Rig, dialog, dialogs, press, until
+from support.scripted_plane import ScriptedPlane, session
+
+FILES = {"desk.export", "desk.export_all", "desk.import"}
+"""They open the desktop's own dialog for files."""
+
+
+class Rooms:
+    """Collects what is wrong in each room, so that a run tells all of it."""
+
+    def __init__(self) -> None:
+        self.wrong: list[str] = []
+
+    def check(self, root: QWidget, room: str, least: int) -> None:
+        found, count = faults(root)
+        self.wrong += [f"{room}: {one}" for one in found]
+        self.wrong += [f"{room}: cut off: {one}" for one in clipped(root)]
+        if count < least:
+            self.wrong.append(f"{room}: only {count} controls were looked at")
+
+    async def walk(self, root: QWidget, room: str) -> None:
+        self.wrong += [f"{room}: {one}" for one in await walk(root)]
+
+    def end(self) -> None:
+        assert not self.wrong, "\n".join(dict.fromkeys(self.wrong))
+
+
+async def walk(root: QWidget) -> list[str]:
+    """The Tab key goes to each control once, comes round and is caught nowhere."""
+    wanted = focusable(root)
+    order = [w for w in tab_chain(root) if w in wanted]
+    if not order:
+        return []
+    order[0].setFocus(Qt.FocusReason.TabFocusReason)
+    visited: list[QWidget] = []
+    while (now := root.window().focusWidget()) is not None and now not in visited:
+        visited.append(now)
+        press(now, Qt.Key.Key_Tab)
+        await asyncio.sleep(0)
+    # One of a group of radio buttons stands for the group.
+    missing = [w for w in order if w not in visited and not isinstance(w, QRadioButton)]
+    wrong = [f"the Tab key does not reach {type(w).__name__}#{w.objectName()} {w.accessibleName()}" for w in missing]
+    if now is not visited[0]:
+        wrong.append(f"the Tab key goes in a circle from {type(now).__name__}")
+    return wrong
+
+
+async def desk_with_sessions(rig: Rig, plane: ScriptedPlane) -> Desktop:
+    plane.tell(session("a"), session("b", parent_session_id="internal:a"), session("c"))
+    desk = await rig.open(plane.open)
+    await until(lambda: desk.panels.get("internal:a"))
+    desk.window.open_session("internal:a")
+    desk.window.activateWindow()
+    desk.window.resize(1200, 760)
+    return desk
+
+
+def test_the_window_and_its_panes(rig: Rig) -> None:
+    rooms = Rooms()
+
+    async def scenario() -> None:
+        desk = await desk_with_sessions(rig, ScriptedPlane())
+        window = desk.window
+        rooms.check(window, "panels", 30)
+        for command in ("mission.attention", "view.audit"):
+            window.commands[command].trigger()
+            await asyncio.sleep(0.05)
+            rooms.check(window, command, 30)
+            window.commands[command].trigger()
+        window.show_launch()
+        await until(lambda: window.launch.isVisible())
+        rooms.check(window, "launch", 20)
+        window.leave_launch()
+        window.notices.show_notice("Something failed: do this.", error=True, action="Try again")
+        await asyncio.sleep(0)
+        rooms.check(window, "notice", 30)
+        await desk.close()
+
+    rig.run(scenario)
+    rooms.end()
+
+
+def test_the_first_run_and_the_search_for_a_control_plane(rig: Rig) -> None:
+    rooms = Rooms()
+
+    async def scenario() -> None:
+        desk = rig.desktop(ScriptedPlane().open)
+        await desk.show()
+        rooms.check(desk.window, "starting", 10)
+        desk.window.starting.show_problem("Nothing answers.")
+        rooms.check(desk.window, "not connected", 10)
+        await desk.reach()
+        rooms.check(desk.window, "first run", 15)
+        await desk.close()
+
+    rig.run(scenario)
+    rooms.end()
+
+
+def test_every_dialog_that_a_command_opens(rig: Rig) -> None:
+    rooms = Rooms()
+
+    async def scenario() -> None:
+        desk = await desk_with_sessions(rig, ScriptedPlane())
+        window = desk.window
+        opened = []
+        for command in COMMANDS:
+            action = window.commands[command.id]
+            if (
+                command.id in FILES
+                or not action.isEnabled()
+                or not (command.title.endswith("…") or command.id.startswith("help."))
+            ):
+                continue
+            window.panels.activate("internal:a")
+            action.trigger()
+            await asyncio.sleep(0.02)
+            for shown in dialogs(window):
+                assert not isinstance(shown, QFileDialog)
+                opened.append(command.id)
+                assert shown.windowTitle(), command.id
+                rooms.check(shown, command.id, 1)
+                if focusable(shown):
+                    await rooms.walk(shown, command.id)
+                shown.reject()
+            window.leave_launch()
+            await asyncio.sleep(0)
+        assert {"mission.settings", "mission.kill_all", "session.kill", "help.keys"} <= set(opened)
+        await desk.close()
+
+    rig.run(scenario)
+    rooms.end()
+
+
+def test_every_page_of_the_settings(rig: Rig) -> None:
+    rooms = Rooms()
+
+    async def scenario() -> None:
+        desk = await desk_with_sessions(rig, ScriptedPlane())
+        desk.window.commands["mission.settings"].trigger()
+        shown = await dialog(SettingsDialog, desk.window)
+        for row in range(shown.list.count()):
+            shown.list.setCurrentRow(row)
+            await asyncio.sleep(0.02)
+            rooms.check(shown, shown.current.key, 4)
+            await rooms.walk(shown, shown.current.key)
+        await desk.close()
+
+    rig.run(scenario)
+    rooms.end()
+
+
+def test_the_tab_key_goes_through_the_window(rig: Rig) -> None:
+    rooms = Rooms()
+
+    async def scenario() -> None:
+        desk = await desk_with_sessions(rig, ScriptedPlane())
+        await rooms.walk(desk.window, "window")
+        await desk.close()
+
+    rig.run(scenario)
+    rooms.end()
+
+
+@pytest.mark.parametrize("size", [11, 20])
+def test_nothing_is_cut_off_at_the_ends_of_the_sizes_of_text(rig: Rig, size: int) -> None:
+    rooms = Rooms()
+
+    async def scenario() -> None:
+        plane = ScriptedPlane()
+        desk = await desk_with_sessions(rig, plane)
+        theme.set_appearance(theme.Appearance("contrast", "compact", size))
+        await asyncio.sleep(0.05)
+        rooms.check(desk.window, "panels", 30)
+        desk.window.commands["mission.attention"].trigger()
+        await asyncio.sleep(0.05)
+        rooms.check(desk.window, "attention", 30)
+        desk.window.commands["mission.settings"].trigger()
+        shown = await dialog(SettingsDialog, desk.window)
+        for row in range(shown.list.count()):
+            shown.list.setCurrentRow(row)
+            await asyncio.sleep(0.02)
+            rooms.check(shown, shown.current.key, 4)
+        shown.reject()
+        for command in ("mission.kill_all", "session.kill", "session.spawn_below", "layout.n"):
+            desk.window.panels.activate("internal:a")
+            desk.window.commands[command].trigger()
+            await asyncio.sleep(0.05)
+            for one in dialogs(desk.window):
+                rooms.check(one, command, 3)
+                one.reject()
+        await desk.close()
+
+    rig.run(scenario)
+    rooms.end()
+
+
+def test_the_window_is_whole_at_twice_the_size() -> None:
+    """A screen of 200 %: the same rooms in a process of its own, since Qt reads the factor once."""
+    names = "test_the_window_and_its_panes or test_every_page_of_the_settings"
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", names, __file__]
+    done = subprocess.run(
+        command, env=os.environ | {"QT_SCALE_FACTOR": "2"}, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stdout[-4000:]
+    assert "2 passed" in done.stdout
+
+
+def bare() -> QWidget:
+    widget = QWidget()
+    widget.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+    return widget
+
+
+@pytest.mark.parametrize(
+    ("make", "fault"),
+    [
+        (QToolButton, "no name"),
+        (QLineEdit, "no name"),
+        (bare, "has no role"),
+    ],
+)
+def test_the_check_finds_what_is_wrong(qt: Any, make: Callable[[], QWidget], fault: str) -> None:
+    window = QWidget()
+    qt.addWidget(window)
+    column = QVBoxLayout(window)
+    words = QLabel("words")
+    column.addWidget(words)
+    progress = QProgressBar()
+    progress.setAccessibleName("Progress")
+    column.addWidget(progress)
+    bad = make()
+    column.addWidget(bad)
+    window.show()
+    assert any(fault in one for one in faults(window)[0])
+    bad.hide()
+    assert clipped(window) == []
+    words.setFixedWidth(10)
+    assert len(clipped(window)) == 1
+    assert faults(window)[0] == []
