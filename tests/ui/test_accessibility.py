@@ -74,10 +74,15 @@ async def walk(root: QWidget) -> list[str]:
     return wrong
 
 
+def at_rest(desk: Desktop, native: str) -> bool:
+    panel = desk.panels.get(f"internal:{native}")
+    return panel is not None and panel.presenter.at_rest
+
+
 async def desk_with_sessions(rig: Rig, plane: ScriptedPlane) -> Desktop:
     plane.tell(session("a"), session("b", parent_session_id="internal:a"), session("c"))
     desk = await rig.open(plane.open)
-    await until(lambda: desk.panels.get("internal:a"))
+    await until(lambda: all(at_rest(desk, native) for native in "ac"), "what panels load first")
     desk.window.open_session("internal:a")
     desk.window.activateWindow()
     desk.window.resize(1200, 760)
@@ -119,6 +124,7 @@ def test_the_first_run_and_the_search_for_a_control_plane(rig: Rig) -> None:
         desk.window.starting.show_problem("Nothing answers.")
         rooms.check(desk.window, "not connected", 10)
         await desk.reach()
+        await asyncio.sleep(0.1)
         rooms.check(desk.window, "first run", 15)
         await desk.close()
 
@@ -226,13 +232,13 @@ def test_nothing_is_cut_off_at_the_ends_of_the_sizes_of_text(rig: Rig, size: int
 
 def test_the_window_is_whole_at_twice_the_size() -> None:
     """A screen of 200 %: the same rooms in a process of its own, since Qt reads the factor once."""
-    names = "test_the_window_and_its_panes or test_every_page_of_the_settings"
+    names = "test_the_window_and_its_panes"
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", names, __file__]
     done = subprocess.run(
         command, env=os.environ | {"QT_SCALE_FACTOR": "2"}, capture_output=True, text=True, timeout=300, check=False
     )
     assert done.returncode == 0, done.stdout[-4000:]
-    assert "2 passed" in done.stdout
+    assert "1 passed" in done.stdout
 
 
 def bare() -> QWidget:

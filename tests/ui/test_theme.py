@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 from PySide6.QtCore import QRectF, Qt
-from PySide6.QtGui import QColor, QFontInfo, QImage, QPainter
+from PySide6.QtGui import QColor, QFontInfo, QImage, QPainter, QPalette
 
 from mission_control_desktop.domain.messages import MessageRole
 from mission_control_desktop.domain.sessions import SessionStatus, WaitingFor
 from mission_control_desktop.ui import icons, theme
+from mission_control_desktop.ui.transcript.highlight import code_color
 
 SCHEMES = pytest.mark.parametrize("look", theme.THEMES, ids=lambda look: look.name)
 
@@ -37,6 +38,31 @@ def test_text_has_enough_contrast_everywhere(look: theme.Theme) -> None:
         (look.text, look.error_background),
     ):
         assert theme.contrast(ink, ground) >= 4.5, (ink.name(), ground.name())
+
+
+@SCHEMES
+def test_code_is_readable_in_every_colour(look: theme.Theme) -> None:
+    for name in ("comment", "keyword", "string", "number", "name", "builtin", "error"):
+        assert theme.contrast(code_color(look, name), look.code_background) >= 4.5, name
+
+
+@SCHEMES
+def test_what_is_chosen_or_under_the_pointer_stays_readable(look: theme.Theme) -> None:
+    for ground in (look.selection, look.hover):
+        for ink in (look.text, look.text_muted):
+            assert theme.contrast(ink, ground) >= 4.5, (ink.name(), ground.name())
+        for shape in (*look.status.values(), look.attention, look.error, look.warning, look.focus):
+            assert theme.contrast(shape, ground) >= 3, (shape.name(), ground.name())
+
+
+@SCHEMES
+def test_what_is_disabled_can_be_read_and_its_colour_is_not_that_of_what_is_not(look: theme.Theme) -> None:
+    made = theme.palette(look)
+    group, role = QPalette.ColorGroup.Disabled, QPalette.ColorRole
+    for which in (role.WindowText, role.Text, role.ButtonText):
+        ink = made.color(group, which)
+        assert theme.contrast(ink, look.surface) >= 4.5
+        assert ink != made.color(QPalette.ColorGroup.Active, which)
 
 
 @SCHEMES
