@@ -106,8 +106,9 @@ class RealGatewayPeer:
 
         async def working() -> bool:
             # A turn that is only prepared yet takes no message: whatever is sent then waits for its end.
-            rows = (await self._owner.call("chat.history", sessionKey=session, limit=4))["messages"]
-            return bool(rows) and _of_a_tool(rows[-1]) and await self._runs(session)
+            history = await self._owner.call("chat.history", sessionKey=session, limit=4)
+            rows = history["messages"]
+            return bool(rows) and _of_a_tool(rows[-1]) and _is_active(history)
 
         await self._until("the agent is at work", working)
 
@@ -180,14 +181,11 @@ class RealGatewayPeer:
     async def _send(self, session: str, message: str) -> None:
         await self._owner.call("chat.send", sessionKey=session, message=message, idempotencyKey=uuid.uuid4().hex)
 
-    async def _rows(self, **which: Any) -> list[Json]:
-        return list((await self._owner.call("sessions.list", limit=500, **which))["sessions"])
-
     async def _below(self, parent: str) -> list[Json]:
-        return await self._rows(spawnedBy=parent)
+        return list((await self._owner.call("sessions.list", limit=100, spawnedBy=parent))["sessions"])
 
     async def _runs(self, session: str) -> bool:
-        return any(row.get("hasActiveRun") for row in await self._rows() if row["key"] == session)
+        return _is_active(await self._owner.call("chat.history", sessionKey=session, limit=1))
 
     async def _until(self, what: str, probe: Callable[[], Awaitable[T | None]]) -> T:
         try:
@@ -201,6 +199,10 @@ class RealGatewayPeer:
 
 def _at_work() -> list[Json]:
     return [{"tool": "exec", "with": {"command": f"sleep 2; echo {number}"}} for number in range(AT_WORK)]
+
+
+def _is_active(history: Json) -> bool:
+    return (history.get("sessionInfo") or {}).get("hasActiveRun") is True
 
 
 def _of_a_tool(row: Json) -> bool:
