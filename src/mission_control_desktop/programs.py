@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 def control(argv: Sequence[str] | None = None) -> int:
     """`mission-control`."""
+    _import_structlog_alone()
     from mission_control_desktop.cli.main import Program, main
 
     return main(
@@ -26,6 +27,18 @@ def control(argv: Sequence[str] | None = None) -> int:
         living=_living,
         sweep=_sweep,
     )
+
+
+def _import_structlog_alone() -> None:
+    """structlog imports rich where it finds it, to draw tracebacks. Nothing here uses that, and it is a quarter of the
+    CPU time until the window's first paint (`benchmarks/start.py`), and as much of a control plane's start."""
+    if "rich" in sys.modules:
+        return
+    sys.modules["rich"] = None  # type: ignore[assignment]  # importing it fails, as where it is not installed
+    try:
+        import structlog  # noqa: F401
+    finally:
+        del sys.modules["rich"]
 
 
 def _living(data_dir: Path) -> Mapping[str, int]:
@@ -42,6 +55,7 @@ def _sweep(data_dir: Path) -> None:
 
 def desktop(argv: Sequence[str] | None = None) -> int:
     """`mission-control-desktop`."""
+    _import_structlog_alone()
     words = list(sys.argv[1:] if argv is None else argv)
     if "--tray" in words and not {"-h", "--help"} & set(words):
         from mission_control_desktop.ui.tray.program import run as run_tray  # without a window's modules

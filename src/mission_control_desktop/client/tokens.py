@@ -14,9 +14,6 @@ from enum import StrEnum
 from pathlib import Path
 from typing import BinaryIO, Protocol, TypeVar
 
-import keyring
-import keyring.backends.fail
-import keyring.errors
 import msgspec
 import structlog
 
@@ -37,6 +34,10 @@ class Keyring(Protocol):
     def get_password(self, service: str, username: str) -> str | None: ...
     def set_password(self, service: str, username: str, password: str) -> None: ...
     def delete_password(self, service: str, username: str) -> None: ...
+
+
+class _NoKeyring(Exception):
+    """The keyring cannot be used now, and why."""
 
 
 class TokenPlace(StrEnum):
@@ -60,9 +61,9 @@ class TokenStore:
     async def load(self, url: str) -> str | None:
         """The token for a control plane's URL, or None. Unavailable if the file cannot be read."""
         try:
-            found = await in_thread(lambda: self._keyring().get_password(APP_NAME, url), timeout=KEYRING_SECONDS)
-        except (keyring.errors.KeyringError, TimeoutError) as error:
-            log.debug("no keyring", reason=str(error) or type(error).__name__)
+            found = await self._ask(lambda keyring: keyring.get_password(APP_NAME, url))
+        except _NoKeyring as error:
+            log.debug("no keyring", reason=str(error))
             found = None
         if found:
             return found
@@ -71,9 +72,9 @@ class TokenStore:
     async def save(self, url: str, token: str) -> TokenPlace:
         """Keep a token; says where it went, so that the person can be told."""
         try:
-            await in_thread(lambda: self._keyring().set_password(APP_NAME, url, token), timeout=KEYRING_SECONDS)
-        except (keyring.errors.KeyringError, TimeoutError) as error:
-            log.warning("no keyring: the token is kept in a file", path=str(self._path), reason=_reason(error))
+            await self._ask(lambda keyring: keyring.set_password(APP_NAME, url, token))
+        except _NoKeyring as error:
+            log.warning("no keyring: the token is kept in a file", path=str(self._path), reason=str(error))
             await in_thread(lambda: self._write(url, token))
             return TokenPlace.FILE
         await in_thread(lambda: self._write(url, None))
@@ -81,24 +82,40 @@ class TokenStore:
 
     async def forget(self, url: str) -> None:
         try:
-            await in_thread(lambda: self._keyring().delete_password(APP_NAME, url), timeout=KEYRING_SECONDS)
-        except (keyring.errors.KeyringError, TimeoutError) as error:
-            log.debug("nothing removed from the keyring", reason=_reason(error))
+            await self._ask(lambda keyring: keyring.delete_password(APP_NAME, url))
+        except _NoKeyring as error:
+            log.debug("nothing removed from the keyring", reason=str(error))
         await in_thread(lambda: self._write(url, None))
 
     async def describe(self) -> str:
         """Which keyring is used, or why none is: for `doctor` and the settings."""
         try:
-            backend = await in_thread(self._keyring, timeout=KEYRING_SECONDS)
-        except (keyring.errors.KeyringError, TimeoutError) as error:
-            return f"no keyring ({_reason(error)}); tokens are kept in {self._path} (mode 0600)"
-        return f"keyring: {getattr(backend, 'name', type(backend).__name__)}"
+            name = await self._ask(lambda keyring: getattr(keyring, "name", type(keyring).__name__))
+        except _NoKeyring as error:
+            return f"no keyring ({error}); tokens are kept in {self._path} (mode 0600)"
+        return f"keyring: {name}"
 
-    def _keyring(self) -> Keyring:
-        backend = self._backend if self._backend is not None else keyring.get_keyring()
-        if isinstance(backend, keyring.backends.fail.Keyring):
-            raise keyring.errors.NoKeyringError("the system has no keyring service")
-        return backend
+    async def _ask(self, question: Callable[[Keyring], T]) -> T:
+        """Ask the keyring in a thread. Raises _NoKeyring."""
+
+        def asked() -> T:
+            # Here, and not above: importing it takes as long as a bare window does to its first paint.
+            import keyring
+            import keyring.backends.fail
+            import keyring.errors
+
+            try:
+                backend = self._backend if self._backend is not None else keyring.get_keyring()
+                if isinstance(backend, keyring.backends.fail.Keyring):
+                    raise _NoKeyring("the system has no keyring service")
+                return question(backend)
+            except keyring.errors.KeyringError as error:
+                raise _NoKeyring(_reason(error)) from error
+
+        try:
+            return await in_thread(asked, timeout=KEYRING_SECONDS)
+        except TimeoutError as error:
+            raise _NoKeyring(_reason(error)) from error
 
     def _read(self) -> dict[str, str]:
         try:
