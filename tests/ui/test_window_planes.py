@@ -10,13 +10,15 @@ from typing import Any
 import keyring
 import pytest
 from keyring.backend import KeyringBackend
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QPoint, Qt
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QLabel
+from PySide6.QtWidgets import QLabel, QRadioButton
 
 from mission_control_desktop.domain.sessions import Freshness
 from mission_control_desktop.ui.application import Desktop
 from mission_control_desktop.ui.audit.model import AuditColumn
+from mission_control_desktop.ui.dialogs import kill_flow
+from mission_control_desktop.ui.dialogs.kill_all import KillAllDialog
 from mission_control_desktop.ui.settings.connections import ConnectionsPage, PlaneForm, PlaneRemoval
 from mission_control_desktop.ui.settings.dialog import SettingsDialog
 from support.rig import Rig, dialog, press, until
@@ -183,3 +185,66 @@ def test_two_control_planes_in_one_window(rig: Rig, planes: tuple[Served, Served
 
     rig.run(first)
     rig.run(second)
+
+
+def test_one_confirmed_order_stops_every_control_plane(
+    rig: Rig, planes: tuple[Served, Served], kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And says of each target what became of it, of the control plane that is away too."""
+    monkeypatch.setattr(kill_flow, "UNDO_SECONDS", 4.0)
+    home, team = planes
+    here, there = home.spawn("[wait]", title="Here"), "team/" + team.spawn("[wait]", title="There")
+
+    async def scenario() -> None:
+        desk = await rig.open()
+        store = desk.store
+        await add_team(desk, team, team.token("operator")["token"])
+        await until(lambda: {here, there} <= set(store.sessions), "the sessions of both", LONG)
+
+        # One alone: the other is not touched.
+        asked = desk.presenter.ask_kill_all()
+        assert asked.scope == "everywhere"
+        assert "2 agents" in asked.summary.text()
+        only: Any = asked.findChild(QRadioButton, "scope.team/all")
+        QTest.mouseClick(only, Qt.MouseButton.LeftButton, pos=QPoint(8, only.height() // 2))
+        assert asked.scope == "team/all"
+        assert asked.model.rowCount() == 1
+        await order(asked, "one at a time")
+        await until(lambda: store.sessions[there].status.value == "killed", "killed there", LONG)
+        assert home.session(here)["status"] == "running"
+        asked.close()
+        again = "team/" + team.spawn("[wait]", title="Again")
+        await until(lambda: again in store.sessions and not store.sessions[again].status.final, "another one", LONG)
+
+        # Both at once, frozen first, undone, then for good.
+        asked = desk.presenter.ask_kill_all()
+        await order(asked, "not yet")
+        await until(lambda: asked.model.rowCount() == 2 and asked.undo.isVisible(), "both on the board", LONG)
+        await until(lambda: "2 agents frozen" in asked.summary.text(), "both frozen", LONG)
+        press(asked.undo, Qt.Key.Key_Space)
+        await until(lambda: asked.summary.text() == "Undone", "undone on both", LONG)
+        await until(
+            lambda: store.sessions[here].status.value == store.sessions[again].status.value == "running", "on", LONG
+        )
+        asked.close()
+
+        # Away: its targets stand on the board with the reason, and what can be reached is dead.
+        team.process.kill()
+        asked = desk.presenter.ask_kill_all()
+        await order(asked, "for good")
+        await until(lambda: asked.model.rowCount() == 2, "both on the board", LONG)
+        await until(lambda: "1 of 2 verified dead; 1 unreachable" in asked.summary.text(), "what became of them", LONG)
+        assert "Not taken by team" in asked._result.text()
+        await until(lambda: home.session(here)["status"] == "killed", "killed here", LONG)
+        asked.close()
+        team.start()
+        await desk.close()
+
+    rig.run(scenario)
+
+
+async def order(asked: KillAllDialog, reason: str) -> None:
+    type_into(asked.reason, reason)
+    type_into(asked.typed, "KILL ALL")
+    press(asked.act, Qt.Key.Key_Space)
+    await until(lambda: asked.act.isHidden(), "that the order is taken", LONG)

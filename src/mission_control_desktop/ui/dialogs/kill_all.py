@@ -14,6 +14,7 @@ from PySide6.QtWidgets import (
     QAbstractItemView,
     QDialog,
     QFormLayout,
+    QGridLayout,
     QHBoxLayout,
     QHeaderView,
     QLabel,
@@ -26,10 +27,11 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from mission_control_desktop.domain.kill import CONFIRM_WORDS, SCOPE_ALL, KillAll, KillState, TargetState
+from mission_control_desktop.domain.kill import CONFIRM_WORDS, KillAll, KillState, TargetState
 from mission_control_desktop.domain.limits import MAX_REASON_CHARS
-from mission_control_desktop.domain.sessions import INTERNAL_PROVIDER, AgentSession
+from mission_control_desktop.domain.sessions import AgentSession
 from mission_control_desktop.ui import theme, words
+from mission_control_desktop.ui.dialogs.kill_scopes import ALONE, EVERYWHERE, KillPlane, left_out, scopes, targets
 from mission_control_desktop.ui.sessions import SessionStore
 
 Index = QModelIndex | QPersistentModelIndex
@@ -54,6 +56,9 @@ STATE_MARKS = {
 
 
 _WORRIES = (TargetState.CAME_BACK, TargetState.UNREACHABLE, TargetState.ASKED, TargetState.FROZEN)
+
+
+SCOPES_A_ROW = 4
 
 
 class _Row(NamedTuple):
@@ -156,10 +161,16 @@ class KillAllDialog(QDialog):
     """Kill id: the board is closed, targets that come back are no longer to be hit."""
 
     def __init__(
-        self, store: SessionStore, parent: QWidget | None = None, *, now: Callable[[], datetime] = words.utc_now
+        self,
+        store: SessionStore,
+        parent: QWidget | None = None,
+        *,
+        planes: tuple[KillPlane, ...] = ALONE,
+        now: Callable[[], datetime] = words.utc_now,
     ) -> None:
         super().__init__(parent)
         self._store = store
+        self._planes = planes
         self._now = now
         self._kill_id = ""
         self._busy = False
@@ -225,15 +236,19 @@ class KillAllDialog(QDialog):
         self.reason.setFocus()
 
     def _lay_out(self, title: QLabel) -> None:
-        scopes = QHBoxLayout()
-        scopes.setSpacing(16)
-        for scope, text in self._offered():
-            button = QRadioButton(text)
-            button.setObjectName(f"scope.{scope}")
-            self._scopes[scope] = button
-            scopes.addWidget(button)
-        scopes.addStretch(1)
-        self._scopes[SCOPE_ALL].setChecked(True)
+        choices = QGridLayout()
+        choices.setHorizontalSpacing(16)
+        choices.setVerticalSpacing(4)
+        for number, scope in enumerate(scopes(self._store, self._planes)):
+            button = QRadioButton(scope.text)
+            button.setObjectName(f"scope.{scope.name}")
+            button.setEnabled(not scope.refusal)
+            button.setToolTip(scope.refusal)
+            self._scopes[scope.name] = button
+            choices.addWidget(button, number // SCOPES_A_ROW, number % SCOPES_A_ROW)
+        choices.setColumnStretch(SCOPES_A_ROW, 1)
+        first = next((button for button in self._scopes.values() if button.isEnabled()), None)
+        (first or next(iter(self._scopes.values()))).setChecked(True)
         for button in self._scopes.values():
             button.toggled.connect(lambda on: self._refresh() if on else None)
         form = QFormLayout()
@@ -255,23 +270,16 @@ class KillAllDialog(QDialog):
         layout.setSpacing(10)
         layout.addWidget(title)
         layout.addWidget(self._what)
-        layout.addLayout(scopes)
+        layout.addLayout(choices)
         layout.addWidget(self.summary)
         layout.addWidget(self.table, 1)
         layout.addWidget(self._lower)
         layout.addWidget(self.error)
         layout.addLayout(buttons)
 
-    def _offered(self) -> list[tuple[str, str]]:
-        providers = sorted({s.provider for s in self._store.sessions.values()} - {INTERNAL_PROVIDER})
-        offers = [(SCOPE_ALL, f"All providers ({len(self._store.live())})")]
-        offers.append((INTERNAL_PROVIDER, f"Internal ({len(self._store.live(INTERNAL_PROVIDER))})"))
-        offers += [(p, f"{p} ({len(self._store.live(p))})") for p in providers]
-        return offers
-
     @property
     def scope(self) -> str:
-        """The chosen scope: `all`, `internal` or a provider's name."""
+        """The chosen scope: `all`, a provider's name, or one of `kill_scopes`."""
         return next(scope for scope, button in self._scopes.items() if button.isChecked())
 
     def _on_sessions(self, _ids: list[str]) -> None:
@@ -281,18 +289,21 @@ class KillAllDialog(QDialog):
     def _refresh(self) -> None:
         if self._kill_id:
             return
-        for scope, text in self._offered():
-            if scope in self._scopes:
-                self._scopes[scope].setText(text)
-        targets = self._store.live(None if self.scope == SCOPE_ALL else self.scope)
-        self.model.show_sessions(targets)
-        self.summary.setText(
-            f"{words.plural(len(targets), 'agent')} will be killed" if targets else "No agent in this scope is alive"
-        )
+        for scope in scopes(self._store, self._planes):
+            if scope.name in self._scopes:
+                self._scopes[scope.name].setText(scope.text)
+        hit = targets(self._store, self.scope, self._planes)
+        self.model.show_sessions(hit)
+        text = f"{words.plural(len(hit), 'agent')} will be killed" if hit else "No agent in this scope is alive"
+        if self.scope == EVERYWHERE and (rest := left_out(self._planes)):
+            text = f"{text}. {rest}"
+        self.summary.setText(text)
         typed, reason = self.typed.text() == CONFIRM_WORDS, bool(self.reason.text().strip())
-        self.act.setEnabled(typed and reason and not self._busy)
+        allowed = self._scopes[self.scope].isEnabled()
+        self.act.setEnabled(typed and reason and allowed and not self._busy)
         missing = [w for w, ok in (("a reason", reason), (f"the words {CONFIRM_WORDS}", typed)) if not ok]
-        self.act.setToolTip(f"Needs {' and '.join(missing)}" if missing else "")
+        needs = f"Needs {' and '.join(missing)}" if missing else ""
+        self.act.setToolTip(needs if allowed else self._scopes[self.scope].toolTip())
 
     def _on_act(self) -> None:
         self._busy = True

@@ -5,15 +5,20 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 from PySide6.QtCore import QObject
 from PySide6.QtWidgets import QWidget
 from shiboken6 import isValid
 
+from mission_control_desktop.client.fleet import qualified
 from mission_control_desktop.domain.errors import MissionControlError, Unavailable, Unreachable
-from mission_control_desktop.domain.kill import CONFIRM_WORDS
+from mission_control_desktop.domain.kill import CONFIRM_WORDS, SCOPE_ALL, KillAll, KillState
+from mission_control_desktop.domain.mission_control import MissionControl
 from mission_control_desktop.domain.tasks import Tasks
 from mission_control_desktop.ui.dialogs.kill_all import KillAllDialog
+from mission_control_desktop.ui.dialogs.kill_many import ManyKills
+from mission_control_desktop.ui.dialogs.kill_scopes import ALONE, EVERYWHERE, KillPlane
 from mission_control_desktop.ui.ports import Gateway
 from mission_control_desktop.ui.sessions import SessionStore
 
@@ -45,15 +50,18 @@ class KillAllFlow(QObject):
         parent: QObject | None = None,
         *,
         otherwise: Otherwise | None = None,
+        planes: Callable[[], tuple[KillPlane, ...]] = lambda: ALONE,
     ) -> None:
         super().__init__(parent)
+        self._planes = planes
         self._store, self._gateway, self._tasks = store, gateway, tasks
         self._tell = tell
         self._otherwise = otherwise
+        self._many: dict[str, ManyKills] = {}
 
     def ask(self, parent: QWidget | None = None) -> KillAllDialog:
         """Open the dialog."""
-        dialog = KillAllDialog(self._store, parent)
+        dialog = KillAllDialog(self._store, parent, planes=self._planes())
         dialog.confirmed.connect(lambda scope, reason: self._start(dialog, scope, reason))
         dialog.undo_requested.connect(lambda kill_id: self._tasks.start(self._undo(dialog, kill_id), name="undo kill"))
         dialog.watch_ended.connect(lambda kill_id: self._tasks.start(self._end_watch(kill_id), name="end watch"))
@@ -65,6 +73,9 @@ class KillAllFlow(QObject):
 
     async def _kill_all(self, dialog: KillAllDialog, scope: str, reason: str, key: str) -> None:
         try:
+            if scope == EVERYWHERE:
+                await self._order_everywhere(dialog, reason, key)
+                return
             try:
                 await self._order(dialog, scope, reason, key)
             except (Unreachable, Unavailable, TimeoutError) as error:
@@ -83,7 +94,12 @@ class KillAllFlow(QObject):
             # The order itself may rightly take long; a control plane that hangs does not even answer this.
             async with asyncio.timeout(ANSWER_SECONDS):
                 await self._gateway.call(lambda mc: mc.health())
-        kill = await self._gateway.call(
+        kill = await self._kill(scope, reason, key)
+        if isValid(dialog):
+            dialog.started(kill)
+
+    async def _kill(self, scope: str, reason: str, key: str) -> KillAll:
+        return await self._gateway.call(
             lambda mc: mc.kill_all(
                 scope=scope,
                 confirm=CONFIRM_WORDS,
@@ -93,23 +109,59 @@ class KillAllFlow(QObject):
                 idempotency_key=key,
             )
         )
-        if isValid(dialog):
-            dialog.started(kill)
+
+    async def _order_everywhere(self, dialog: KillAllDialog, reason: str, key: str) -> None:
+        """To all control planes at once: none waits for another, and one that does not answer holds up nothing."""
+        planes = tuple(plane for plane in self._planes() if not plane.refusal)
+        many = ManyKills(self._store, planes, reason, self)
+        self._many[many.kill_id] = many
+
+        async def order(plane: str) -> None:
+            try:
+                kill = await self._kill(qualified(plane, SCOPE_ALL), reason, key)
+            except MissionControlError as error:
+                many.refuse(plane, error.message)
+                return
+            first = not many.taken
+            whole = many.take(plane, kill)
+            if first and isValid(dialog):
+                dialog.started(whole)
+
+        await asyncio.gather(*(order(plane.key) for plane in planes))
+        if not many.taken:
+            raise Unreachable(f"No control plane took the order. {many.problem}")
+        if many.problem and not isValid(dialog):
+            self._tell(f"Kill All was not taken everywhere. {many.problem}")
+
+    def _parts(self, kill_id: str, wanted: Callable[[KillAll], bool]) -> list[str]:
+        """The kills behind the one that a board shows."""
+        many = self._many.get(kill_id)
+        return [kill_id] if many is None else [part.kill_id for part in many.parts if wanted(part)]
 
     async def _undo(self, dialog: KillAllDialog, kill_id: str) -> None:
-        try:
-            kill = await self._gateway.call(lambda mc: mc.kill_undo(kill_id))
-        except MissionControlError as error:
-            self._tell(f"Not undone: {error.message}")
-            if isValid(dialog):
-                dialog.failed(f"Not undone: {error.message}")
-            return
-        self._store.put([kill])
+        for part in self._parts(kill_id, lambda kill: kill.state is KillState.FROZEN):
+            try:
+                kill = await self._gateway.call(partial(_undone, kill_id=part))
+            except MissionControlError as error:
+                self._tell(f"Not undone: {error.message}")
+                if isValid(dialog):
+                    dialog.failed(f"Not undone: {error.message}")
+                continue
+            self._store.put([kill])
 
     async def _end_watch(self, kill_id: str) -> None:
-        try:
-            kill = await self._gateway.call(lambda mc: mc.kill_close(kill_id))
-        except MissionControlError as error:
-            self._tell(f"The watch goes on: {error.message}")
-            return
-        self._store.put([kill])
+        for part in self._parts(kill_id, lambda kill: kill.watching_until is not None):
+            try:
+                kill = await self._gateway.call(partial(_closed, kill_id=part))
+            except MissionControlError as error:
+                self._tell(f"The watch goes on: {error.message}")
+                continue
+            self._store.put([kill])
+
+
+async def _undone(mission_control: MissionControl, *, kill_id: str) -> KillAll:
+    return await mission_control.kill_undo(kill_id)
+
+
+async def _closed(mission_control: MissionControl, *, kill_id: str) -> KillAll:
+    return await mission_control.kill_close(kill_id)

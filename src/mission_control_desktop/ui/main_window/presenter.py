@@ -23,6 +23,7 @@ from mission_control_desktop.ui.control import GatewayPort
 from mission_control_desktop.ui.dialogs.keys import KeysDialog
 from mission_control_desktop.ui.dialogs.kill_all import KillAllDialog
 from mission_control_desktop.ui.dialogs.kill_flow import KillAllFlow
+from mission_control_desktop.ui.dialogs.kill_scopes import KillPlane
 from mission_control_desktop.ui.dialogs.reason import ReasonDialog
 from mission_control_desktop.ui.launch.profile_form import ProfileForm
 from mission_control_desktop.ui.launch.spawn_dialog import SpawnDialog
@@ -51,7 +52,12 @@ class WindowPresenter(QObject):
         self._settings = SettingsFlow(window, gateway, tasks, self._standing, planes, book, self)
         self._settings.edit_profile_requested.connect(self._edit_profile)
         self._kill_flow = KillAllFlow(
-            self._store, gateway, tasks, lambda text: window.notices.show_notice(text, error=True), self
+            self._store,
+            gateway,
+            tasks,
+            lambda text: window.notices.show_notice(text, error=True),
+            self,
+            planes=lambda: tuple(KillPlane(plane.key, plane.title, plane.refusal) for plane in planes),
         )
         planes.changed.connect(self._show_connection)
         planes.ready.connect(self._on_ready)
