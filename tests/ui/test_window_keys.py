@@ -75,7 +75,7 @@ def test_the_help_lists_keys_and_says_why_some_are_off(rig: Rig) -> None:
         shown = await dialog(KeysDialog, desk.window)
         texts = {label.text() for label in shown.findChildren(QLabel)}
         assert "Ctrl+Shift+K" in texts
-        assert "when a panel is open" in texts
+        assert "only when a panel is open" in texts
         press(shown, Qt.Key.Key_Escape)
         await desk.close()
 

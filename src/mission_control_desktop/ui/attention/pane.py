@@ -104,6 +104,7 @@ class AttentionPane(QFrame):
         foot.setContentsMargins(12, 0, 12, 0)
         foot.addWidget(self.go)
         self.buttons: list[QPushButton] = [self.go]
+        tips: list[tuple[QPushButton, str, str]] = []
         for command_id, text in _BUTTONS:
             if command_id == "mission.shelve_5":
                 shelve = QLabel("Shelve")
@@ -115,12 +116,19 @@ class AttentionPane(QFrame):
             button.setObjectName(f"attention.{command_id}")
             said = action.text().replace("&", "")
             button.setAccessibleName(said)
-            button.setToolTip(f"{said} ({action.shortcut().toString()})")
+            tips.append((button, command_id, said))
             button.clicked.connect(action.trigger)
             foot.addWidget(button)
             self.buttons.append(button)
         for button in self.buttons:
             button.setAutoDefault(False)
+
+        def name_keys() -> None:
+            for button, command_id, said in tips:
+                button.setToolTip(commands.tip(command_id, said))
+
+        commands.keys_changed.connect(name_keys)
+        name_keys()
 
         layout = QVBoxLayout(self)
         layout.setContentsMargins(1, 0, 0, 8)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from PySide6.QtGui import QKeySequence
 from PySide6.QtWidgets import QMenu, QToolButton, QWidget
 
 from mission_control_desktop.ui.commands import CommandActions
@@ -26,6 +25,7 @@ class DeskSwitcher(QToolButton):
         menu.aboutToShow.connect(self._fill)
         self.setMenu(menu)
         desks.changed.connect(self.refresh)
+        commands.keys_changed.connect(self.refresh)
         self.refresh()
 
     def refresh(self) -> None:
@@ -35,7 +35,8 @@ class DeskSwitcher(QToolButton):
         shown = name if len(name) <= _SHOWN else f"{name[: _SHOWN - 1]}…"
         self.setText(f"Desk: {shown} ▾".replace("&", "&&"))
         place = ids.index(book.current_id) + 1
-        self.setToolTip(f"Desk “{name}” ({place} of {len(ids)}). Alt+1 … Alt+9 switch.")
+        keys = f" {self.key_of(1)} … {self.key_of(9)} switch." if self.key_of(1) and self.key_of(9) else ""
+        self.setToolTip(f"Desk “{name}” ({place} of {len(ids)}).{keys}")
         self.setAccessibleName(f"Desk {name}, {place} of {len(ids)}")
         for number in range(1, 10):
             action = self._commands[f"desk.go_{number}"]
@@ -64,4 +65,4 @@ class DeskSwitcher(QToolButton):
 
     def key_of(self, number: int) -> str:
         """The key that leads to the n-th desk."""
-        return self._commands[f"desk.go_{number}"].shortcut().toString(QKeySequence.SequenceFormat.NativeText)
+        return self._commands.key_text(f"desk.go_{number}")

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import Qt
-from PySide6.QtGui import QKeySequence
+from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QDialog, QDialogButtonBox, QGridLayout, QLabel, QScrollArea, QVBoxLayout, QWidget
 
 from mission_control_desktop.ui import theme
 from mission_control_desktop.ui.commands import COMMANDS, CommandActions, Menu
-
-EXTRA = (
-    ("In the roster", "Enter", "Open as a panel"),
-    ("In the roster", "Right, Left", "Open or close a branch"),
-    ("In dialogs", "Esc", "Cancel"),
-)
+from mission_control_desktop.ui.main_window.here import Here
 
 
 class KeysDialog(QDialog):
-    """Commands that cannot be used now are muted, with the reason."""
+    """First the keys of the place where the person is, then those of the commands. Commands that cannot be used now are
+    muted, with the reason."""
 
-    def __init__(self, commands: CommandActions, parent: QWidget | None = None) -> None:
+    change_requested = Signal()
+
+    def __init__(self, commands: CommandActions, here: Here | None = None, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setObjectName("dialog.keys")
         self.setWindowTitle("Keys in effect")
@@ -31,27 +28,25 @@ class KeysDialog(QDialog):
         grid.setHorizontalSpacing(20)
         grid.setVerticalSpacing(4)
         row = 0
+        if here is not None:
+            row = _section(grid, row, f"Here: {here.name}")
+            for keys, text in here.lines:
+                row = _line(grid, row, keys, text, "", muted=False)
         for menu in Menu:
             row = _section(grid, row, menu.value.replace("&", ""))
-            for command in (c for c in COMMANDS if c.menu is menu and c.keys):
-                if command.id.startswith(("panel.go_", "desk.go_")) and not command.id.endswith("_1"):
+            for command in (c for c in COMMANDS if c.menu is menu and commands.keymap.keys(c.id)):
+                first_of_row = _rows_as_delivered(commands, command.id)
+                if first_of_row is not None and first_of_row != command.id:
                     continue
-                on = commands.in_effect(command.id)
-                native = QKeySequence.SequenceFormat.NativeText
-                keys = " or ".join(QKeySequence(k).toString(native) for k in command.keys)
-                title = command.title.replace("&", "")
-                if command.id == "panel.go_1":
-                    keys, title = "Ctrl+1 … Ctrl+9", "Go to panel 1 … 9"
-                if command.id == "desk.go_1":
-                    keys, title = "Alt+1 … Alt+9", "Go to desk 1 … 9"
-                note = command.hint if on else f"when {command.when.value}"
-                row = _line(grid, row, keys, title, note, muted=not on)
-        section = ""
-        for where, key, text in EXTRA:
-            if where != section:
-                row = _section(grid, row, where)
-                section = where
-            row = _line(grid, row, key, text, "", muted=False)
+                why_not = commands.why_not(command.id)
+                keys, title = commands.keys_text(command.id), command.title.replace("&", "")
+                if first_of_row is not None:
+                    last = commands.keys_text(f"{command.id[:-1]}9")
+                    keys, title = f"{keys} … {last}", f"{title} … 9"
+                    title = title.replace("1  Desk 1", "Go to desk 1")
+                row = _line(grid, row, keys, title, why_not or command.hint, muted=bool(why_not))
+        row = _section(grid, row, "Everywhere")
+        row = _line(grid, row, "Esc", "Close a dialog, a list or a search; change nothing", "", muted=False)
         grid.setRowStretch(row, 1)
         grid.setColumnStretch(2, 1)
         area = QScrollArea()
@@ -61,10 +56,22 @@ class KeysDialog(QDialog):
         area.setWidget(body)
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
         buttons.rejected.connect(self.reject)
+        change = buttons.addButton("Change keys…", QDialogButtonBox.ButtonRole.ActionRole)
+        change.setObjectName("keys.change")
+        change.clicked.connect(self.change_requested)
+        change.clicked.connect(self.reject)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 8, 12, 12)
         layout.addWidget(area)
         layout.addWidget(buttons)
+
+
+def _rows_as_delivered(commands: CommandActions, command_id: str) -> str | None:
+    """The first command of a row of nine that has its keys as delivered: they are shown as one line."""
+    for row in ("panel.go_", "desk.go_"):
+        if command_id.startswith(row) and all(commands.keymap.is_default(f"{row}{n}") for n in range(1, 10)):
+            return f"{row}1"
+    return None
 
 
 def _section(grid: QGridLayout, row: int, title: str) -> int:

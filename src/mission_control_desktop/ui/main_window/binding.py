@@ -65,7 +65,7 @@ def _bind_session(window: MainWindow, handle: _Handle) -> None:
         return lambda session_id: window.session_action.emit(session_id, action)
 
     handle("session.open", on_session(window.open_session))
-    for name in ("message", "spawn_below", "pause_resume", "cancel_turn", "terminate", "kill"):
+    for name in ("message", "find", "spawn_below", "pause_resume", "cancel_turn", "terminate", "kill"):
         handle(f"session.{name}", on_session(ask(name)))
     handle("session.copy_id", on_session(QApplication.clipboard().setText))
 

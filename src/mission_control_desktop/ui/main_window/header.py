@@ -145,6 +145,7 @@ class Header(QFrame):
         self._store = store
         self._queue = attention
         self._commands = commands
+        self._tips: dict[QPushButton, str] = {}
         self.setObjectName("header")
         self.setProperty("surface", "bar")
         self._logo = QLabel(self)
@@ -172,7 +173,6 @@ class Header(QFrame):
         self.appearance = QToolButton(self)
         self.appearance.setObjectName("header.appearance")
         self.appearance.setProperty("kind", "quiet")
-        self.appearance.setToolTip("Switch light and dark (Ctrl+Shift+L)")
         self.appearance.setAccessibleName("Switch light and dark")
         self.appearance.clicked.connect(commands["view.appearance"].trigger)
         self.kill_all = self._button("mission.kill_all", "Kill All…", "kill")
@@ -214,6 +214,8 @@ class Header(QFrame):
         for command_id in ("mission.kill_all", "mission.new_agent"):
             commands[command_id].changed.connect(self._on_actions)
         theme.signals.theme_changed.connect(self._on_theme)
+        commands.keys_changed.connect(self._on_keys)
+        self._on_keys()
         self._on_theme()
         self.refresh()
         self._on_actions()
@@ -227,8 +229,7 @@ class Header(QFrame):
         button.setProperty("icon_name", icon_name)
         if primary:
             button.setProperty("kind", "primary")
-        key = action.shortcut().toString()
-        button.setToolTip(f"{action.text().replace('&', '')} ({key})" if key else action.text().replace("&", ""))
+        self._tips[button] = command_id
         button.clicked.connect(action.trigger)
         button.setAutoDefault(False)
         return button
@@ -270,6 +271,14 @@ class Header(QFrame):
         self._row.insertWidget(self._desk_place, switcher)
         self._fit()
 
+    def _on_keys(self) -> None:
+        commands = self._commands
+        for button, command_id in self._tips.items():
+            button.setToolTip(commands.tip(command_id, commands[command_id].text().replace("&", "")))
+        self.appearance.setToolTip(commands.tip("view.appearance", "Switch light and dark"))
+        shown = commands.tip("mission.attention", "Show what needs you")
+        self.attention.setToolTip(f"{shown}; {commands.tip('mission.next_attention', 'go to the next one')}")
+
     def _on_actions(self) -> None:
         self.kill_all.setEnabled(self._commands["mission.kill_all"].isEnabled())
         self.new_agent.setEnabled(self._commands["mission.new_agent"].isEnabled())
@@ -308,7 +317,6 @@ class Header(QFrame):
         self.attention.setIcon(
             icons.icon("attention", theme.current().attention) if needed else icons.icon("attention")
         )
-        self.attention.setToolTip("Show what needs you (Ctrl+Shift+J); go to the next one (Ctrl+J)")
 
     def _on_theme(self) -> None:
         look = theme.current()

@@ -27,6 +27,7 @@ from mission_control_desktop.ui.dialogs.kill_scopes import KillPlane
 from mission_control_desktop.ui.dialogs.reason import ReasonDialog
 from mission_control_desktop.ui.launch.profile_form import ProfileForm
 from mission_control_desktop.ui.launch.spawn_dialog import SpawnDialog
+from mission_control_desktop.ui.main_window.here import here
 from mission_control_desktop.ui.main_window.planes_view import plane_view, planes_view
 from mission_control_desktop.ui.main_window.window import MainWindow
 from mission_control_desktop.ui.panels import Panels
@@ -138,6 +139,11 @@ class WindowPresenter(QObject):
                 panel = self._panels.get(session_id)
                 if panel is not None:
                     panel.focus_input()
+            case "find":
+                self._window.open_session(session_id)
+                panel = self._panels.get(session_id)
+                if panel is not None:
+                    panel.pane.open_find()
             case "pause_resume":
                 self._tasks.start(self._pause_resume(session), name="pause or resume")
             case "cancel_turn":
@@ -285,7 +291,9 @@ class WindowPresenter(QObject):
     # -- the rest
 
     def _on_keys(self) -> None:
-        self._open(KeysDialog(self._window.commands, self._window))
+        dialog = KeysDialog(self._window.commands, here(self._window), self._window)
+        dialog.change_requested.connect(lambda: self._settings.open("keys"))
+        self._open(dialog)
 
     def _standing(self) -> Standing:
         home = self._planes.home

@@ -33,6 +33,7 @@ from mission_control_desktop.ui.main_window.notices import Notices
 from mission_control_desktop.ui.main_window.opening import Opening
 from mission_control_desktop.ui.main_window.walking import Walking
 from mission_control_desktop.ui.palette.palette import Palette
+from mission_control_desktop.ui.panel import enter
 from mission_control_desktop.ui.roster import RosterPane
 from mission_control_desktop.ui.sessions import SessionStore
 
@@ -46,7 +47,7 @@ class MainWindow(QMainWindow):
     close_requested = Signal()
     """The window may go now; it ends no agent."""
     session_action = Signal(str, str)
-    """Session id and what to do: pause_resume, cancel_turn, terminate, kill, message, spawn_below."""
+    """Session id and what to do: pause_resume, cancel_turn, terminate, kill, message, find, spawn_below."""
     kill_all_requested = Signal()
     settings_requested = Signal(str)
     keys_requested = Signal()
@@ -69,6 +70,7 @@ class MainWindow(QMainWindow):
         self.setWindowIcon(icons.app_icon())
         self.setMinimumSize(900, 560)
         self.commands = CommandActions(self, Keymap(kept if isinstance(kept := state.get(KEYS), dict) else None))
+        enter.set_current(enter.EnterKeys.of(state.get(enter.PREFERENCE)))
         self.commands.fill(self.menuBar())
         self.menuBar().setAccessibleName("Menus")
         self.attention = Attention(store, state, self)
@@ -372,6 +374,15 @@ class MainWindow(QMainWindow):
         """Put a choice into effect and remember it."""
         theme.set_appearance(chosen)
         self.state.put(APPEARANCE, chosen.stored())
+
+    def keep_keys(self) -> None:
+        """Remember the keys as they are."""
+        self.state.put(KEYS, self.commands.keymap.chosen() or None)
+
+    def choose_enter(self, keys: enter.EnterKeys) -> None:
+        """Put what Enter does in the message input into effect, and remember it."""
+        enter.set_current(keys)
+        self.state.put(enter.PREFERENCE, keys.stored())
 
     def step_text(self, steps: int) -> None:
         """Make all text larger or (negative) smaller by so many steps, within what can be chosen; 0: as delivered."""

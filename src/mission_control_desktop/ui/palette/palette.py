@@ -88,7 +88,7 @@ class Palette(QFrame):
         column.setContentsMargins(10, 10, 10, 8)
         column.setSpacing(6)
         column.addWidget(self.line)
-        column.addWidget(self.list, 1)
+        column.addWidget(self.list)
         column.addWidget(self.foot)
         self.list.selectionModel().currentChanged.connect(self._say)
         self.hide()
@@ -114,7 +114,6 @@ class Palette(QFrame):
         self._all, self._finders = self._entries.all(), {}
         self.line.clear()
         self._on_text("")
-        self._place()
         self.show()
         self.raise_()
         self.line.setFocus(Qt.FocusReason.ShortcutFocusReason)
@@ -141,10 +140,16 @@ class Palette(QFrame):
 
     def _place(self) -> None:
         host = self._host
+        top, row = min(72, max(12, host.height() // 10)), max(1, self.list.sizeHintForRow(0))
+        most = max(1, (host.height() - top - 110) // row)
+        # Whole lines, and no more room than they need.
+        lines = min(_LINES, most, self.model.rowCount())
+        self.list.setFixedHeight(lines * row + 2 * self.list.frameWidth())
+        self.list.setVisible(lines > 0)
         width = min(_WIDTH, host.width() - 24)
-        height = min(host.height() - 24, 92 + _LINES * self.list.sizeHintForRow(0) if self.model.rowCount() else 420)
-        self.setFixedSize(width, max(160, min(520, height)))
-        self.move(QPoint((host.width() - width) // 2, min(72, max(12, host.height() // 10))))
+        self.setFixedWidth(width)
+        self.setFixedHeight(self.sizeHint().height())
+        self.move(QPoint((host.width() - width) // 2, top))
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         if event.type() is QEvent.Type.Resize and self.isVisible():
@@ -169,6 +174,7 @@ class Palette(QFrame):
             self._finders[kind] = finder
         found = self._finders[kind].find(query, self._recent())
         self.model.show_entries(found)
+        self._place()
         if found:
             self.list.setCurrentIndex(self.model.index(0))
             self.list.scrollToTop()

@@ -19,6 +19,7 @@ from PySide6.QtWidgets import (
 from mission_control_desktop.domain.limits import MAX_INJECT_CHARS
 from mission_control_desktop.domain.sessions import AgentSession, Delivery, SessionStatus
 from mission_control_desktop.ui import theme
+from mission_control_desktop.ui.panel import enter
 from mission_control_desktop.ui.panel.port import Draft
 from mission_control_desktop.ui.panel.wording import (
     DELIVERY_NAMES,
@@ -38,7 +39,7 @@ _WAYS = tuple(DELIVERY_NAMES)
 
 
 class MessageEdit(QPlainTextEdit):
-    """Grows from one line to six. Enter sends, Shift+Enter starts a line, Ctrl+Enter sends the other way."""
+    """Grows from one line to six. What Enter does, alone and modified, is the person's choice."""
 
     send_wanted = Signal(bool)
     """True: the other way."""
@@ -56,11 +57,12 @@ class MessageEdit(QPlainTextEdit):
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
-            if event.modifiers() & Qt.KeyboardModifier.ShiftModifier:
+            act = enter.current().act(event.modifiers())
+            if act is enter.Act.LINE:
                 self.insertPlainText("\n")
                 self.ensureCursorVisible()
             else:
-                self.send_wanted.emit(bool(event.modifiers() & Qt.KeyboardModifier.ControlModifier))
+                self.send_wanted.emit(act is enter.Act.OTHER)
             return
         if event.key() == Qt.Key.Key_Escape:
             self.left.emit()
@@ -155,6 +157,7 @@ class Composer(QFrame):
         self._save.setSingleShot(True)
         self._save.setInterval(SAVE_MS)
         self._save.timeout.connect(self.save_now)
+        enter.signals.changed.connect(self._update_words)
         self._fold()
 
     # -- outside -----------------------------------------------------------------------------------------------------
@@ -376,9 +379,12 @@ class Composer(QFrame):
         idle = session.status is SessionStatus.WAITING
         if self._edit.isEnabled():
             other = other_delivery(session, way)
-            hint = f", Ctrl+Enter: {DELIVERY_NAMES[other].lower()}" if other is not None and not idle else ""
+            keys = enter.current()
+            hint = ""
+            if other is not None and not idle:
+                hint = f", {keys.key(enter.Act.OTHER)}: {DELIVERY_NAMES[other].lower()}"
             self._edit.setPlaceholderText("Message to the agent")
-            self._edit.setToolTip(f"Enter: send, Shift+Enter: new line{hint}")
+            self._edit.setToolTip(f"{keys.key(enter.Act.SEND)}: send, {keys.key(enter.Act.LINE)}: new line{hint}")
         else:
             self._edit.setPlaceholderText("No messages" if self._may_act else "Your role only watches")
             self._edit.setToolTip(text)

@@ -78,7 +78,7 @@ class PanelHeader(QFrame):
         self._elapsed.setToolTip("Time since the session started")
         self._title = ElidedLabel(least=40)
         theme.keep_font(self._title, "text_large", bold=True)
-        self._input = self._button("inject", "Message to the agent (Ctrl+I)")
+        self._input = self._button("inject", "Message to the agent")
         self._input.setCheckable(True)
         self._input.toggled.connect(self.input_toggled)
         self._pause = self._button("pause", "Pause")

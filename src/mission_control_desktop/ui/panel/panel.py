@@ -13,12 +13,10 @@ from PySide6.QtGui import (
     QGuiApplication,
     QHideEvent,
     QKeyEvent,
-    QKeySequence,
     QPainter,
     QPaintEvent,
     QPen,
     QResizeEvent,
-    QShortcut,
     QShowEvent,
 )
 from PySide6.QtWidgets import QApplication, QFrame, QMenu, QVBoxLayout, QWidget
@@ -103,7 +101,6 @@ class OrchestratorPanel(QFrame):
         column.addWidget(self.strip)
         column.addWidget(self.composer)
         self._connect()
-        self._add_shortcuts()
         self.set_may_act(may_act)
         self.header.set_sub_agents(0)
         self.header.set_input_shown(True)
@@ -281,15 +278,6 @@ class OrchestratorPanel(QFrame):
         self.model.rowsInserted.connect(self._update_empty_text)
         self.model.modelReset.connect(self._update_empty_text)
         theme.signals.theme_changed.connect(self.update)
-
-    def _add_shortcuts(self) -> None:
-        def add(keys: str, slot: object) -> None:
-            shortcut = QShortcut(QKeySequence(keys), self)
-            shortcut.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
-            shortcut.activated.connect(slot)
-
-        add("Ctrl+I", self.focus_input)
-        add("Ctrl+F", self.pane.open_find)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         # Not a shortcut: that would reach past a menu or a dialog that is open. A held key is pressed once.

@@ -162,7 +162,7 @@ def default_delivery(session: AgentSession) -> Delivery | None:
 
 
 def other_delivery(session: AgentSession, delivery: Delivery | None) -> Delivery | None:
-    """What Ctrl+Enter sends by: steer and queue change places."""
+    """What is the other way to send: steer and queue change places."""
     other = Delivery.QUEUE if delivery is not Delivery.QUEUE else Delivery.STEER
     return other if other in session.capabilities.inject else None
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 from PySide6.QtCore import Qt
-from PySide6.QtGui import QKeyEvent
+from PySide6.QtGui import QKeyEvent, QShowEvent
 from PySide6.QtWidgets import (
     QDialog,
     QDialogButtonBox,
@@ -94,6 +94,11 @@ class SettingsDialog(QDialog):
             event.accept()
             return
         super().keyPressEvent(event)
+
+    def showEvent(self, event: QShowEvent) -> None:
+        # What was laid out before it had its style is as high as without it.
+        self.list.doItemsLayout()
+        super().showEvent(event)
 
     def _turn_to(self, row: int) -> None:
         self.stack.setCurrentIndex(row)

@@ -18,6 +18,7 @@ from mission_control_desktop.ui.settings.appearance import TRAY, AppearancePage
 from mission_control_desktop.ui.settings.connections import ConnectionsPage
 from mission_control_desktop.ui.settings.connections_presenter import ConnectionsPresenter
 from mission_control_desktop.ui.settings.dialog import SettingsDialog
+from mission_control_desktop.ui.settings.keys import KeysPage
 from mission_control_desktop.ui.settings.profiles import ProfilesPage
 from mission_control_desktop.ui.settings.providers import ProvidersPage
 from mission_control_desktop.ui.settings.providers_presenter import ProvidersPresenter
@@ -69,6 +70,9 @@ class SettingsFlow(QObject):
         appearance = AppearancePage(tray=bool(state.get(TRAY, True)))
         appearance.chosen.connect(self._window.choose_appearance)
         appearance.tray_chosen.connect(lambda on: state.put(TRAY, on))
+        keys = KeysPage(self._window.commands)
+        keys.changed.connect(self._window.keep_keys)
+        keys.enter_chosen.connect(self._window.choose_enter)
         profiles = ProfilesPage()
         profiles.show_profiles(self._profiles)
         profiles.add_requested.connect(lambda: self.edit_profile_requested.emit(None))
@@ -81,7 +85,7 @@ class SettingsFlow(QObject):
         presenter = ProvidersPresenter(
             providers, self._window.store, self._gateway, self._tasks, standing.role, parent=providers
         )
-        dialog = SettingsDialog((connections, providers, profiles, appearance), self._window, page=key)
+        dialog = SettingsDialog((connections, providers, profiles, appearance, keys), self._window, page=key)
         dialog.finished.connect(presenter.close)
         dialog.finished.connect(self._on_closed)
         self._dialog = dialog
