@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 from PySide6.QtCore import QSize, Qt, QTimer, Signal
-from PySide6.QtGui import QFocusEvent, QKeyEvent, QStandardItemModel
+from PySide6.QtGui import QFocusEvent, QKeyEvent, QStandardItemModel, QTextCursor
 from PySide6.QtWidgets import (
     QCheckBox,
     QComboBox,
@@ -21,6 +23,7 @@ from mission_control_desktop.domain.sessions import AgentSession, Delivery, Sess
 from mission_control_desktop.ui import theme
 from mission_control_desktop.ui.panel import enter
 from mission_control_desktop.ui.panel.port import Draft
+from mission_control_desktop.ui.panel.recall import Recall
 from mission_control_desktop.ui.panel.wording import (
     DELIVERY_NAMES,
     default_delivery,
@@ -45,6 +48,10 @@ class MessageEdit(QPlainTextEdit):
     """True: the other way."""
     left = Signal()
     focus_changed = Signal(bool)
+    earlier_wanted = Signal()
+    """Up, where there is no line above."""
+    later_wanted = Signal()
+    """Down, where there is no line below."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         self._extra = 12
@@ -66,6 +73,13 @@ class MessageEdit(QPlainTextEdit):
             return
         if event.key() == Qt.Key.Key_Escape:
             self.left.emit()
+            return
+        way = {Qt.Key.Key_Up: QTextCursor.MoveOperation.Up, Qt.Key.Key_Down: QTextCursor.MoveOperation.Down}.get(
+            Qt.Key(event.key())
+        )
+        plain = event.modifiers() & ~Qt.KeyboardModifier.KeypadModifier == Qt.KeyboardModifier.NoModifier
+        if way is not None and plain and not self.textCursor().movePosition(way):
+            (self.earlier_wanted if event.key() == Qt.Key.Key_Up else self.later_wanted).emit()
             return
         super().keyPressEvent(event)
 
@@ -119,6 +133,10 @@ class Composer(QFrame):
         self._edit.left.connect(self.left)
         self._edit.focus_changed.connect(self._on_focus_changed)
         self._edit.textChanged.connect(self._on_text_changed)
+        self._recall = Recall()
+        self._recalling = False
+        self._edit.earlier_wanted.connect(self._on_earlier)
+        self._edit.later_wanted.connect(self._on_later)
         self._way = QComboBox()
         self._way.setAccessibleName("How the message is delivered")
         for delivery in _WAYS:
@@ -223,6 +241,7 @@ class Composer(QFrame):
     def accepted(self) -> None:
         """The message is stored: the input is free for the next."""
         self._sending, self._sent = False, None
+        self._recall.end()
         self._edit.blockSignals(True)
         self._edit.clear()
         self._edit.blockSignals(False)
@@ -247,7 +266,31 @@ class Composer(QFrame):
         """Add words to the input, e.g. those of a message that failed."""
         old = self._edit.toPlainText()
         self._edit.setPlainText(f"{old}\n{text}" if old.strip() else text)
+        self._edit.moveCursor(QTextCursor.MoveOperation.End)
         self._edit.setFocus(Qt.FocusReason.OtherFocusReason)
+
+    def recall_from(self, messages: Callable[[], Sequence[str]]) -> None:
+        """Where Up finds earlier messages, oldest first."""
+        self._recall.messages = messages
+
+    def _on_earlier(self) -> None:
+        if not self._recall.walking:
+            # What is being written is kept before something else stands in its place.
+            self.save_now()
+        self._show_recalled(self._recall.earlier(self._edit.toPlainText()))
+
+    def _on_later(self) -> None:
+        self._show_recalled(self._recall.later())
+
+    def _show_recalled(self, text: str | None) -> None:
+        if text is None or self._sending:
+            return
+        self._recalling = True
+        try:
+            self._edit.setPlainText(text)
+        finally:
+            self._recalling = False
+        self._edit.moveCursor(QTextCursor.MoveOperation.End)
 
     def current_draft(self) -> Draft | None:
         text = self._edit.toPlainText()
@@ -266,7 +309,8 @@ class Composer(QFrame):
     def save_now(self) -> None:
         """Give the draft to the store."""
         self._save.stop()
-        self.draft_changed.emit(self.current_draft())
+        if not self._recall.walking:
+            self.draft_changed.emit(self.current_draft())
 
     # -- inside ------------------------------------------------------------------------------------------------------
 
@@ -307,7 +351,10 @@ class Composer(QFrame):
     def _on_text_changed(self) -> None:
         if self._sent is None or self._edit.toPlainText() != self._sent.text:
             self._error.hide()
-        self._save.start()
+        if not self._recalling:
+            # What was written before stays the draft until something is changed in what was found.
+            self._recall.end()
+            self._save.start()
         self._update_send()
         self._fold()
 

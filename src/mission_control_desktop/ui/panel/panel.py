@@ -262,6 +262,9 @@ class OrchestratorPanel(QFrame):
         composer.left.connect(self.focus_transcript)
         self.strip.withdraw_wanted.connect(presenter.withdraw)
         self.strip.put_back_wanted.connect(self._on_put_back)
+        self.strip.edit_wanted.connect(presenter.take_back)
+        presenter.taken_back.connect(self._on_put_back)
+        composer.recall_from(self._sent_from_here)
         self.strip.queued_changed.connect(composer.set_queued)
         self.approvals.answer_wanted.connect(presenter.answer)
         self.approvals.count_changed.connect(self._on_questions_changed)
@@ -324,6 +327,10 @@ class OrchestratorPanel(QFrame):
                 return
         if text := self.strip.text_of(injection_id):
             self.composer.put_back(text)
+
+    def _sent_from_here(self) -> list[str]:
+        """Messages of operators in what is loaded of the transcript, oldest first."""
+        return [entry.text for entry in self.model.entries if entry.message.role is MessageRole.OPERATOR]
 
     def _on_busy_changed(self, action: str, busy: bool) -> None:
         kind, _, which = action.partition(":")

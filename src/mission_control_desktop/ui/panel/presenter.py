@@ -13,7 +13,7 @@ from PySide6.QtCore import QObject, Signal
 
 from mission_control_desktop.domain.approvals import Approval
 from mission_control_desktop.domain.errors import Conflict, MissionControlError
-from mission_control_desktop.domain.receipts import Receipt
+from mission_control_desktop.domain.receipts import Receipt, ReceiptState
 from mission_control_desktop.domain.sessions import AgentSession
 from mission_control_desktop.domain.tasks import Tasks
 from mission_control_desktop.ui.panel.history import CALL_SECONDS, HistoryReader
@@ -38,6 +38,8 @@ class PanelPresenter(QObject):
     message_refused = Signal(str, bool)
     """Why, and whether it may have arrived all the same. The text is still in the input."""
     receipt_received = Signal(object)
+    taken_back = Signal(str)
+    """A message was withdrawn to be changed."""
     answered = Signal(object)
     answer_failed = Signal(str, str)
     """Approval id, and why in words."""
@@ -98,6 +100,10 @@ class PanelPresenter(QObject):
 
     def withdraw(self, injection_id: str) -> None:
         self._begin(f"withdraw:{injection_id}", partial(self._withdraw, injection_id))
+
+    def take_back(self, injection_id: str) -> None:
+        """Withdraw a message so that its words can be changed: `taken_back` says that it will not arrive as it was."""
+        self._begin(f"withdraw:{injection_id}", partial(self._withdraw, injection_id, edit=True))
 
     def pause(self, level: str | None) -> None:
         self._act("pause", partial(self._port.pause, self._session_id, level=level, expected_run_id=self._run_id))
@@ -188,13 +194,15 @@ class PanelPresenter(QObject):
             self._drafts.save(self._session_id, None)
             self.message_accepted.emit(draft, receipt)
 
-    async def _withdraw(self, injection_id: str) -> None:
+    async def _withdraw(self, injection_id: str, *, edit: bool = False) -> None:
         try:
             receipt = await asyncio.wait_for(self._port.withdraw(self._session_id, injection_id), CALL_SECONDS)
         except (MissionControlError, TimeoutError, OSError) as error:
             self.failed.emit("withdraw", error_words(error))
         else:
             self._take_receipt(receipt)
+            if edit and receipt.state is ReceiptState.WITHDRAWN:
+                self.taken_back.emit(injection_id)
 
     async def _answer(self, approval_id: str, option_id: str) -> None:
         try:

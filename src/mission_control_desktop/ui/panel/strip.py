@@ -15,6 +15,8 @@ from mission_control_desktop.ui.transcript.row import receipt_text
 
 SHOWN = 3
 """Lines at most; how many more there are is said."""
+MOST = 12
+"""Lines when all are wanted; a small panel must still show its transcript."""
 KEPT_AFTER = timedelta(seconds=6)
 """How long a finished message stays to be seen."""
 FRESH = timedelta(minutes=2)
@@ -59,15 +61,26 @@ class _Line(QWidget):
         policy = self.button.sizePolicy()
         policy.setRetainSizeWhenHidden(True)
         self.button.setSizePolicy(policy)
+        self.edit = QPushButton("Edit")
+        self.edit.setProperty("kind", "quiet")
+        self.edit.setToolTip(
+            "Take the message back and put its words into the input; sent again, it is the last in line"
+        )
+        self.edit.clicked.connect(self._on_edit)
+        self.edit.hide()
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
         theme.keep_distances(row, spacing="gap")
         row.addWidget(self.text, 1)
         row.addWidget(self.state)
+        row.addWidget(self.edit)
         row.addWidget(self.button)
 
-    def show_known(self, known: _Known) -> None:
+    def show_known(self, known: _Known, *, editable: bool) -> None:
         state = known.receipt.state
+        self.edit.setVisible(editable and state in (ReceiptState.QUEUED, ReceiptState.STORED))
+        self.edit.setAccessibleName(f"Edit the message: {known.text}")
+        self.button.setAccessibleName(f"{'Put back' if state is ReceiptState.FAILED else 'Withdraw'}: {known.text}")
         self.text.setText(known.text or "Message")
         self.state.setText(ladder_text(known.receipt))
         self.state.setProperty("tone", "error" if state is ReceiptState.FAILED else "small")
@@ -84,12 +97,17 @@ class _Line(QWidget):
     def _on_clicked(self) -> None:
         self._strip.clicked(self._id)
 
+    def _on_edit(self) -> None:
+        self._strip.edit_wanted.emit(self._id)
+
 
 class ReceiptStrip(QFrame):
     """What became of the newest messages."""
 
     withdraw_wanted = Signal(str)
     put_back_wanted = Signal(str)
+    edit_wanted = Signal(str)
+    """Take the message back, and let its words be written anew."""
     queued_changed = Signal(int)
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -102,9 +120,11 @@ class ReceiptStrip(QFrame):
         self._column = QVBoxLayout(self)
         theme.keep_distances(self._column, margins=("margin", 4, "gap", 0))
         self._column.setSpacing(0)
-        self._rest = QLabel()
-        self._rest.setProperty("tone", "small")
-        self._column.addWidget(self._rest)
+        self._rest = QPushButton()
+        self._rest.setProperty("kind", "quiet")
+        self._rest.clicked.connect(self._on_rest)
+        self._all = False
+        self._column.addWidget(self._rest, 0, Qt.AlignmentFlag.AlignLeft)
         self.hide()
 
     def set_may_act(self, may_act: bool) -> None:
@@ -165,15 +185,24 @@ class ReceiptStrip(QFrame):
     def set_busy(self, injection_id: str, busy: bool) -> None:
         if (line := self._lines.get(injection_id)) is not None:
             line.button.setEnabled(not busy)
+            line.edit.setEnabled(not busy)
 
     def lines(self) -> list[str]:
         """What is shown, as text."""
         return [f"{line.text.text()}: {line.state.text()}" for line in self._lines.values()]
 
+    @staticmethod
+    def _place(receipt: Receipt) -> tuple[bool, int]:
+        return receipt.state in _ENDS, receipt.position or 0
+
+    def _on_rest(self) -> None:
+        self._all = not self._all
+        self._show()
+
     def _show(self) -> None:
-        # Open ones first: they are what can still be changed.
-        order = sorted(self._known, key=lambda key: self._known[key].receipt.state in _ENDS)
-        shown = order[:SHOWN]
+        # Open ones first, in the order in which they go out: they are what can still be changed.
+        order = sorted(self._known, key=lambda key: self._place(self._known[key].receipt))
+        shown = order[: MOST if self._all else SHOWN]
         for key in [key for key in self._lines if key not in shown]:
             line = self._lines.pop(key)
             self._column.removeWidget(line)
@@ -182,12 +211,15 @@ class ReceiptStrip(QFrame):
             if key not in self._lines:
                 self._lines[key] = _Line(self, key)
                 self._column.insertWidget(self._column.count() - 1, self._lines[key])
-            self._lines[key].show_known(self._known[key])
+            self._lines[key].show_known(self._known[key], editable=self._may_act and bool(self._texts.get(key)))
             if not self._may_act:
                 self._lines[key].button.hide()
+        for place, key in enumerate(shown):
+            if self._column.indexOf(self._lines[key]) != place:
+                self._column.insertWidget(place, self._lines[key])
         rest = len(order) - len(shown)
-        self._rest.setText(f"and {rest} more")
-        self._rest.setVisible(rest > 0)
+        self._rest.setText(f"and {rest} more" if not self._all or rest else "show less")
+        self._rest.setVisible(rest > 0 or (self._all and len(order) > SHOWN))
         self.setVisible(bool(order))
         queued = sum(
             known.receipt.state in (ReceiptState.QUEUED, ReceiptState.STORED) for known in self._known.values()

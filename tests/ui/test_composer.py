@@ -1,0 +1,171 @@
+"""The message input on a real control plane: what waits can be changed and taken back, and nothing written is lost."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PySide6.QtCore import Qt
+from PySide6.QtTest import QTest
+
+from mission_control_desktop.ui.panel.recall import Recall
+from mission_control_desktop.ui.panel.strip import ReceiptStrip
+from support.rig import Rig, press, until
+from support.scripted_plane import ScriptedPlane, session
+from support.served import Served
+
+LONG = 60.0
+
+
+@pytest.fixture
+def house(rig: Rig) -> Iterator[Served]:
+    rig.folder.mkdir(mode=0o700)
+    made = Served(rig.folder)
+    made.start()
+    made.double()
+    try:
+        yield made
+    finally:
+        made.end()
+
+
+def buttons(strip: ReceiptStrip, words: str) -> Any:
+    """The line of a message."""
+    return next(line for line in strip._lines.values() if line.text.text() == words)
+
+
+def test_what_waits_is_changed_and_taken_back(rig: Rig, house: Served) -> None:
+    one = house.spawn("[wait]")
+    house.until(one, status="running")
+
+    async def scenario() -> None:
+        desk = await rig.open()
+        window = desk.window
+        await until(lambda: desk.panels.get(one) is not None, "its panel", LONG)
+        window.activateWindow()
+        await until(window.isActiveWindow)
+        panel = desk.panels.get(one)
+        assert panel is not None
+        window.panels.activate(one)
+        edit, strip = panel.composer.edit, panel.strip
+        panel.focus_input()
+        assert panel.composer.pause_first.isEnabled()
+        for words in ("first", "second", "third"):
+            QTest.keyClicks(edit, words)
+            press(edit, Qt.Key.Key_Return)
+            await until(lambda: edit.toPlainText() == "", "accepted", LONG)
+        await until(lambda: [line.split(": ")[0] for line in strip.lines()] == ["first", "second", "third"], "", LONG)
+        await until(lambda: strip.lines()[2].endswith("#3"), "its place", LONG)
+        assert "behind 3 others" in panel.composer.words()
+
+        # Changed, by mouse: taken back first, and the words are in the input.
+        QTest.mouseClick(buttons(strip, "second").edit, Qt.MouseButton.LeftButton)
+        await until(lambda: edit.toPlainText() == "second", "its words", LONG)
+        assert house.messages(one)[-2]["metadata"].get("withdrawn") is True
+        QTest.keyClicks(edit, " thought")
+        press(edit, Qt.Key.Key_Return)
+        await until(lambda: any(line.startswith("second thought: stored → queued") for line in strip.lines()), "", LONG)
+
+        # Taken back, by keyboard.
+        button = buttons(strip, "first").button
+        button.setFocus()
+        press(button, Qt.Key.Key_Space)
+        await until(lambda: any(line == "first: withdrawn" for line in strip.lines()), "withdrawn", LONG)
+
+        # Up finds what was sent, the last first, and down leads back to what was being written.
+        edit.setFocus()
+        QTest.keyClicks(edit, "half a")
+        press(edit, Qt.Key.Key_Up)
+        assert edit.toPlainText() == "second thought"
+        press(edit, Qt.Key.Key_Up)
+        assert edit.toPlainText() == "third"
+        panel.composer.save_now()
+        assert desk.state.get(f"draft:{one}")["text"] == "half a", "the draft is what was written"
+        press(edit, Qt.Key.Key_Down)
+        press(edit, Qt.Key.Key_Down)
+        assert edit.toPlainText() == "half a"
+        edit.clear()
+
+        # The turn ends: each goes out once, as it was last.
+        window.commands["session.cancel_turn"].trigger()
+        await until(lambda: desk.store.sessions[one].status.value == "waiting" and not strip.lines()[0].endswith("#1"))
+        await desk.close()
+
+    rig.run(scenario)
+    house.until(one, status="waiting")
+    agent = " ".join(m["content"] for m in house.messages(one) if m["role"] == "agent")
+    assert "third" in agent
+    assert agent.count("second") == agent.count("second thought") == 1
+    assert "first" not in agent
+
+
+_KILLED = """
+import os, signal, sys
+from pathlib import Path
+from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QApplication
+from support.rig import Rig, until
+from support.scripted_plane import ScriptedPlane, session
+from mission_control_desktop.ui.local_state import stored
+
+app = QApplication([])
+rig = Rig(app, Path(sys.argv[1]))
+
+async def scenario():
+    plane = ScriptedPlane()
+    plane.tell(session("a"), session("b"))
+    desk = await rig.open(plane.open)
+    for name in "ab":
+        await until(lambda: desk.panels.get("internal:" + name))
+        QTest.keyClicks(desk.panels.get("internal:" + name).composer.edit, "half a thought for " + name)
+    await until(lambda: len(stored(rig.folder, "draft:")) == 2)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+rig.run(scenario)
+"""
+
+
+def test_drafts_survive_a_window_that_is_killed(rig: Rig) -> None:
+    paths = os.pathsep.join([str(Path(__file__).parents[1]), *(p for p in sys.path if p)])
+    done = subprocess.run(
+        [sys.executable, "-c", _KILLED, str(rig.folder)],
+        env={**os.environ, "PYTHONPATH": paths},
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    plane = ScriptedPlane()
+    plane.tell(session("a"), session("b"))
+
+    async def scenario() -> None:
+        desk = await rig.open(plane.open)
+        for name in "ab":
+            await until(lambda: desk.panels.get(f"internal:{name}"))  # noqa: B023
+            panel = desk.panels.get(f"internal:{name}")
+            assert panel is not None
+            edit = panel.composer.edit
+            await until(lambda: edit.toPlainText() == f"half a thought for {name}")  # noqa: B023
+        await desk.close()
+
+    rig.run(scenario)
+
+
+def test_walking_through_earlier_messages_loses_nothing() -> None:
+    sent = ["one", "two", "one", "  ", "three"]
+    recall = Recall(lambda: sent)
+    assert recall.later() is None
+    assert [recall.earlier("new") for _ in range(4)] == ["three", "one", "two", None]
+    assert [(recall.later(), recall.walking) for _ in range(3)] == [("one", True), ("three", True), ("new", False)]
+    assert recall.later() is None
+    assert Recall().earlier("") is None
+    recall.earlier("three")
+    recall.end()
+    assert recall.earlier("two") == "three"
