@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from functools import partial
 
 from PySide6.QtCore import QRectF, Qt, Signal
 from PySide6.QtGui import (
@@ -264,7 +265,8 @@ class OrchestratorPanel(QFrame):
         self.strip.put_back_wanted.connect(self._on_put_back)
         self.strip.edit_wanted.connect(presenter.take_back)
         presenter.taken_back.connect(self._on_put_back)
-        composer.recall_from(self._sent_from_here)
+        # The model, not the panel: nothing that the panel owns may hold it, or it goes in pieces.
+        composer.recall_from(partial(operator_texts, self.model))
         self.strip.queued_changed.connect(composer.set_queued)
         self.approvals.answer_wanted.connect(presenter.answer)
         self.approvals.count_changed.connect(self._on_questions_changed)
@@ -327,10 +329,6 @@ class OrchestratorPanel(QFrame):
                 return
         if text := self.strip.text_of(injection_id):
             self.composer.put_back(text)
-
-    def _sent_from_here(self) -> list[str]:
-        """Messages of operators in what is loaded of the transcript, oldest first."""
-        return [entry.text for entry in self.model.entries if entry.message.role is MessageRole.OPERATOR]
 
     def _on_busy_changed(self, action: str, busy: bool) -> None:
         kind, _, which = action.partition(":")
@@ -526,6 +524,11 @@ class OrchestratorPanel(QFrame):
         if not self.composer.isHidden():
             line = self.composer.geometry().top()
             painter.drawLine(1, line, self.width() - 2, line)
+
+
+def operator_texts(model: TranscriptModel) -> list[str]:
+    """Messages of operators in what is loaded of a transcript, oldest first."""
+    return [entry.text for entry in model.entries if entry.message.role is MessageRole.OPERATOR]
 
 
 def empty_text(session: AgentSession, *, connected: bool) -> tuple[str, str]:
