@@ -124,6 +124,7 @@ class KeysPage(SettingsPage):
         self.column.addWidget(self.table, 1)
         self.column.addLayout(asking)
         self.column.addLayout(buttons)
+        self.column.addWidget(QLabel("In the message input:"))
         self.column.addLayout(self._make_enter())
         self._fill()
         self._stop()
@@ -160,8 +161,6 @@ class KeysPage(SettingsPage):
 
     def _make_enter(self) -> QHBoxLayout:
         row = QHBoxLayout()
-        heading = QLabel("In the message input:")
-        row.addWidget(heading)
         self.enter: dict[str, QComboBox] = {}
         for key in enter.KEYS:
             label, box = QLabel(key), QComboBox()
