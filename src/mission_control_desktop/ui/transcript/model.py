@@ -15,11 +15,14 @@ from mission_control_desktop.domain.receipts import Receipt
 from mission_control_desktop.ui.transcript.entry import Entry, Growth
 from mission_control_desktop.ui.transcript.search import Search
 
-WINDOW = 5_000
+WINDOW = 2_000
 """Entries kept while the view follows the end; older ones are fetched again when they are wanted."""
-SLACK = 500
+WINDOW_CHARS = 256_000
+"""Their text, in characters: with long messages fewer are kept, but never less than a page."""
+PAGE = 100
+SLACK = 200
 """How far over the window the list may grow before it is cut: cutting is done in one go."""
-READING_MAX = 4 * WINDOW
+READING_MAX = 10 * WINDOW
 """Entries kept while somebody reads old ones; beyond it the newest are let go until they are wanted again."""
 WAITING_DELTAS = 2_000
 """Deltas kept for a message whose content has to be read again; beyond it they wait for the whole message."""
@@ -59,6 +62,8 @@ class TranscriptModel(QAbstractListModel):
         self._window = window
         self._entries: list[Entry] = []
         self._index: dict[str, Entry] = {}
+        self._trimmed = 0
+        """Entries when the window was last looked at: only a new one can be one too many."""
         self._first = 0
         """Ordinal of row 0: an entry's row is its ordinal minus this."""
         self._receipts: dict[str, Receipt] = {}
@@ -361,9 +366,21 @@ class TranscriptModel(QAbstractListModel):
             start = end + 1
 
     def _trim(self) -> None:
-        if self.following and len(self._entries) > self._window + SLACK:
-            self._remove(0, len(self._entries) - self._window)
+        count = len(self._entries)
+        if not self.following or count == self._trimmed:
+            return
+        if count > self._window + SLACK:
+            self._remove(0, count - self._window)
             self.has_older = True
+        elif count > PAGE + SLACK and sum(entry.length for entry in self._entries) > WINDOW_CHARS:
+            kept = chars = 0
+            while kept < count and (kept < PAGE or chars < WINDOW_CHARS // 2):
+                kept += 1
+                chars += self._entries[-kept].length
+            if kept < count:
+                self._remove(0, count - kept)
+                self.has_older = True
+        self._trimmed = len(self._entries)
 
     def _remove(self, start: int, end: int) -> None:
         self.beginRemoveRows(QModelIndex(), start, end - 1)

@@ -15,6 +15,11 @@ from mission_control_desktop.ui.transcript.row import Looks, RowLayout, RowState
 from mission_control_desktop.ui.transcript.style import MARGIN, Style
 
 KEPT_LAYOUTS = 96
+"""Laid-out rows kept for painting and scrolling."""
+KEPT_CHARS = 64_000
+"""Their text, in characters (a character that is laid out takes about 40 bytes): of long rows fewer are kept."""
+LEAST_LAYOUTS = 48
+"""Kept in any case: more rows than fit on a screen, of which none may go while it is painted."""
 KEPT_STATES = 2_000
 GROUP_SECONDS = 300
 """Entries of one role within this time stand under one name."""
@@ -34,6 +39,8 @@ class Rows:
         self._exact = bytearray()
         """Which heights are measured; the others are guesses, or of a form that has changed."""
         self._layouts: OrderedDict[str, RowLayout] = OrderedDict()
+        self._laid_out: dict[str, int] = {}
+        """Characters of each of them."""
         self._states: OrderedDict[str, RowState] = OrderedDict()
 
     def __len__(self) -> int:
@@ -58,6 +65,7 @@ class Rows:
         """Forget all heights and layouts."""
         self.width = width
         self._layouts.clear()
+        self._laid_out.clear()
         self.heights.clear()
         entries: Sequence[Entry] = self.model.entries if self.model is not None else ()
         self.heights.extend([self._estimate(entry) for entry in entries])
@@ -74,6 +82,7 @@ class Rows:
         """New colours or fonts: all layouts are made anew."""
         self.style = style
         self._layouts.clear()
+        self._laid_out.clear()
         self._exact = bytearray(len(self.heights))
 
     def insert(self, start: int, end: int) -> None:
@@ -112,10 +121,14 @@ class Rows:
         if layout is None:
             layout = RowLayout(self.style, self.width, self._highlighter)
             self._layouts[key] = layout
-            while len(self._layouts) > KEPT_LAYOUTS:
-                self._layouts.popitem(last=False)
         else:
             self._layouts.move_to_end(key)
+        self._laid_out[key] = entry.length
+        while len(self._layouts) > KEPT_LAYOUTS or (
+            len(self._layouts) > LEAST_LAYOUTS and sum(self._laid_out.values()) > KEPT_CHARS
+        ):
+            gone, _ = self._layouts.popitem(last=False)
+            del self._laid_out[gone]
         layout.update(entry, self._states.get(key) or RowState(), self._looks(row, entry))
         self._exact[row] = 1
         return self.heights.set(row, layout.height)
