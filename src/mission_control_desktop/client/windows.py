@@ -15,6 +15,7 @@ from mission_control_desktop.client import paths
 from mission_control_desktop.client.locks import hold, try_lock
 
 RAISE = "raise"
+MAX_SESSION_ID = 1_000
 _SUFFIX = ".open"
 
 
@@ -36,13 +37,16 @@ class OpenWindow:
         self._path = fresh.rename(self.folder / f"{name}{_SUFFIX}")
         self._descriptor = descriptor
 
-    def take_request(self) -> bool:
-        """Whether somebody wants a window in front; only one window is told."""
+    def take_request(self) -> str | None:
+        """Whether somebody wants a window in front, and with which session (empty: none in particular); None if
+        nobody does. Only one window is told."""
+        wish = self.folder / RAISE
         try:
-            (self.folder / RAISE).unlink()
+            session_id = wish.read_text(encoding="utf-8", errors="replace")[:MAX_SESSION_ID]
+            wish.unlink()
         except FileNotFoundError:
-            return False
-        return True
+            return None
+        return session_id
 
     def close(self) -> None:
         self._path.unlink(missing_ok=True)
@@ -65,10 +69,18 @@ def any_open(data_dir: Path) -> bool:
     return False
 
 
-def ask_to_front(data_dir: Path) -> None:
-    """Ask an open window to come to the front. Blocking, short; OSError if it cannot be asked."""
-    paths.make_private_dir(folder(data_dir))
-    os.close(os.open(folder(data_dir) / RAISE, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+def ask_to_front(data_dir: Path, session_id: str = "") -> None:
+    """Ask an open window to come to the front, with a session if one is named. Blocking, short; OSError if it cannot be
+    asked."""
+    here = paths.make_private_dir(folder(data_dir))
+    # Under its name only once it is whole: a window may look at any moment.
+    fresh = here / f".{RAISE}-{os.getpid()}"
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        os.write(descriptor, session_id.encode())
+    finally:
+        os.close(descriptor)
+    fresh.rename(here / RAISE)
 
 
 def was_taken(data_dir: Path) -> bool:

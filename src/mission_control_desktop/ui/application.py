@@ -176,6 +176,8 @@ class Desktop(QObject):
         self.window.audit_shown.connect(self.audit.reload)
         self.window.close_requested.connect(self._on_close_requested)
         self.presence.front_wanted.connect(self._on_front_wanted)
+        self.presence.session_wanted.connect(self.window.telling.on_clicked)
+        self.window.telling.front_wanted.connect(self._on_front_wanted)
         self.window.starting.retry_requested.connect(self._retry.set)
 
     def _audit_sources(self) -> list[AuditSource]:
@@ -232,6 +234,7 @@ class Desktop(QObject):
     def _on_link(self, plane: Plane, link: Link) -> None:
         if link.state in (LinkState.CONNECTED, LinkState.RECONNECTING):
             self.audit.note_link(plane.key, link.state is LinkState.CONNECTED)
+            self.window.telling.teller.note_link(plane.title, connected=link.state is LinkState.CONNECTED)
         if plane is not self.planes.home:
             return
         if link.state is LinkState.RECONNECTING and link.attempt >= LOST_AFTER and plane.connection.can_move:
@@ -270,6 +273,7 @@ class Desktop(QObject):
                 break
         if demo and not self.store.demo_count:
             self.presenter.start_demo()
+        self.tasks.start(self.window.telling.run(), name="desktop notifications")
         await self._start_tray()
 
     async def _start_tray(self) -> None:

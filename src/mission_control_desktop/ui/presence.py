@@ -16,6 +16,8 @@ class Presence(QObject):
     """Holds the window's file until it is closed; without it the window works, the tray just opens another one."""
 
     front_wanted = Signal()
+    session_wanted = Signal(str)
+    """In front, with this session."""
 
     def __init__(self, folder: Path, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -30,8 +32,11 @@ class Presence(QObject):
         self._watcher.directoryChanged.connect(self._on_changed)
 
     def _on_changed(self, _path: str) -> None:
-        if self._held is not None and self._held.take_request():
+        wish = self._held.take_request() if self._held is not None else None
+        if wish is not None:
             self.front_wanted.emit()
+        if wish:
+            self.session_wanted.emit(wish)
 
     def close(self) -> None:
         """The window is no longer open."""

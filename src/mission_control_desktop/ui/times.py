@@ -15,6 +15,11 @@ def shown(moment: datetime) -> datetime:
     return moment.astimezone(UTC) if theme.appearance().utc else moment.astimezone()
 
 
+def local(moment: datetime) -> datetime:
+    """The moment where this computer stands, whatever is shown: for hours of the day that a person lives by."""
+    return moment.astimezone()
+
+
 def clock(moment: datetime) -> str:
     """The time of day: `14:02:07`, in UTC `14:02:07Z`."""
     return f"{shown(moment):%H:%M:%S}{_mark()}"

@@ -31,6 +31,7 @@ from mission_control_desktop.ui.main_window.grid import square
 from mission_control_desktop.ui.main_window.header import Header
 from mission_control_desktop.ui.main_window.notices import Notices
 from mission_control_desktop.ui.main_window.opening import Opening
+from mission_control_desktop.ui.main_window.telling import Telling
 from mission_control_desktop.ui.main_window.walking import Walking
 from mission_control_desktop.ui.palette.palette import Palette
 from mission_control_desktop.ui.panel import enter
@@ -117,6 +118,7 @@ class MainWindow(QMainWindow):
         self.attention_pane = AttentionPane(self.attention, self.commands, self._below)
         self.opening = Opening(store, self.attention, self.panels, self)
         self.attending = Attending(self)
+        self.telling = Telling(self)
         self.walking = Walking(self)
         self.following_focus = FollowingFocus(store, self.panels, self.commands, self._chosen_id, self)
         self.desks = Desks(self, self.monitors)

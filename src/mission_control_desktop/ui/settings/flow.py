@@ -19,6 +19,7 @@ from mission_control_desktop.ui.settings.connections import ConnectionsPage
 from mission_control_desktop.ui.settings.connections_presenter import ConnectionsPresenter
 from mission_control_desktop.ui.settings.dialog import SettingsDialog
 from mission_control_desktop.ui.settings.keys import KeysPage
+from mission_control_desktop.ui.settings.notifications import NotificationsPage
 from mission_control_desktop.ui.settings.profiles import ProfilesPage
 from mission_control_desktop.ui.settings.providers import ProvidersPage
 from mission_control_desktop.ui.settings.providers_presenter import ProvidersPresenter
@@ -85,7 +86,12 @@ class SettingsFlow(QObject):
         presenter = ProvidersPresenter(
             providers, self._window.store, self._gateway, self._tasks, standing.role, parent=providers
         )
-        dialog = SettingsDialog((connections, providers, profiles, appearance, keys), self._window, page=key)
+        telling = self._window.telling
+        notifications = NotificationsPage(telling.teller.rules, how=telling.how)
+        notifications.chosen.connect(telling.choose)
+        notifications.try_requested.connect(telling.attempt)
+        pages = (connections, providers, profiles, appearance, keys, notifications)
+        dialog = SettingsDialog(pages, self._window, page=key)
         dialog.finished.connect(presenter.close)
         dialog.finished.connect(self._on_closed)
         self._dialog = dialog

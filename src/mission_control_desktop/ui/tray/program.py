@@ -31,10 +31,12 @@ from mission_control_desktop.ui.dialogs.kill_flow import KillAllFlow
 from mission_control_desktop.ui.failures import Failures
 from mission_control_desktop.ui.garbage import collected_here
 from mission_control_desktop.ui.local_state import APPEARANCE, LocalState, stored
+from mission_control_desktop.ui.notifications.teller import NOTIFICATIONS
 from mission_control_desktop.ui.process import configure_logs, is_headless, make_app, on_end_signals
 from mission_control_desktop.ui.sessions import SessionStore
 from mission_control_desktop.ui.tray.entry import TrayEntry
 from mission_control_desktop.ui.tray.following import Following
+from mission_control_desktop.ui.tray.telling import TrayTelling
 from mission_control_desktop.ui.tray.without import Living, StopByFile, Sweep
 
 log = structlog.get_logger(__name__)
@@ -114,6 +116,8 @@ class TrayDesk(QObject):
         here = connect is None and not os.environ.get(paths.ENV_URL)
         otherwise = StopByFile(folder, self.store, living, sweep) if here else None
         self._flow = KillAllFlow(self.store, self.host, self.tasks, self.entry.tell, self, otherwise=otherwise)
+        self.telling = TrayTelling(self.store, self.entry, self)
+        self.telling.open_wanted.connect(self._on_open)
         self.entry.open_wanted.connect(self._on_open)
         self.entry.kill_all_wanted.connect(self.ask_kill_all)
         self.entry.quit_wanted.connect(self._closed.set)
@@ -136,10 +140,13 @@ class TrayDesk(QObject):
         """Begin to look for the control plane."""
         self.tasks.start(self.following.run(), name="follow the control plane")
         self.tasks.start(self._watch_decisions(), name="what persons decided in windows")
+        self.tasks.start(self.telling.run(), name="desktop notifications")
 
     async def _watch_decisions(self) -> None:
         while True:
             self.entry.attention.merge(await in_thread(lambda: stored(self._folder, PREFIX)))
+            self.telling.choose((await in_thread(lambda: stored(self._folder, NOTIFICATIONS))).get(NOTIFICATIONS))
+            self.telling.window_open = await in_thread(self._any_window)
             await asyncio.sleep(DECIDED_SECONDS)
 
     async def close(self) -> None:
@@ -155,6 +162,7 @@ class TrayDesk(QObject):
         link = self.following
         refused = "Your role may not do this: operators and admins may." if link.role is Role.OBSERVER else ""
         self.entry.set_link(connected=link.connected, problem=link.problem, refused=refused)
+        self.telling.note_link(connected=link.connected)
 
     # -- kill all
 
@@ -168,15 +176,16 @@ class TrayDesk(QObject):
 
     # -- the window
 
-    def _on_open(self) -> None:
+    def _on_open(self, session_id: str = "") -> None:
         if self._opening is None or self._opening.done():
-            self._opening = self.tasks.start(self._open_window(), name="open the window")
+            self._opening = self.tasks.start(self._open_window(session_id), name="open the window")
 
-    async def _open_window(self) -> None:
-        """Bring an open window to the front; start one if there is none, or if it hangs."""
+    async def _open_window(self, session_id: str) -> None:
+        """Bring an open window to the front, with a session if one is named; start one if there is none, or if it
+        hangs."""
         folder = self._folder
         if await in_thread(self._any_window):
-            await in_thread(lambda: windows.ask_to_front(folder))
+            await in_thread(lambda: windows.ask_to_front(folder, session_id))
             if await _comes(lambda: windows.was_taken(folder), FRONT_SECONDS):
                 return
             await in_thread(lambda: windows.withdraw(folder))
@@ -186,7 +195,8 @@ class TrayDesk(QObject):
         except MissionControlError as error:
             self.entry.tell(error.message)
             return
-        await _comes(self._any_window, OPENING_SECONDS)
+        if await _comes(self._any_window, OPENING_SECONDS) and session_id:
+            await in_thread(lambda: windows.ask_to_front(folder, session_id))
 
     def _any_window(self) -> bool:
         return windows.any_open(self._folder)
