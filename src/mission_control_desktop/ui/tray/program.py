@@ -151,6 +151,7 @@ class TrayDesk(QObject):
 
     async def close(self) -> None:
         """Let go of everything: agents, the control plane and windows go on."""
+        self.telling.teller.stop()
         if self._dialog is not None and isValid(self._dialog):
             self._dialog.close()
         await self.tasks.close()
