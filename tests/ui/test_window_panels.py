@@ -219,13 +219,13 @@ def test_the_roster_filter_by_keyboard(rig: Rig) -> None:
         desk.window.commands["view.filter"].trigger()
         QTest.keyClicks(roster.filter_line, "status:paused")
         press(roster.filter_line, Qt.Key.Key_Return)
-        assert roster.filtered.rowCount() == 1
+        assert roster.model.rowCount() == 1
         current = roster.tree.current_session()
         assert current is not None
         assert current.title == "Lexer"
         desk.window.commands["view.filter"].trigger()
         press(roster.filter_line, Qt.Key.Key_Escape)
-        assert roster.filtered.rowCount() == 2
+        assert roster.model.rowCount() == 2
         await desk.close()
 
     rig.run(scenario)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,10 @@ import pytest
 from mission_control_desktop.domain.messages import MessageKind, MessageRole
 from mission_control_desktop.domain.sessions import SessionStatus
 from mission_control_desktop.ui.application import Desktop
+from mission_control_desktop.ui.several.broadcast import BroadcastDialog
+from mission_control_desktop.ui.several.ending import EndSeveralDialog
 from support.control_plane import ControlPlaneProcess
-from support.rig import Rig, until
+from support.rig import Rig, dialog, until
 
 LONG = 60.0
 
@@ -65,6 +68,11 @@ def agent_words(desk: Desktop) -> dict[str, str]:
             entries = [e for e in spoken if e.message.kind is MessageKind.TEXT]
             said[session_id] = "\n".join(e.text for e in entries)
     return said
+
+
+def by_operators(panel: Any) -> list[str]:
+    """What a panel shows as said by operators."""
+    return [entry.text for entry in panel.model.entries if entry.message.role is MessageRole.OPERATOR]
 
 
 async def start_demo(desk: Desktop) -> list[str]:
@@ -149,6 +157,44 @@ def test_pause_resume_message_and_kill_reach_the_agent(rig: Rig, plane: ControlP
         shown.cancel.click()
         desk.window.commands["view.audit"].trigger()
         await until(lambda: desk.window.audit_model.rowCount() > 4, "audit rows")
+        await desk.close()
+
+    rig.run(scenario)
+
+
+def test_one_message_to_several_agents_and_the_end_of_all_of_them(rig: Rig, plane: ControlPlaneProcess) -> None:
+    async def scenario() -> None:
+        desk = await rig.open()
+        roots = await start_demo(desk)
+        tree = desk.window.roster.tree
+        desk.window.activateWindow()
+        tree.setFocus()
+        tree.select_ids(roots)
+        desk.window.commands["session.broadcast"].trigger()
+        shown = await dialog(BroadcastDialog, desk.window)
+        shown.way.setCurrentText("Interrupt")
+        shown.edit.setPlainText("All of you: say where you are.")
+        shown.act.click()
+
+        def did() -> list[str]:
+            return [one.did for one in shown.model.targets]
+
+        await until(lambda: all("delivered" in text for text in did()), "three receipts", LONG)
+        shown.close_button.click()
+        for session_id in roots:
+            panel = desk.panels.get(session_id)
+            assert panel is not None
+            await until(partial(by_operators, panel), "an operator's words", LONG)
+            assert by_operators(panel) == ["All of you: say where you are."]
+        tree.setFocus()
+        tree.select_ids(roots)
+        desk.window.roster.selection.buttons["kill"].click()
+        ending = await dialog(EndSeveralDialog, desk.window)
+        ending.reason.setText("the test is over")
+        ending.act.click()
+        await until(lambda: not desk.store.live(), "nothing alive", LONG)
+        await until(lambda: all(one.did == "killed" for one in ending.model.targets), "what became of each", LONG)
+        ending.cancel.click()
         await desk.close()
 
     rig.run(scenario)

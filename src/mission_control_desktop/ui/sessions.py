@@ -16,6 +16,7 @@ from mission_control_desktop.domain.audit import AuditEntry
 from mission_control_desktop.domain.events import ProviderHealth, StreamEvent
 from mission_control_desktop.domain.kill import KillAll
 from mission_control_desktop.domain.providers import REMOVED
+from mission_control_desktop.domain.receipts import Receipt
 from mission_control_desktop.domain.sessions import AgentSession, SessionStatus, WaitingFor
 from mission_control_desktop.ui import words
 
@@ -31,6 +32,8 @@ class SessionStore(QObject):
     provider_changed = Signal(str)
     audit_arrived = Signal(list, str)
     """New `AuditEntry` rows, and the name of the control plane whose log they are in."""
+    receipts_arrived = Signal(list)
+    """`Receipt`s of messages into any session, as they change."""
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -55,6 +58,7 @@ class SessionStore(QObject):
         kills: dict[str, None] = {}
         providers: dict[str, None] = {}
         audit: list[AuditEntry] = []
+        receipts: list[Receipt] = []
         approvals = False
         for item in items:
             if isinstance(item, AgentSession):
@@ -77,6 +81,8 @@ class SessionStore(QObject):
                 providers[item.provider] = None
             elif isinstance(item, AuditEntry):
                 audit.append(item)
+            elif isinstance(item, Receipt):
+                receipts.append(item)
         if changed:
             self.sessions_changed.emit(list(changed))
         if approvals:
@@ -87,6 +93,8 @@ class SessionStore(QObject):
             self.provider_changed.emit(provider)
         if audit:
             self.audit_arrived.emit(audit, plane)
+        if receipts:
+            self.receipts_arrived.emit(receipts)
 
     def _put_session(self, session: AgentSession) -> bool:
         old = self.sessions.get(session.session_id)

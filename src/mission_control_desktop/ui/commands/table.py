@@ -68,6 +68,14 @@ COMMANDS: tuple[Command, ...] = (
     Command("session.open", "&Open as a panel", Menu.SESSION, ("Ctrl+O",), When.SESSION),
     Command("session.message", "Write a &message", Menu.SESSION, ("Ctrl+M", "Ctrl+I"), When.LIVE_SESSION),
     Command("session.find", "&Find in the transcript", Menu.SESSION, ("Ctrl+F",), When.SESSION),
+    Command(
+        "session.broadcast",
+        "Message to &all selected…",
+        Menu.SESSION,
+        ("Ctrl+Shift+M",),
+        When.CONNECTED,
+        hint="One message to each session that is selected in the roster.",
+    ),
     Command("session.spawn_below", "&Start an agent below it…", Menu.SESSION, (), When.LIVE_SESSION),
     Command("session.pause_resume", "&Pause or resume", Menu.SESSION, ("Ctrl+P",), When.LIVE_SESSION, group=1),
     Command(

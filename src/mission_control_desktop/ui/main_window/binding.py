@@ -61,12 +61,24 @@ def _bind_session(window: MainWindow, handle: _Handle) -> None:
 
         return run
 
-    def ask(action: str) -> Callable[[str], object]:
-        return lambda session_id: window.session_action.emit(session_id, action)
+    def ask(action: str) -> Callable[[], None]:
+        return on_session(lambda session_id: window.session_action.emit(session_id, action))
 
-    handle("session.open", on_session(window.open_session))
-    for name in ("message", "find", "spawn_below", "pause_resume", "cancel_turn", "terminate", "kill"):
-        handle(f"session.{name}", on_session(ask(name)))
+    def ask_all(action: str, one: Callable[[], None]) -> Callable[[], None]:
+        def run() -> None:
+            if chosen := window.several_ids():
+                window.several_requested.emit(chosen, action)
+            else:
+                one()
+
+        return run
+
+    handle("session.open", ask_all("panels", on_session(window.open_session)))
+    for name in ("message", "pause_resume", "terminate", "kill"):
+        handle(f"session.{name}", ask_all(name, ask(name)))
+    for name in ("find", "spawn_below", "cancel_turn"):
+        handle(f"session.{name}", ask(name))
+    handle("session.broadcast", window.message_several)
     handle("session.copy_id", on_session(QApplication.clipboard().setText))
 
 

@@ -17,7 +17,10 @@ Lines = tuple[tuple[str, str], ...]
 ROSTER: Lines = (
     ("Enter", "Open as a panel"),
     ("Right, Left", "Open or close a branch"),
+    ("* and /", "Open or close a branch with all in it"),
     ("Up, Down", "From row to row"),
+    ("Shift+Down, Ctrl+A", "Select several: Enter, pause, terminate and kill are for all of them"),
+    ("Esc", "Select one again; take the filter away"),
 )
 FILTER: Lines = (("Enter", "To the rows"), ("Esc", "Take the filter away"))
 TRANSCRIPT: Lines = (

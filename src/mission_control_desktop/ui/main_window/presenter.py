@@ -35,6 +35,7 @@ from mission_control_desktop.ui.plane_book import PlaneBook
 from mission_control_desktop.ui.planes import Plane, Planes
 from mission_control_desktop.ui.ports import Gateway
 from mission_control_desktop.ui.settings.flow import SettingsFlow, Standing
+from mission_control_desktop.ui.several.flow import SeveralFlow
 
 log = structlog.get_logger(__name__)
 
@@ -60,6 +61,7 @@ class WindowPresenter(QObject):
             self,
             planes=lambda: tuple(KillPlane(plane.key, plane.title, plane.refusal) for plane in planes),
         )
+        self.several = SeveralFlow(window, gateway, tasks, self)
         planes.changed.connect(self._show_connection)
         planes.ready.connect(self._on_ready)
         planes.link_changed.connect(self._on_link)

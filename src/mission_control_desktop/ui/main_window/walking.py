@@ -60,7 +60,7 @@ class Walking(QObject):
         if region is window.roster:
             window.roster.tree.setFocus(reason)
             if not window.roster.tree.currentIndex().isValid():
-                window.roster.tree.setCurrentIndex(window.roster.filtered.index(0, 0))
+                window.roster.tree.setCurrentIndex(window.roster.model.index(0, 0))
         elif region is window.panels:
             ids = window.panels.open_ids()
             if ids:

@@ -49,6 +49,8 @@ class MainWindow(QMainWindow):
     """The window may go now; it ends no agent."""
     session_action = Signal(str, str)
     """Session id and what to do: pause_resume, cancel_turn, terminate, kill, message, find, spawn_below."""
+    several_requested = Signal(list, str)
+    """Session ids and what to do to all of them: `SeveralFlow.act`."""
     kill_all_requested = Signal()
     settings_requested = Signal(str)
     keys_requested = Signal()
@@ -77,7 +79,7 @@ class MainWindow(QMainWindow):
         self.attention = Attention(store, state, self)
         self.header = Header(store, self.attention, self.commands)
         self.notices = Notices()
-        self.roster = RosterPane(store)
+        self.roster = RosterPane(store, state)
         self.monitors = Monitors(self)
         self.panels = PanelGrid(self.monitors)
         self.starting = Starting()
@@ -134,11 +136,12 @@ class MainWindow(QMainWindow):
         self.header.attention_clicked.connect(self.attending.toggle)
         self.header.connection_clicked.connect(lambda: self.settings_requested.emit("connections"))
         self.header.providers_clicked.connect(lambda: self.settings_requested.emit("providers"))
-        self.roster.open_requested.connect(self.open_session)
+        self.roster.open_requested.connect(self.opening.open_sessions)
         self.roster.kill_requested.connect(lambda i: self.session_action.emit(i, "kill"))
         self.roster.pause_requested.connect(lambda i: self.session_action.emit(i, "pause_resume"))
         self.roster.menu_requested.connect(self._on_roster_menu)
         self.roster.selection_changed.connect(self._on_chosen)
+        self.roster.several_requested.connect(self.several_requested)
         self.panels.current_changed.connect(self._on_current)
         self.panels.layout_changed.connect(self.desks.note_change)
         self.panels.menu_wanted.connect(self._on_panel_menu)
@@ -178,6 +181,29 @@ class MainWindow(QMainWindow):
         if chosen is not None and (self.roster.isAncestorOf(self.focusWidget() or self) or not self.panels.current_id):
             return chosen.session_id
         return self.panels.current_id
+
+    def several_ids(self) -> list[str]:
+        """What the Session menu acts on if several rows are selected and the roster has the focus; else none."""
+        if not self.roster.isAncestorOf(self.focusWidget() or self):
+            return []
+        chosen = self.roster.tree.selected_ids()
+        return chosen if len(chosen) > 1 else []
+
+    def why_not(self, session_id: str) -> str:
+        """Why nothing can be done to a session from here; empty if it can."""
+        if not self._connected:
+            return "Not connected"
+        return "" if self._may_act_on(session_id) else "Your role only watches"
+
+    def message_several(self) -> None:
+        """Write to the sessions that are selected in the roster, else to the one that the Session menu acts on."""
+        chosen = self.roster.tree.selected_ids() or [i for i in [self.current_session_id()] if i]
+        if chosen:
+            self.several_requested.emit(chosen, "message")
+        else:
+            self.statusBar().showMessage(
+                "Select sessions in the roster first: Shift or Ctrl with arrows, or Ctrl+A.", 6000
+            )
 
     def open_session(self, session_id: str) -> None:
         """Open a session's panel and go there."""
@@ -244,7 +270,7 @@ class MainWindow(QMainWindow):
         menu = QMenu(self)
         menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         for group in (
-            ("open", "message", "spawn_below"),
+            ("open", "message", "broadcast", "spawn_below"),
             ("pause_resume", "cancel_turn"),
             ("copy_id",),
             ("terminate", "kill"),
@@ -260,6 +286,7 @@ class MainWindow(QMainWindow):
         """Whether there is (or was, and is being reached again) a control plane."""
         first = connected and not self._connected
         self._connected = connected
+        self.roster.set_may_act(self.why_not)
         self.show_page()
         page = self.pages.currentWidget()
         if first and page is not None:
@@ -270,6 +297,7 @@ class MainWindow(QMainWindow):
         """Observers only watch; the control plane refuses them whatever the window does. `may_act`: whether there is
         anything to act on; `on`: whether a session is."""
         self._may_act, self._may_act_on = may_act, on
+        self.roster.set_may_act(self.why_not)
         self._conditions()
 
     def show_page(self) -> None:

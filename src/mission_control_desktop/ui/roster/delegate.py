@@ -1,35 +1,53 @@
-"""Paints roster rows and answers clicks on their pause and kill buttons."""
+"""Paints roster rows, and knows where in a row its branch mark and its buttons are."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import lru_cache
 
 from PySide6.QtCore import (
-    QAbstractItemModel,
-    QEvent,
     QModelIndex,
     QObject,
     QPersistentModelIndex,
+    QPointF,
     QRect,
     QRectF,
     QSize,
     Qt,
     Signal,
 )
-from PySide6.QtGui import QColor, QFontMetrics, QHelpEvent, QMouseEvent, QPainter, QPen
+from PySide6.QtGui import QColor, QFont, QFontMetrics, QHelpEvent, QMouseEvent, QPainter, QPen, QPolygonF
 from PySide6.QtWidgets import QAbstractItemView, QStyle, QStyledItemDelegate, QStyleOptionViewItem, QToolTip
 
 from mission_control_desktop.domain.events import ProviderHealth
 from mission_control_desktop.domain.sessions import INTERNAL_PROVIDER, AgentSession, Freshness, SessionStatus
 from mission_control_desktop.ui import icons, theme, words
-from mission_control_desktop.ui.provider_words import UNREACHABLE, abnormal, provider_look
-from mission_control_desktop.ui.roster.filter import needs_person
-from mission_control_desktop.ui.roster.model import BELOW_ROLE, SESSION_ROLE, Column
+from mission_control_desktop.ui.provider_words import abnormal, provider_look
+from mission_control_desktop.ui.roster.index import Group, Node, Row
+from mission_control_desktop.ui.roster.model import Column, RosterModel
+from mission_control_desktop.ui.roster.severity import Severity, is_stale, mark_of, needs_person
+from mission_control_desktop.ui.roster.usage import usage_text
 
 Index = QModelIndex | QPersistentModelIndex
 BUTTON = 24
 ACTIONS_WIDTH = 2 * BUTTON + 24
+OPENS_FROM_BUTTONS = 24
+"""Pixels between what opens a row and the first of its buttons' cell."""
 _NARROW_ROW = 42
+_INDENT = 14
+_BRANCH = 16
+_MAX_INDENT = 8
+"""Deeper levels stand here too, with their number."""
+
+
+_SINGLE_LINE = Qt.TextFlag.TextSingleLine.value
+
+
+@lru_cache(maxsize=32)
+def _face(pixels: int, bold: bool) -> tuple[QFont, QFontMetrics]:
+    """Making both for each of a row's words takes longer than drawing them."""
+    font = theme.ui_font(pixels, bold=bold)
+    return font, QFontMetrics(font)
 
 
 class RosterDelegate(QStyledItemDelegate):
@@ -38,24 +56,26 @@ class RosterDelegate(QStyledItemDelegate):
     pause_clicked = Signal(str)
     kill_clicked = Signal(str)
 
-    def __init__(self, health: Mapping[str, ProviderHealth], parent: QObject | None = None) -> None:
+    def __init__(self, model: RosterModel, health: Mapping[str, ProviderHealth], parent: QObject | None = None) -> None:
         super().__init__(parent)
+        self._model, self._known = model, model.index_of_sessions
         self._health = health
         self.narrow = True
+        self.why_not: Callable[[str], str] = lambda _session_id: ""
+        """Why nothing can be done to a session; empty if it can."""
         self._hovered: tuple[str, str] | None = None
         self._now = words.utc_now
 
     def sizeHint(self, option: QStyleOptionViewItem, index: Index) -> QSize:
-        return QSize(
-            80,
-            theme.metrics.high(36 if theme.metrics.compact else _NARROW_ROW, 2) if self.narrow else theme.metrics.row,
-        )
+        if not self.narrow:
+            return QSize(80, theme.metrics.row)
+        return QSize(80, theme.metrics.high(36 if theme.metrics.compact else _NARROW_ROW, 2))
 
     # -- painting
 
     def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: Index) -> None:
-        session = index.data(SESSION_ROLE)
-        if not isinstance(session, AgentSession):
+        row = self._model.row(index.row())
+        if row is None:
             return
         look = theme.current()
         rect: QRect = option.rect
@@ -65,9 +85,19 @@ class RosterDelegate(QStyledItemDelegate):
             painter.fillRect(rect, look.selection)
         elif state & QStyle.StateFlag.State_MouseOver:
             painter.fillRect(rect, look.hover)
-        match index.column():
+        if isinstance(row, Group):
+            if index.column() == Column.SESSION:
+                self._paint_group(painter, rect, row, state)
+        else:
+            self._paint_cell(painter, rect, row, index.column(), state)
+        painter.restore()
+
+    def _paint_cell(self, painter: QPainter, rect: QRect, node: Node, column: int, state: QStyle.StateFlag) -> None:
+        look, session = theme.current(), node.session
+        right = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
+        match column:
             case Column.SESSION:
-                self._paint_session(painter, rect, session, int(index.data(BELOW_ROLE) or 0), state)
+                self._paint_session(painter, rect, node, state)
             case Column.ACTIONS:
                 self._paint_actions(painter, rect, session, state)
             case Column.STATUS:
@@ -75,43 +105,86 @@ class RosterDelegate(QStyledItemDelegate):
                 self._text(painter, rect.adjusted(6, 0, -4, 0), theme.status_text(session, short=True), color)
             case Column.PROVIDER:
                 self._provider(painter, rect.adjusted(6, 0, -4, 0), session)
-            case Column.ELAPSED:
-                right = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
-                self._text(painter, rect.adjusted(2, 0, -6, 0), str(index.data()), look.text_muted, align=right)
+            case Column.ELAPSED | Column.USAGE:
+                text = self._model.text(session, column)
+                self._text(painter, rect.adjusted(2, 0, -6, 0), text, look.text_muted, align=right)
             case Column.SEEN:
-                self._text(painter, rect.adjusted(6, 0, -4, 0), str(index.data()), self._age_color(session))
-        painter.restore()
+                text = self._model.text(session, column)
+                self._text(painter, rect.adjusted(6, 0, -4, 0), text, self._age_color(session))
+            case _:
+                text = self._model.text(session, column)
+                self._text(painter, rect.adjusted(6, 0, -4, 0), text, look.text_muted)
 
-    def _paint_session(
-        self, painter: QPainter, rect: QRect, session: AgentSession, below: int, state: QStyle.StateFlag
-    ) -> None:
+    def _paint_group(self, painter: QPainter, rect: QRect, group: Group, state: QStyle.StateFlag) -> None:
         look = theme.current()
+        self._paint_branch(painter, rect, group)
+        line = rect.adjusted(_BRANCH + 4, 0, -6, 0)
+        line.setRight(line.right() - self._chips(painter, line, group.count, _worst(group.tally), group.tally))
+        self._text(painter, line, group.title, look.text, bold=True)
+        painter.setPen(QPen(look.border, 1))
+        painter.drawLine(rect.left(), rect.bottom(), rect.right(), rect.bottom())
+        self._paint_focus(painter, rect, state)
+
+    def _paint_session(self, painter: QPainter, rect: QRect, node: Node, state: QStyle.StateFlag) -> None:
+        look, session = theme.current(), node.session
+        left = self._left(node)
         top = 2 if theme.metrics.compact else 4
-        line = rect.adjusted(2, top if self.narrow else 0, -4, 0)
+        line = rect.adjusted(left, top if self.narrow else 0, -4, 0)
         if self.narrow:
             line.setHeight(theme.metrics.high(18))
+        if node.children and self._known.has_branch(node):
+            self._paint_branch(painter, rect, node)
         color = self._status_color(session)
         shape = QRectF(line.left(), line.center().y() - 6, 13, 13)
         theme.paint_status(painter, shape, session.status, session.waiting_for, color)
         text = line.adjusted(19, 0, 0, 0)
-        if below:
-            text.setRight(text.right() - self._count(painter, text, below) - 6)
+        if node.below:
+            worst = Severity.NORMAL if self._known.is_open(node) else node.worst
+            text.setRight(text.right() - self._chips(painter, text, node.below, worst, node.tally) - 6)
+        if node.level > _MAX_INDENT:
+            deep = f"{node.level + 1}:"
+            text.setLeft(text.left() + self._text(painter, text, deep, look.text_muted, small=True) + 4)
         strong = needs_person(session) or bool(state & QStyle.StateFlag.State_HasFocus)
-        title = look.text_muted if session.status.final and not strong else look.text
-        self._text(painter, text, words.name(session), title, bold=session.parent_session_id is None)
+        quiet = not node.matched or (session.status.final and not strong)
+        title = look.text_muted if quiet else look.text
+        self._text(painter, text, words.name(session), title, bold=session.parent_session_id is None and node.matched)
         if self.narrow:
-            self._paint_second(
-                painter,
-                QRect(rect.left() + 21, line.bottom() + 1, rect.width() - 25, theme.metrics.high(16)),
-                session,
-                color,
-            )
+            high = theme.metrics.high(16)
+            second = QRect(rect.left() + left + 19, line.bottom() + 1, rect.width() - left - 23, high)
+            self._paint_second(painter, second, session, color)
+        self._paint_focus(painter, rect, state)
+
+    @staticmethod
+    def _paint_focus(painter: QPainter, rect: QRect, state: QStyle.StateFlag) -> None:
         if state & QStyle.StateFlag.State_HasFocus and state & QStyle.StateFlag.State_Active:
-            painter.setPen(QPen(look.focus, 2))
+            painter.setPen(QPen(theme.current().focus, 2))
             painter.drawLine(rect.left() + 1, rect.top() + 3, rect.left() + 1, rect.bottom() - 3)
 
+    def _paint_branch(self, painter: QPainter, rect: QRect, row: Row) -> None:
+        """A triangle: down where the branch is open, to the right where it is closed."""
+        box = self.branch_box(rect, row)
+        x, y, size = box.center().x(), box.center().y(), 3.5
+        if self._known.is_open(row):
+            points = [(x - size, y - size / 2), (x + size, y - size / 2), (x, y + size * 0.8)]
+        else:
+            points = [(x - size / 2, y - size), (x + size * 0.8, y), (x - size / 2, y + size)]
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        painter.setPen(Qt.PenStyle.NoPen)
+        painter.setBrush(theme.current().text_muted)
+        painter.drawPolygon(QPolygonF([QPointF(*point) for point in points]))
+
+    def branch_box(self, rect: QRect, row: Row) -> QRect:
+        """Where a press opens or closes the branch, within the first column's cell."""
+        left = 2 if isinstance(row, Group) else self._left(row) - _BRANCH
+        height = min(rect.height(), theme.metrics.high(26))
+        return QRect(rect.left() + left, rect.top(), _BRANCH, height)
+
+    @staticmethod
+    def _left(node: Node) -> int:
+        return _BRANCH + 2 + min(node.level, _MAX_INDENT) * _INDENT
+
     def _paint_second(self, painter: QPainter, line: QRect, session: AgentSession, color: QColor) -> None:
-        """Status in words, for how long, what kind of session, and how old the newest sign of life is."""
+        """Status in words, for how long, what kind of session, how old the newest sign of life is, what it used."""
         look = theme.current()
         line.setLeft(line.left() + self._text(painter, line, theme.status_text(session), color, small=True) + 6)
         away = abnormal(self._health.get(session.provider))
@@ -123,13 +196,19 @@ class RosterDelegate(QStyledItemDelegate):
         if (away or session.provider != INTERNAL_PROVIDER) and line.width() > 44:
             line.setLeft(line.left() + self._provider(painter, line, session, with_age=True) + 6)
         age = words.evidence_age(session, self._now())
-        if away or not age or line.width() < 40:
+        if away or line.width() < 40:
             return
         stale = self._stale(session)
-        text = age if stale else f"seen {age} ago"
-        fits = QFontMetrics(theme.ui_font(theme.metrics.text_small)).horizontalAdvance(text) <= line.width()
-        if fits or stale:
-            self._text(painter, line, text, self._age_color(session), small=True)
+        if age:
+            text = age if stale else f"seen {age} ago"
+            if self._fits(text, line) or stale:
+                line.setLeft(line.left() + self._text(painter, line, text, self._age_color(session), small=True) + 8)
+        if (used := usage_text(session)) and self._fits(used, line):
+            self._text(painter, line, used, look.text_muted, small=True)
+
+    @staticmethod
+    def _fits(text: str, line: QRect) -> bool:
+        return _face(theme.metrics.text_small, False)[1].horizontalAdvance(text) <= line.width()
 
     def _paint_actions(self, painter: QPainter, rect: QRect, session: AgentSession, state: QStyle.StateFlag) -> None:
         look = theme.current()
@@ -150,10 +229,11 @@ class RosterDelegate(QStyledItemDelegate):
             icons.icon(name, ink).paint(painter, box.adjusted(4, 4, -4, -4))
 
     def _stale(self, session: AgentSession) -> bool:
-        health = self._health.get(session.provider)
-        if health is not None and health.state == UNREACHABLE and not session.status.final:
-            return True
-        return words.is_stale(session, session.evidence.last_event_at, self._now())
+        return is_stale(session, self._now(), self._health)
+
+    def tells_provider_age(self, session: AgentSession) -> bool:
+        """Whether the row says for how long its provider has been away."""
+        return abnormal(self._health.get(session.provider))
 
     def _status_color(self, session: AgentSession) -> QColor:
         """The status's own colour; what may not be true any more is not drawn as if it were."""
@@ -178,13 +258,15 @@ class RosterDelegate(QStyledItemDelegate):
         align: Qt.AlignmentFlag = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter,
     ) -> int:
         """Draw one elided line; returns its width."""
-        font = theme.ui_font(theme.metrics.text_small if small else theme.metrics.text, bold=bold)
-        metrics = QFontMetrics(font)
-        shown = metrics.elidedText(text, Qt.TextElideMode.ElideRight, max(0, rect.width()))
+        font, metrics = _face(theme.metrics.text_small if small else theme.metrics.text, bold)
+        width = metrics.horizontalAdvance(text)
+        if width > rect.width():
+            text = metrics.elidedText(text, Qt.TextElideMode.ElideRight, max(0, rect.width()))
+            width = metrics.horizontalAdvance(text)
         painter.setFont(font)
         painter.setPen(color)
-        painter.drawText(rect, int(align | Qt.TextFlag.TextSingleLine), shown)
-        return metrics.horizontalAdvance(shown)
+        painter.drawText(rect, _SINGLE_LINE | align.value, text)
+        return width
 
     def _provider(self, painter: QPainter, rect: QRect, session: AgentSession, *, with_age: bool = False) -> int:
         """The provider's badge; with its shape where its sessions may not be as they are drawn, and how it is, and for
@@ -197,15 +279,14 @@ class RosterDelegate(QStyledItemDelegate):
         color = look.error if said.level == "error" else look.attention
         text = session.provider
         if with_age:
-            metrics = QFontMetrics(theme.ui_font(theme.metrics.text_small - 1))
+            metrics = _face(theme.metrics.text_small - 1, False)[1]
             full, short = f"{text} {said.text}", f"{text}, {said.age}" if said.age else text
             text = full if metrics.horizontalAdvance(full) <= rect.width() - 28 else short
         return 16 + self._badge(painter, rect.adjusted(16, 0, 0, 0), text, color)
 
     @staticmethod
     def _badge(painter: QPainter, rect: QRect, text: str, color: QColor) -> int:
-        font = theme.ui_font(theme.metrics.text_small - 1, bold=text == "DEMO")
-        metrics = QFontMetrics(font)
+        font, metrics = _face(theme.metrics.text_small - 1, text == "DEMO")
         shown = metrics.elidedText(text, Qt.TextElideMode.ElideRight, max(12, rect.width() - 10))
         width = metrics.horizontalAdvance(shown) + 10
         box = QRectF(rect.left() + 0.5, rect.center().y() - 7.5, width - 1, 15)
@@ -217,19 +298,36 @@ class RosterDelegate(QStyledItemDelegate):
         painter.drawText(box, int(Qt.AlignmentFlag.AlignCenter), shown)
         return width
 
-    @staticmethod
-    def _count(painter: QPainter, rect: QRect, below: int) -> int:
-        """Number of agents below, right-aligned; returns its width."""
+    def _chips(self, painter: QPainter, rect: QRect, below: int, worst: Severity, tally: list[int]) -> int:
+        """The number of agents below, right-aligned; left of it the shape and number of the worst, where they are not
+        seen. Returns the width."""
         look = theme.current()
-        font = theme.ui_font(theme.metrics.text_small)
-        text = str(below)
-        width = QFontMetrics(font).horizontalAdvance(text) + 12
+        width = self._chip(painter, rect, str(below), look.text, look.hover)
+        if worst is Severity.NORMAL:
+            return width
+        status, waiting_for = mark_of(worst)
+        color = look.warning if worst is Severity.STALE else look.status_color(status, waiting_for)
+        count = str(tally[worst])
+        room = rect.adjusted(0, 0, -width - 6, 0)
+        size = _face(theme.metrics.text_small, True)[1].horizontalAdvance(count)
+        self._text(painter, room.adjusted(room.width() - size, 0, 0, 0), count, color, bold=True, small=True)
+        spot = QRectF(room.right() - size - 17, rect.center().y() - 6, 13, 13)
+        if worst is Severity.STALE:  # it may run, or not
+            self._text(painter, spot.toRect(), "?", color, bold=True, align=Qt.AlignmentFlag.AlignCenter)
+        else:
+            theme.paint_status(painter, spot, status, waiting_for, color)
+        return width + size + 26
+
+    @staticmethod
+    def _chip(painter: QPainter, rect: QRect, text: str, ink: QColor, fill: QColor) -> int:
+        font, metrics = _face(theme.metrics.text_small, False)
+        width = metrics.horizontalAdvance(text) + 12
         box = QRectF(rect.right() - width, rect.center().y() - 7.5, width, 16)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         painter.setPen(Qt.PenStyle.NoPen)
-        painter.setBrush(look.hover)
+        painter.setBrush(fill)
         painter.drawRoundedRect(box, 8, 8)
-        painter.setPen(look.text)
+        painter.setPen(ink)
         painter.setFont(font)
         painter.drawText(box, int(Qt.AlignmentFlag.AlignCenter), text)
         return width
@@ -245,9 +343,8 @@ class RosterDelegate(QStyledItemDelegate):
             "kill": QRect(rect.right() - BUTTON - 4, top, BUTTON, BUTTON),
         }
 
-    @staticmethod
-    def _offers(session: AgentSession, which: str) -> bool:
-        if session.status.final:
+    def _offers(self, session: AgentSession, which: str) -> bool:
+        if session.status.final or self.why_not(session.session_id):
             return False
         return session.capabilities.kill if which == "kill" else session.capabilities.pause is not None
 
@@ -268,22 +365,13 @@ class RosterDelegate(QStyledItemDelegate):
         which = self._button_at(rect, session, event)
         return (session.session_id, which) if which else None
 
-    def editorEvent(self, event: QEvent, model: QAbstractItemModel, option: QStyleOptionViewItem, index: Index) -> bool:
-        if index.column() != Column.ACTIONS or not isinstance(event, QMouseEvent):
-            return False
-        session = index.data(SESSION_ROLE)
-        if not isinstance(session, AgentSession) or event.button() is not Qt.MouseButton.LeftButton:
-            return False
-        which = self._button_at(option.rect, session, event)
-        if which and event.type() is QEvent.Type.MouseButtonRelease:
-            (self.kill_clicked if which == "kill" else self.pause_clicked).emit(session.session_id)
-        return which is not None
-
     def helpEvent(self, event: QHelpEvent, view: QAbstractItemView, option: QStyleOptionViewItem, index: Index) -> bool:
-        session = index.data(SESSION_ROLE) if index.isValid() else None
-        if index.isValid() and index.column() == Column.ACTIONS and isinstance(session, AgentSession):
+        session = self._model.session_at(index)
+        if session is not None and index.column() == Column.ACTIONS:
             which = self._button_at(option.rect, session, event)
-            if which == "kill":
+            if (why_not := self.why_not(session.session_id)) and not session.status.final:
+                QToolTip.showText(event.globalPos(), why_not, view)
+            elif which == "kill":
                 QToolTip.showText(
                     event.globalPos(), "Kill this session and everything below it… (asks for a reason)", view
                 )
@@ -292,6 +380,10 @@ class RosterDelegate(QStyledItemDelegate):
                 QToolTip.showText(event.globalPos(), "Resume" if paused else pause_hint(session), view)
             return True
         return super().helpEvent(event, view, option, index)
+
+
+def _worst(tally: list[int]) -> Severity:
+    return Severity(next((kind for kind in range(len(tally) - 1, 0, -1) if tally[kind]), 0))
 
 
 def pause_hint(session: AgentSession) -> str:

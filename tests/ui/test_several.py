@@ -1,0 +1,277 @@
+"""Several sessions at once, in the real window: chosen by key and by mouse, listed first, told what became of each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import pytest
+from PySide6.QtCore import Qt
+from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QLabel
+
+from mission_control_desktop.domain.errors import Forbidden
+from mission_control_desktop.domain.people import Role
+from mission_control_desktop.domain.receipts import Receipt, ReceiptState
+from mission_control_desktop.domain.sessions import AgentSession, Capabilities, Delivery, PauseKind, SessionStatus
+from mission_control_desktop.ui.application import Desktop
+from mission_control_desktop.ui.sessions import SessionStore
+from mission_control_desktop.ui.several.broadcast import BroadcastDialog, Letter
+from mission_control_desktop.ui.several.ending import EndSeveralDialog
+from mission_control_desktop.ui.several.flow import DRAFT
+from mission_control_desktop.ui.several.targets import Target
+from mission_control_desktop.ui.words import utc_now
+from support.rig import Rig, dialog, press, until
+from support.scripted_plane import ScriptedPlane, session
+
+Make = Callable[..., AgentSession]
+CTRL, SHIFT = Qt.KeyboardModifier.ControlModifier, Qt.KeyboardModifier.ShiftModifier
+
+
+def ids(*natives: str) -> list[str]:
+    return [f"internal:{native}" for native in natives]
+
+
+def told(shown: Any) -> dict[str, Target]:
+    return {one.session_id.partition(":")[2]: one for one in shown.model.targets}
+
+
+def select_all(desk: Desktop) -> None:
+    tree = desk.window.roster.tree
+    desk.window.activateWindow()
+    tree.setFocus()
+    press(tree, Qt.Key.Key_A, CTRL)
+
+
+def test_a_message_to_several_by_keyboard(rig: Rig) -> None:
+    async def scenario() -> None:
+        plane = ScriptedPlane()
+        plane.tell(*(session(n) for n in "ab"), session("gone", status="completed"))
+        desk = await rig.open(plane.open)
+        roster = desk.window.roster
+        await until(lambda: roster.model.rowCount() == 3)
+        select_all(desk)
+        assert roster.selection.isVisible()
+        assert roster.selection.count.text() == "3 selected, 2 live"
+        press(roster.tree, Qt.Key.Key_M, CTRL | SHIFT)
+        shown = await dialog(BroadcastDialog, desk.window)
+        assert [one.included for one in shown.model.targets] == [True, True, False]
+        assert told(shown)["a"].will.startswith(("Steer: ", "Queue: "))
+        assert "has ended" in told(shown)["gone"].will
+        assert not shown.act.isEnabled()
+        QTest.keyClicks(shown.edit, "Stand by")
+        press(shown.edit, Qt.Key.Key_Return, CTRL)
+        await until(lambda: all("stored" in told(shown)[n].did for n in "ab"), "two receipts")
+        sent = [what for name, what in plane.calls if name == "inject"]
+        assert len(sent) == 2
+        for native in "ab":
+            receipt = next(
+                r for way in shown._ways.values() if (r := way.receipt) and r.session_id == f"internal:{native}"
+            )
+            plane.tell(msgspec.structs.replace(receipt, state=ReceiptState.ANSWERED))
+        await until(lambda: all("answered" in told(shown)[n].did for n in "ab"), "what came of it, live")
+        assert shown.model.get("internal:gone") is not None
+        press(shown, Qt.Key.Key_Escape)
+        await desk.close()
+
+    rig.run(scenario)
+
+
+def test_pause_resume_and_panels_for_the_selection_by_mouse(rig: Rig) -> None:
+    async def scenario() -> None:
+        plane = ScriptedPlane()
+        plane.tell(*(session(n, parent_session_id="internal:p" if n != "p" else None) for n in "pabc"))
+        desk = await rig.open(plane.open)
+        roster = desk.window.roster
+        await until(lambda: roster.model.rowCount() == 4)
+        for native, modifier in (("a", Qt.KeyboardModifier.NoModifier), ("b", CTRL), ("c", CTRL)):
+            spot = roster.tree.visualRect(roster.model.index_for(f"internal:{native}")).center()
+            QTest.mouseClick(roster.tree.viewport(), Qt.MouseButton.LeftButton, modifier, spot)
+        assert roster.tree.selected_ids() == ids("a", "b", "c")
+        buttons = roster.selection.buttons
+        assert not buttons["resume"].isEnabled()
+        assert buttons["resume"].toolTip() == "None of them is paused"
+        plane.fail["pause"] = Forbidden("not now")
+        buttons["pause"].click()
+        await until(lambda: "0 of 3 sessions paused" in shown_notices(desk), "why it failed")
+        assert "session a: not now" in shown_notices(desk)
+        del plane.fail["pause"]
+        buttons["pause"].click()
+
+        def status(native: str) -> SessionStatus:
+            return desk.store.sessions[f"internal:{native}"].status
+
+        await until(lambda: all(status(n) is SessionStatus.PAUSED for n in "abc"), "three paused")
+        assert status("p") is SessionStatus.RUNNING
+        await until(buttons["resume"].isEnabled)
+        roster.tree.setFocus()
+        desk.window.commands["session.pause_resume"].trigger()
+        await until(lambda: all(status(n) is SessionStatus.RUNNING for n in "abc"), "three go on")
+        buttons["panels"].click()
+        await until(lambda: set(ids("a", "b", "c")) <= set(desk.window.panels.open_ids()))
+        press(roster.tree, Qt.Key.Key_Escape)
+        assert len(roster.tree.selected_ids()) == 1
+        assert not roster.selection.isVisible()
+        await desk.close()
+
+    rig.run(scenario)
+
+
+def shown_notices(desk: Desktop) -> str:
+    return "\n".join(label.text() for label in desk.window.notices.findChildren(QLabel))
+
+
+def test_killing_several_asks_for_a_reason_and_hits_what_stands_above(rig: Rig) -> None:
+    async def scenario() -> None:
+        plane = ScriptedPlane()
+        plane.tell(session("p"), session("kid", parent_session_id="internal:p"), session("q"))
+        desk = await rig.open(plane.open)
+        await until(lambda: desk.window.roster.model.rowCount() == 3)
+        select_all(desk)
+        desk.window.commands["session.kill"].trigger()
+        shown = await dialog(EndSeveralDialog, desk.window)
+        assert told(shown)["kid"].will == "Ends with session p"
+        assert shown._title.text() == "Kill 2 sessions"
+        assert not shown.act.isEnabled()
+        press(shown, Qt.Key.Key_Return)
+        assert shown.isVisible(), "Return presses nothing"
+        shown.table.setFocus()
+        shown.table.selectRow(0)
+        press(shown.table, Qt.Key.Key_Space)
+        assert told(shown)["kid"].can, "its parent is left out: it is hit by itself"
+        press(shown.table, Qt.Key.Key_Space)
+        QTest.keyClicks(shown.reason, "the test is over")
+        shown.act.click()
+        await until(lambda: all(told(shown)[n].did == "killed" for n in "pq"), "both are dead")
+        assert sum(name == "kill" for name, _ in plane.calls) == 2
+        shown.cancel.click()
+        await desk.close()
+
+    rig.run(scenario)
+
+
+def test_an_observer_can_open_panels_and_nothing_else(rig: Rig) -> None:
+    async def scenario() -> None:
+        plane = ScriptedPlane(role=Role.OBSERVER)
+        plane.tell(*(session(n) for n in "ab"))
+        desk = await rig.open(plane.open)
+        await until(lambda: desk.window.roster.model.rowCount() == 2)
+        select_all(desk)
+        buttons = desk.window.roster.selection.buttons
+        assert [name for name, button in buttons.items() if button.isEnabled()] == ["panels"]
+        assert buttons["kill"].toolTip() == "Your role only watches"
+        assert not desk.window.commands.in_effect("session.broadcast")
+        await desk.close()
+
+    rig.run(scenario)
+
+
+def test_what_is_written_to_several_survives_the_window(rig: Rig) -> None:
+    async def scenario() -> None:
+        plane = ScriptedPlane()
+        plane.tell(*(session(n) for n in "ab"))
+        desk = await rig.open(plane.open)
+        await until(lambda: desk.window.roster.model.rowCount() == 2)
+        shown = desk.presenter.several.ask_message(ids("a", "b"))
+        QTest.keyClicks(shown.edit, "half a thought")
+        await until(lambda: desk.state.get(DRAFT) == "half a thought", "the draft on record")
+        shown.reject()
+        again = desk.presenter.several.ask_message(ids("a"))
+        assert again.edit.toPlainText() == "half a thought"
+        again.act.click()
+        await until(lambda: "stored" in told(again)["a"].did)
+        assert desk.state.get(DRAFT) is None
+        again.reject()
+        await desk.close()
+
+    rig.run(scenario)
+
+
+# -- what is sent, refused, and sent again
+
+
+@pytest.fixture
+def written(qt: Any, make_session: Make) -> tuple[SessionStore, BroadcastDialog, list[Letter]]:
+    """A dialog to four: one can steer and queue, one can only queue, one takes nothing, one has ended."""
+    store = SessionStore()
+    steer = make_session("steer")
+    none = Capabilities(reasons={"inject": "It only listens"}, pause=PauseKind.SUSPEND)
+    store.put([
+        msgspec.structs.replace(steer, capabilities=Capabilities(inject=(Delivery.STEER, Delivery.QUEUE))),
+        msgspec.structs.replace(make_session("queue"), capabilities=Capabilities(inject=(Delivery.QUEUE,))),
+        msgspec.structs.replace(make_session("deaf"), capabilities=none),
+        make_session("ended", status="failed"),
+    ])  # fmt: skip
+    keys = iter(range(100))
+    shown = BroadcastDialog(store, ids("steer", "queue", "deaf", "ended"), "Hello", new_key=lambda: f"k{next(keys)}")
+    qt.addWidget(shown)
+    shown.show()
+    sent: list[Letter] = []
+    shown.send_requested.connect(sent.extend)
+    return store, shown, sent
+
+
+def receipt(letter: Letter, state: ReceiptState, number: str = "i1") -> Receipt:
+    return Receipt(injection_id=number, session_id=letter.session_id, state=state, at=utc_now())
+
+
+def test_who_cannot_take_it_is_listed_with_the_reason(written: Any) -> None:
+    store, shown, _ = written
+    found = told(shown)
+    assert found["steer"].will == "Steer: Will be put into the running turn"
+    assert found["queue"].will == "Queue: Will wait until the turn ends"
+    assert found["deaf"].will == "Left out: It only listens"
+    assert "has ended" in found["ended"].will
+    shown.way.setCurrentText("Steer")
+    assert [one.included for one in shown.model.targets] == [True, False, False, False]
+    assert "cannot take a message into a running turn" in told(shown)["queue"].will
+    assert shown.act.text() == "Send to 1"
+    store.put([msgspec.structs.replace(store.sessions["internal:steer"], status=SessionStatus.KILLED)])
+    assert not shown.act.isEnabled()
+
+
+def test_a_retry_cannot_double_and_goes_only_to_those_that_failed(written: Any) -> None:
+    _, shown, sent = written
+    shown.act.click()
+    assert [(letter.session_id, letter.delivery, letter.key) for letter in sent] == [
+        ("internal:steer", Delivery.STEER, "k0"),
+        ("internal:queue", Delivery.QUEUE, "k1"),
+    ]
+    assert shown.edit.isReadOnly()
+    shown.refused(sent[0], "No answer in time", True)
+    shown.refused(sent[1], "Too many", False)
+    assert shown.retry.text() == "Send again to 2"
+    shown.retry.click()
+    assert sent[2] == sent[0], "nobody knows whether it arrived: the very same request"
+    assert (sent[3].session_id, sent[3].text, sent[3].key) == ("internal:queue", "Hello", "k2")
+    shown.refused(sent[1], "a late answer to the first letter", False)
+    shown.stored(sent[2], receipt(sent[2], ReceiptState.QUEUED, "i0"))
+    shown.stored(sent[3], receipt(sent[3], ReceiptState.STORED, "i1"))
+    assert not shown.retry.isVisible()
+    assert "2 accepted and on the way" in shown._note.text()
+
+
+def test_receipts_come_in_any_order_and_never_go_back(written: Any) -> None:
+    store, shown, sent = written
+    shown.act.click()
+    store.put([receipt(sent[0], ReceiptState.DELIVERED), receipt(sent[0], ReceiptState.QUEUED, "someone else's")])
+    assert told(shown)["steer"].did == "sending…"
+    shown.stored(sent[0], receipt(sent[0], ReceiptState.STORED))
+    assert told(shown)["steer"].did == "stored → delivered"
+    store.put([receipt(sent[0], ReceiptState.QUEUED)])
+    assert told(shown)["steer"].did == "stored → delivered"
+    store.put([receipt(sent[0], ReceiptState.FAILED)])
+    assert told(shown)["steer"].level == "error"
+    assert shown.retry.isVisible()
+
+
+def test_one_of_several_is_left_out_by_space(written: Any) -> None:
+    _, shown, sent = written
+    shown.table.setFocus()
+    shown.table.selectRow(0)
+    press(shown.table, Qt.Key.Key_Space)
+    assert shown.act.text() == "Send to 1"
+    shown.act.click()
+    assert [letter.session_id for letter in sent] == ["internal:queue"]
+    assert shown.model.data(shown.model.index(0, 0), Qt.ItemDataRole.CheckStateRole) is None, "it has begun"
