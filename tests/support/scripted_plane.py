@@ -25,6 +25,7 @@ from mission_control_desktop.domain.people import ActorKind, Me, Role
 from mission_control_desktop.domain.profiles import LaunchProfile, ProfileView, SpawnRequest
 from mission_control_desktop.domain.providers import KindView, ProviderView
 from mission_control_desktop.domain.receipts import Receipt, ReceiptState
+from mission_control_desktop.domain.retention import Workspace
 from mission_control_desktop.domain.sessions import (
     AgentSession,
     Capabilities,
@@ -53,6 +54,7 @@ class ScriptedPlane:
         self.fail: dict[str, MissionControlError] = {}
         self.hold: dict[str, asyncio.Event] = {}
         """Calls of this name wait, while there is one."""
+        self.settings = Workspace(workspace_id="default")
         self.health_now = Health(status="ok", version="0.1.0", epoch="e", pid=1)
         self.shown: dict[str, ProfileView] = {
             "demo": view(LaunchProfile(name="demo", title="Demo agent", command=("python", "agent.py"), demo=True)),
@@ -165,6 +167,15 @@ class ScriptedPlane:
 
     async def receipts(self, session_id: str) -> tuple[Receipt, ...]:
         return ()
+
+    async def workspace(self) -> Workspace:
+        return self.settings
+
+    async def set_message_retention(self, days: int | None) -> Workspace:
+        if (wrong := self.fail.get("set_message_retention")) is not None:
+            raise wrong
+        self.settings = msgspec.structs.replace(self.settings, message_retention_days=days)
+        return self.settings
 
     async def providers(self) -> tuple[ProviderView, ...]:
         return ()

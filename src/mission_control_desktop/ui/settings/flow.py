@@ -23,6 +23,7 @@ from mission_control_desktop.ui.settings.notifications import NotificationsPage
 from mission_control_desktop.ui.settings.profiles import ProfilesPage
 from mission_control_desktop.ui.settings.providers import ProvidersPage
 from mission_control_desktop.ui.settings.providers_presenter import ProvidersPresenter
+from mission_control_desktop.ui.settings.retention import RetentionPage, RetentionPresenter
 
 
 @dataclass(frozen=True)
@@ -90,9 +91,12 @@ class SettingsFlow(QObject):
         notifications = NotificationsPage(telling.teller.rules, how=telling.how)
         notifications.chosen.connect(telling.choose)
         notifications.try_requested.connect(telling.attempt)
-        pages = (connections, providers, profiles, appearance, keys, notifications)
+        retention = RetentionPage(standing.role)
+        kept = RetentionPresenter(retention, self._gateway, self._tasks)
+        pages = (connections, providers, profiles, appearance, keys, notifications, retention)
         dialog = SettingsDialog(pages, self._window, page=key)
         dialog.finished.connect(presenter.close)
+        dialog.finished.connect(kept.close)
         dialog.finished.connect(self._on_closed)
         self._dialog = dialog
         presenter.load()
