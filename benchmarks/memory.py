@@ -113,7 +113,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--panels", type=int, default=16)
     parser.add_argument("--rate", type=float, default=150.0, help="words a second of each agent")
-    parser.add_argument("--turn", type=float, default=20.0, help="seconds of a turn")
+    parser.add_argument(
+        "--turn", type=float, default=8.0, help="seconds of a turn; a session takes ten messages a minute"
+    )
     parser.add_argument("--minutes", type=float, default=8.0)
     parser.add_argument("--out", type=Path, default=Path("build/bench/memory.json"))
     options = parser.parse_args()
