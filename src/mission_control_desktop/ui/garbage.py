@@ -37,9 +37,8 @@ def collected_here() -> Iterator[None]:
     """Within it, this thread (with a Qt event loop) is the only one that collects. What exists at its start, modules
     and types above all, is never looked at again, which keeps collections short."""
     was_on = gc.isenabled()
-    gc.collect()
-    gc.freeze()
     gc.disable()
+    gc.freeze()
     collector = _Collector()
     collector.timer.start()
     try:
