@@ -49,6 +49,8 @@ app.exec()
 OURS = """
 import asyncio, sys, time
 from pathlib import Path
+import gc
+gc.disable()
 from mission_control_desktop.programs import _import_structlog_alone
 _import_structlog_alone()
 from mission_control_desktop.ui import application
