@@ -283,6 +283,9 @@ class RemoteOrchestrator:
     async def resume(self, session_id: str, *, expected_run_id: str | None = None) -> AgentSession:
         return await self._act(session_id, "resume", expectedRunId=expected_run_id)
 
+    async def cancel_turn(self, session_id: str, *, expected_run_id: str | None = None) -> AgentSession:
+        return await self._act(session_id, "cancel", expectedRunId=expected_run_id)
+
     async def terminate(self, session_id: str, *, expected_run_id: str | None = None) -> AgentSession:
         return await self._act(session_id, "terminate", expectedRunId=expected_run_id)
 
