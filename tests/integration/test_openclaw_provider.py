@@ -12,8 +12,8 @@ from mission_control_desktop.domain.errors import Conflict, NotFound, Unreachabl
 from mission_control_desktop.domain.sessions import SessionStatus, WaitingFor
 from mission_control_desktop.providers.openclaw.provider import OpenClawProvider
 from mission_control_desktop.storage import Database
-from support.gates import KEY, Gate, any_of, fresh_database_again, history_row, inject, opened
-from support.gateway_double import gateway_double
+from support.gates import KEY, Gate, any_of, fresh_database_again, history_row, inject, opened, refuses
+from support.gateway_double import Refuse, gateway_double
 from support.records import fresh_database
 
 
@@ -233,7 +233,14 @@ async def test_a_turn_that_ended_by_itself_or_goes_on_is_not_called_cancelled(
     monkeypatch.setattr("mission_control_desktop.providers.openclaw.stopping.KILL_SECONDS", 0.5)
     gate.put(hasActiveRun=True, activeRunIds=["r1"], status="running")
     async with opened(gate, fresh_database(tmp_path)) as desk:
-        gate.double.answers["chat.abort"] = {"ok": True, "aborted": True, "runIds": ["r1"]}
+        gate.double.answers["chat.abort"] = refuses(Refuse("INVALID_REQUEST", "unauthorized"))
+        with pytest.raises(Unsupported, match="or an admin"):
+            await desk.provider.cancel_turn(KEY)
+        await gate.changed(hasActiveRun=False, activeRunIds=[], status="killed", lastRunId="r1")
+        await desk.until_status(SessionStatus.KILLED)  # By somebody else.
+        await gate.changed(hasActiveRun=True, activeRunIds=["r2"], status="running", lastRunId=None)
+        await desk.until_status(SessionStatus.RUNNING)
+        gate.double.answers["chat.abort"] = {"ok": True, "aborted": True, "runIds": ["r2"]}
         with pytest.raises(Unreachable, match="still runs it"):
             await desk.provider.cancel_turn(KEY)
         assert await desk.status() == (SessionStatus.RUNNING, None)

@@ -133,6 +133,10 @@ def test_the_run_of_a_turn_that_only_begins_is_not_the_one_before() -> None:
     assert session.run_id is None
     session.began("r2")
     assert session.run_id == "r2"
+    session.cancelled = "r2"
+    session.take({"hasActiveRun": True, "activeRunIds": ["r3"], "lastRunId": "r2"})
+    session.began("r2")  # A late word of it.
+    assert session.run_id == "r3"
 
 
 def test_an_older_picture_changes_nothing() -> None:

@@ -114,8 +114,8 @@ class Known:
         return True
 
     def began(self, run_id: str) -> None:
-        """A turn is told to have started."""
-        if self.active:
+        """A turn is told to run; late words of one that is over do not count."""
+        if self.active and run_id not in (self.cancelled, text(self.row, "lastRunId")):
             self.run_id = run_id
 
 

@@ -66,11 +66,16 @@ class Stopping:
         # Known before the gateway tells of it: an abort alone would show the session as killed.
         await self._board.put(known, durable=True)
         # With the run's id, because without it the messages that wait would be dropped with the turn.
-        answer = mapping(await self._call("chat.abort", {"sessionKey": key, "runId": run_id}))
-        if answer.get("aborted") is False:
+        try:
+            answer = mapping(await self._call("chat.abort", {"sessionKey": key, "runId": run_id}))
+            if answer.get("aborted") is False:
+                raise Conflict("The turn ended by itself before it could be cancelled.")
+        except Unreachable:
+            raise  # It may be cancelled: the gateway's next word on the session tells.
+        except MissionControlError:
             known.cancelled = before
-            await self._relist()
-            raise Conflict("The turn ended by itself before it could be cancelled.")
+            await self._board.put(known)
+            raise
         deadline = asyncio.get_running_loop().time() + KILL_SECONDS
         while True:
             await self._relist()
