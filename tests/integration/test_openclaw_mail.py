@@ -93,6 +93,21 @@ async def test_a_message_whose_run_was_stopped_says_so(gate: Gate, tmp_path: Pat
         await desk.until_receipt("i1", ReceiptState.FAILED)
 
 
+async def test_a_message_whose_run_failed_without_a_word_says_so(gate: Gate, tmp_path: Path) -> None:
+    gate.put(status="failed", lastRunId="mc-i0", lastRunError="not this one")
+    async with opened(gate, fresh_database(tmp_path)) as desk:
+        await inject(desk)
+        await gate.changed(hasActiveRun=True, activeRunIds=["mc-i1"], status="running", lastRunId=None)
+        await gate.say(history_row(1, "user", "hello", run=None, idempotencyKey="mc-i1:user"))
+        await desk.until_receipt("i1", ReceiptState.DELIVERED)
+        failed = {"status": "failed", "lastRunId": "mc-i1", "lastRunError": "the store is locked"}
+        await gate.changed(hasActiveRun=False, activeRunIds=[], reason="agent.input.settled", **failed)
+        await desk.until_receipt("i1", ReceiptState.FAILED)
+        receipt = await desk.database.receipts.get("i1")
+        assert receipt is not None
+        assert receipt.detail == "Delivered, but the run failed: the store is locked"
+
+
 async def test_a_message_that_a_killed_gateway_forgot_is_sent_again(gate: Gate, tmp_path: Path) -> None:
     gate.put(hasActiveRun=True, activeRunIds=["r1"])
     async with opened(gate, fresh_database(tmp_path)) as desk:

@@ -21,6 +21,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealGateway]:
     try:
         gateway.start()
         asyncio.run(gateway.pair())
+        asyncio.run(gateway.first_turn())
         yield gateway
     finally:
         gateway.kill()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import os
@@ -107,6 +108,19 @@ class RealGateway:
         assert refused.value.request_id is not None, refused.value.words
         async with owner_of(self.url, self.token) as owner:
             await owner.call("device.pair.approve", requestId=refused.value.request_id)
+
+    async def first_turn(self) -> None:
+        """The first one takes long, and may fail on a busy computer while the gateway puts its stores in order: that is
+        no test's business."""
+        async with owner_of(self.url, self.token) as owner, asyncio.timeout(START_SECONDS):
+            status = None
+            while status != "done":
+                key = (await owner.call("sessions.create", agentId="main"))["key"]
+                await owner.call("chat.send", sessionKey=key, message="hello", idempotencyKey=secrets.token_hex(16))
+                status = None
+                while status not in ("done", "failed", "killed", "timeout"):
+                    await asyncio.sleep(0.1)
+                    status = (await owner.call("chat.history", sessionKey=key, limit=1))["sessionInfo"].get("status")
 
     @property
     def store(self) -> Path:

@@ -43,6 +43,7 @@ class RealGatewayPeer:
         self._model.start()
         self._gateway = RealGateway(folder / "gateway", self._model.url, lets_in=True)
         await asyncio.to_thread(self._gateway.start)
+        await self._gateway.first_turn()
         self._relay = Relay(self._gateway.url)
         await self._relay.listen()
         await self._connect()

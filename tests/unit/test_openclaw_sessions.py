@@ -129,14 +129,18 @@ def test_the_run_under_way_is_not_a_message_that_waits_for_its_end(
 
 def test_the_run_of_a_turn_that_only_begins_is_not_the_one_before() -> None:
     session = known(hasActiveRun=False, activeRunIds=[], status="done", lastRunId="r1")
-    session.take({"hasActiveRun": True, "activeRunIds": None, "lastRunId": None})
-    assert session.run_id is None
+
+    def run_after(**row: Any) -> str | None:
+        session.take(row)
+        return session.run_id
+
+    assert run_after(hasActiveRun=True, activeRunIds=None, lastRunId=None) is None
     session.began("r2")
-    assert session.run_id == "r2"
+    assert run_after(lastRunId=None) == "r2"
     session.cancelled = "r2"
-    session.take({"hasActiveRun": True, "activeRunIds": ["r3"], "lastRunId": "r2"})
+    session.take({"activeRunIds": ["r3"], "lastRunId": "r2"})
     session.began("r2")  # A late word of it.
-    assert session.run_id == "r3"
+    assert run_after(activeRunIds=None) == "r3"
 
 
 def test_an_older_picture_changes_nothing() -> None:

@@ -20,7 +20,7 @@ from mission_control_desktop.providers.openclaw.letters import ON_ITS_WAY, Lette
 from mission_control_desktop.providers.openclaw.posting import UNCONFIRMED, Posting
 from mission_control_desktop.providers.openclaw.rows import NO_PAUSE, Known, status_of
 from mission_control_desktop.providers.openclaw.transcript import INJECTED, injection_of, key_of, words
-from mission_control_desktop.providers.openclaw.values import mapping, mappings, text
+from mission_control_desktop.providers.openclaw.values import label, mapping, mappings, text
 
 ANSWER_WITHIN = 20.0
 """Seconds after which a caller is told how far the message has come; it goes on without them."""
@@ -143,8 +143,19 @@ class Mail:
 
     async def level(self, key: str) -> None:
         """The session's transcript is on record up to now, and all of it was told here."""
+        await self._failed(key)
         await self._letters.drop_settled(key)
         self._posting.release(key)
+
+    async def _failed(self, key: str) -> None:
+        """A run may fail without a word in the transcript: the message that began it gets no answer then."""
+        known = self._board.get(key)
+        if known is None or known.active or text(known.row, "status") not in ("failed", "timeout"):
+            return
+        sent = self._letters.get((text(known.row, "lastRunId") or "").removeprefix(INJECTED))
+        if sent is not None and sent.key == key and sent.receipt.state is ReceiptState.DELIVERED:
+            why = label(known.row, "lastRunError") or "the gateway does not say why"
+            await self._letters.to(sent, ReceiptState.FAILED, f"Delivered, but the run failed: {why}")
 
     async def saw(self, key: str, row: dict[str, Any]) -> None:
         """A row of the transcript, in order."""
