@@ -182,7 +182,10 @@ class Plane(QObject):
         try:
             await self.read_all()
         except MissionControlError as error:
-            self.failed.emit(f"The sessions could not be read again: {error.message}")
+            self.failed.emit(
+                f"The sessions could not be read again: {error.message} What is seen may be old; it is read anew when "
+                "the connection comes back."
+            )
 
     def _on_items(self, items: Sequence[InboxItem]) -> None:
         events: list[StreamEvent] = []

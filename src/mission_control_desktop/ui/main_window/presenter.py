@@ -25,6 +25,7 @@ from mission_control_desktop.ui.dialogs.kill_all import KillAllDialog
 from mission_control_desktop.ui.dialogs.kill_flow import KillAllFlow
 from mission_control_desktop.ui.dialogs.kill_scopes import KillPlane
 from mission_control_desktop.ui.dialogs.reason import ReasonDialog
+from mission_control_desktop.ui.error_words import told
 from mission_control_desktop.ui.launch.profile_form import ProfileForm
 from mission_control_desktop.ui.launch.spawn_dialog import SpawnDialog
 from mission_control_desktop.ui.main_window.here import here
@@ -123,7 +124,16 @@ class WindowPresenter(QObject):
             self._window.notices.dismiss(key)
         elif link.state is LinkState.REFUSED:
             name = f"The control plane {plane.key}" if plane.key else "The control plane"
-            self._window.notices.show_notice(f"{name} refused the connection: {link.error}", error=True, key=key)
+            self._window.notices.show_notice(
+                f"{name} refused the connection: {link.error}. Agents go on, but what is seen here is old. Enter a "
+                "valid token, or ask an admin for one.",
+                error=True,
+                action="Connections…",
+                key=key,
+            ).acted.connect(self._on_connections)
+
+    def _on_connections(self) -> None:
+        self._window.settings_requested.emit("connections")
 
     def _show_connection(self) -> None:
         self._window.header.set_connection(planes_view(self._planes))
@@ -193,7 +203,7 @@ class WindowPresenter(QObject):
         try:
             return await call()
         except MissionControlError as error:
-            self._window.notices.show_notice(f"{failure}: {error.message}", error=True, key=failure)
+            self._window.notices.show_notice(told(failure, error), error=True, key=failure)
             return None
 
     # -- kill all
