@@ -23,7 +23,7 @@ WIDTHS = {
     Column.TASK: 96,
     Column.PROFILE: 96,
     Column.ELAPSED: 74,
-    Column.SEEN: 104,
+    Column.SEEN: 128,
     Column.USAGE: 104,
 }
 """Of the columns that can be hidden, at first."""
