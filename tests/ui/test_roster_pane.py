@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from PySide6.QtCore import QPoint, Qt
+from PySide6.QtCore import QPoint, QRect, Qt
 from PySide6.QtTest import QTest
 
 from mission_control_desktop.domain.events import ProviderHealth
-from mission_control_desktop.domain.sessions import AgentSession, SessionStatus
+from mission_control_desktop.domain.sessions import AgentSession, Capabilities, SessionStatus
+from mission_control_desktop.ui import theme
 from mission_control_desktop.ui.local_state import LocalState
 from mission_control_desktop.ui.roster import Column, RosterPane
 from mission_control_desktop.ui.roster.delegate import RosterDelegate
@@ -265,3 +266,34 @@ def test_an_empty_roster_leads_on(qt: Any, make_session: Make) -> None:
     store.put([make_session("a", status="completed", spawned_at=store.sessions["internal:a"].spawned_at)])
     assert rows(roster) == []
     assert "“Live” again" in roster._empty.text()
+
+
+def test_a_button_that_does_nothing_is_faint_and_says_why(qt: Any, make_session: Make) -> None:
+    store = SessionStore()
+    rigid = Capabilities(kill=True, reasons={"pause": "its runtime has no pause"})
+    store.put([msgspec.structs.replace(make_session("a"), capabilities=rigid)])
+    roster = pane(qt, store)
+    asked: list[str] = []
+    roster.pause_requested.connect(asked.append)
+    tree, index = roster.tree, roster.model.index_for("internal:a")
+    delegate = tree.itemDelegate()
+    assert isinstance(delegate, RosterDelegate)
+    one = store.sessions["internal:a"]
+    assert delegate.button_hint(one, "pause") == "Cannot pause: its runtime has no pause"
+    assert delegate.button_hint(one, "kill").startswith("Kill this session")
+    cell = tree.visualRect(index.siblingAtColumn(Column.ACTIONS))
+    spot = RosterDelegate.buttons(cell)["pause"].center()
+    QTest.mouseClick(tree.viewport(), Qt.MouseButton.LeftButton, pos=spot)
+    assert asked == []
+    roster.set_may_act(lambda _session_id: "Your role only watches")
+    assert delegate.button_hint(one, "kill") == "Your role only watches"
+    assert {faint(roster, cell, name) for name in ("pause", "kill")} == {True}
+    roster.set_may_act(lambda _session_id: "")
+    assert [faint(roster, cell, name) for name in ("pause", "kill")] == [True, False]
+
+
+def faint(roster: RosterPane, cell: QRect, name: str) -> bool:
+    """Whether a button is drawn with little contrast."""
+    picture = roster.tree.viewport().grab(RosterDelegate.buttons(cell)[name]).toImage()
+    spots = [picture.pixelColor(x, y) for x in range(picture.width()) for y in range(picture.height())]
+    return max(theme.contrast(spots[0], spot) for spot in spots) < 2

@@ -213,16 +213,16 @@ class RosterDelegate(QStyledItemDelegate):
     def _paint_actions(self, painter: QPainter, rect: QRect, session: AgentSession, state: QStyle.StateFlag) -> None:
         look = theme.current()
         near = bool(state & (QStyle.StateFlag.State_MouseOver | QStyle.StateFlag.State_Selected))
-        for which, box in self.buttons(rect).items():
-            if not self._offers(session, which):
-                continue
+        for which, box in self.buttons(rect).items() if not session.status.final else ():
+            offered = self._offers(session, which)
+            painter.setOpacity(1.0 if offered else 0.4)
             hovered = self._hovered == (session.session_id, which)
             if hovered:
                 painter.setRenderHint(QPainter.RenderHint.Antialiasing)
                 painter.setPen(QPen(look.error if which == "kill" else look.border_strong, 1))
                 painter.setBrush(look.error_background if which == "kill" else look.surface_raised)
                 painter.drawRoundedRect(QRectF(box).adjusted(0.5, 0.5, -0.5, -0.5), 4, 4)
-            ink = look.error if which == "kill" and hovered else look.text if near else look.border_strong
+            ink = look.error if which == "kill" and hovered else look.text if near and offered else look.border_strong
             name = which
             if which == "pause":
                 name = "resume" if session.status is SessionStatus.PAUSED else "pause"
@@ -355,6 +355,16 @@ class RosterDelegate(QStyledItemDelegate):
                 return which
         return None
 
+    def button_hint(self, session: AgentSession, which: str) -> str:
+        """What a button of a live session does, or why it does nothing."""
+        if why_not := self.why_not(session.session_id):
+            return why_not
+        if which == "pause":
+            return "Resume" if session.status is SessionStatus.PAUSED else pause_hint(session)
+        if not session.capabilities.kill:
+            return "Cannot kill: " + session.capabilities.reasons.get("kill", "the provider does not offer it")
+        return "Kill this session and everything below it… (asks for a reason)"
+
     def hover(self, found: tuple[str, str] | None) -> bool:
         """Note which button the pointer is on; returns whether that changed."""
         changed, self._hovered = found != self._hovered, found
@@ -368,16 +378,10 @@ class RosterDelegate(QStyledItemDelegate):
     def helpEvent(self, event: QHelpEvent, view: QAbstractItemView, option: QStyleOptionViewItem, index: Index) -> bool:
         session = self._model.session_at(index)
         if session is not None and index.column() == Column.ACTIONS:
-            which = self._button_at(option.rect, session, event)
-            if (why_not := self.why_not(session.session_id)) and not session.status.final:
-                QToolTip.showText(event.globalPos(), why_not, view)
-            elif which == "kill":
-                QToolTip.showText(
-                    event.globalPos(), "Kill this session and everything below it… (asks for a reason)", view
-                )
-            elif which == "pause":
-                paused = session.status is SessionStatus.PAUSED
-                QToolTip.showText(event.globalPos(), "Resume" if paused else pause_hint(session), view)
+            boxes = self.buttons(option.rect)
+            which = next((name for name, box in boxes.items() if box.contains(event.pos())), "")
+            if which and not session.status.final:
+                QToolTip.showText(event.globalPos(), self.button_hint(session, which), view)
             return True
         return super().helpEvent(event, view, option, index)
 
