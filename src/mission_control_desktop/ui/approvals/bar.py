@@ -89,8 +89,10 @@ class ApprovalBar(QFrame):
     """Approval id and option id."""
     count_changed = Signal(int)
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    def __init__(self, parent: QWidget | None = None, *, keeps_detail: bool = False) -> None:
         super().__init__(parent)
+        self._keeps_detail = keeps_detail
+        """Whether what was asked stays to be read when it was answered."""
         self._open: dict[str, Approval] = {}
         self._shown: Approval | None = None
         self._room = (10_000, 10_000)
@@ -181,6 +183,17 @@ class ApprovalBar(QFrame):
         if len(self._open) != before:
             self.count_changed.emit(len(self._open))
 
+    def show_one(self, approval: Approval | None) -> None:
+        """Show this question, whatever became of it, and no other."""
+        if approval == self._shown and self._busy:
+            return
+        is_open = approval is not None and approval.state is ApprovalState.OPEN
+        self._open = {approval.approval_id: approval} if approval is not None and is_open else {}
+        if approval is None or self._shown is None or approval.approval_id != self._shown.approval_id or not is_open:
+            self._words.hide()
+        self._shown, self._closed_at, self._busy = approval, None, False
+        self._show()
+
     def set_room(self, detail: int, whole: int) -> None:
         """How high the detail and the bar may be, in pixels: a small panel must still show its transcript, and every
         answer whole."""
@@ -269,11 +282,12 @@ class ApprovalBar(QFrame):
         others = len(self._open) - (1 if is_open else 0)
         self._count.setText(f"{others} more" if others else "")
         command, where = detail_text(shown.detail)
-        self._detail.setVisible(bool(command) and is_open)
+        readable = is_open or self._keeps_detail
+        self._detail.setVisible(bool(command) and readable)
         if command:
             self._detail.show_text(command)
         self._where.setText(where)
-        self._where.setVisible(bool(where) and is_open)
+        self._where.setVisible(bool(where) and readable)
         self._make_buttons(shown if is_open else None)
         if not is_open:
             self._say(answer_text(shown), "muted")

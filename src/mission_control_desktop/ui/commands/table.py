@@ -46,6 +46,13 @@ COMMANDS: tuple[Command, ...] = (
     Command("mission.next_attention", "&Go to the next session that needs you", Menu.MISSION, ("Ctrl+J", "F8")),
     Command("mission.attention", "&What needs you", Menu.MISSION, ("Ctrl+Shift+J", "Shift+F8"), checkable=True),
     Command(
+        "mission.approvals",
+        "App&rovals…",
+        Menu.MISSION,
+        ("Ctrl+Shift+O",),
+        hint="All questions of agents: those that wait, and who answered earlier ones how.",
+    ),
+    Command(
         "mission.acknowledge",
         "&Acknowledge",
         Menu.MISSION,

@@ -45,6 +45,7 @@ def _bind_mission(window: MainWindow, handle: _Handle) -> None:
     handle("mission.new_agent", window.show_launch)
     handle("mission.next_attention", window.opening.next_attention)
     handle("mission.attention", window.attending.toggle)
+    handle("mission.approvals", window.approvals_requested.emit)
     handle("mission.acknowledge", window.attending.acknowledge)
     for name, duration in SHELVES:
         handle(f"mission.{name}", partial(window.attending.shelve, duration))

@@ -19,6 +19,7 @@ from mission_control_desktop.domain.profiles import LaunchProfile, ProfileView, 
 from mission_control_desktop.domain.sessions import AgentSession, SessionStatus
 from mission_control_desktop.domain.tasks import Tasks
 from mission_control_desktop.ui import words
+from mission_control_desktop.ui.approvals.listing import ApprovalsFlow
 from mission_control_desktop.ui.control import GatewayPort
 from mission_control_desktop.ui.dialogs.keys import KeysDialog
 from mission_control_desktop.ui.dialogs.kill_all import KillAllDialog
@@ -70,6 +71,8 @@ class WindowPresenter(QObject):
         window.session_action.connect(self._on_session_action)
         window.kill_all_requested.connect(self.ask_kill_all)
         window.keys_requested.connect(self._on_keys)
+        self._approvals = ApprovalsFlow(window, planes, self._port, tasks, self)
+        window.approvals_requested.connect(self._approvals.open)
         window.settings_requested.connect(self._settings.open)
         window.new_agent_shown.connect(self.load_profiles)
         window.launch.refresh_requested.connect(self.load_profiles)

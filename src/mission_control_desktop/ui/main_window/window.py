@@ -54,6 +54,7 @@ class MainWindow(QMainWindow):
     kill_all_requested = Signal()
     settings_requested = Signal(str)
     keys_requested = Signal()
+    approvals_requested = Signal()
     new_agent_shown = Signal()
     audit_shown = Signal()
     first_painted = Signal()

@@ -1,0 +1,207 @@
+"""All permission questions in one list: those that wait, answered here, and what became of earlier ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from PySide6.QtCore import QRectF, Qt, Signal
+from PySide6.QtGui import QIcon, QKeyEvent, QPainter, QPixmap
+from PySide6.QtWidgets import (
+    QAbstractItemView,
+    QDialog,
+    QDialogButtonBox,
+    QHBoxLayout,
+    QHeaderView,
+    QLabel,
+    QPushButton,
+    QTableWidget,
+    QTableWidgetItem,
+    QVBoxLayout,
+    QWidget,
+)
+
+from mission_control_desktop.domain.sessions import SessionStatus, WaitingFor
+from mission_control_desktop.ui import theme, times
+from mission_control_desktop.ui.approvals.bar import ApprovalBar
+from mission_control_desktop.ui.approvals.rows import Row
+
+_COLUMNS = ("State", "Session", "Question", "Asked", "Answered", "Answer")
+_SHAPES = {
+    "open": (SessionStatus.WAITING, WaitingFor.APPROVAL),
+    "stale": (SessionStatus.PAUSED, None),
+    "expired": (SessionStatus.SPAWNING, None),
+    "answered": (SessionStatus.COMPLETED, None),
+}
+
+
+class QuestionTable(QTableWidget):
+    """Enter goes to the session, a number answers."""
+
+    entered = Signal()
+    number_pressed = Signal(int)
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        number = event.key() - Qt.Key.Key_0
+        plain = event.modifiers() & ~Qt.KeyboardModifier.KeypadModifier == Qt.KeyboardModifier.NoModifier
+        if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
+            self.entered.emit()
+        elif 1 <= number <= 9 and plain:
+            if not event.isAutoRepeat():
+                self.number_pressed.emit(number)
+        else:
+            super().keyPressEvent(event)
+            return
+        event.accept()
+
+
+class ApprovalsDialog(QDialog):
+    """Shows what it is given; what is asked for goes out as signals."""
+
+    answer_wanted = Signal(str, str)
+    """Approval id and option id."""
+    session_wanted = Signal(str)
+
+    def __init__(self, name_of: Callable[[str], str], parent: QWidget | None = None, *, may_act: bool = True) -> None:
+        super().__init__(parent)
+        self._name_of = name_of
+        self._rows: list[Row] = []
+        self.setObjectName("dialog.approvals")
+        self.setWindowTitle("Approvals")
+        self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        self.setMinimumSize(720, 480)
+        self.resize(1080, 680)
+        self.note = QLabel("Reading what was asked before…")
+        self.note.setObjectName("approvals.note")
+        self.note.setProperty("tone", "muted")
+        self.note.setWordWrap(True)
+        self.table = self._make_table()
+        self.bar = ApprovalBar(keeps_detail=True)
+        self.bar.set_may_act(may_act)
+        self.bar.answer_wanted.connect(self.answer_wanted)
+        self.table.number_pressed.connect(self.bar.answer_number)
+        self.go = QPushButton("&Go to the session")
+        self.go.setObjectName("approvals.go")
+        self.go.setAutoDefault(False)
+        self.go.clicked.connect(self._on_go)
+        buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
+        buttons.button(QDialogButtonBox.StandardButton.Close).setAutoDefault(False)
+        buttons.rejected.connect(self.reject)
+        foot = QHBoxLayout()
+        foot.addWidget(self.go)
+        foot.addStretch(1)
+        foot.addWidget(buttons)
+        column = QVBoxLayout(self)
+        column.addWidget(self.note)
+        column.addWidget(self.table, 1)
+        column.addWidget(self.bar)
+        column.addLayout(foot)
+
+    def _make_table(self) -> QuestionTable:
+        table = QuestionTable(0, len(_COLUMNS))
+        table.setObjectName("approvals.table")
+        table.setAccessibleName("Questions of agents, those that wait first")
+        table.setProperty("surface", "card")
+        table.setHorizontalHeaderLabels(list(_COLUMNS))
+        table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        table.setTabKeyNavigation(False)
+        table.setShowGrid(False)
+        table.setWordWrap(False)
+        table.verticalHeader().hide()
+        header = table.horizontalHeader()
+        header.setHighlightSections(False)
+        header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
+        for place, width in ((0, 110), (1, 200), (3, 90), (4, 90), (5, 250)):
+            table.setColumnWidth(place, width)
+        header.setSectionResizeMode(2, QHeaderView.ResizeMode.Stretch)
+        table.itemSelectionChanged.connect(self._on_selected)
+        table.entered.connect(self._on_go)
+        table.itemDoubleClicked.connect(lambda _item: self._on_go())
+        return table
+
+    # -- outside
+
+    @property
+    def rows(self) -> Sequence[Row]:
+        """What is listed."""
+        return self._rows
+
+    def show_rows(self, rows: Sequence[Row], note: str) -> None:
+        """List these; the chosen one stays chosen, also when it was answered and moved."""
+        chosen = self.chosen()
+        self._rows = list(rows)
+        self.note.setText(note)
+        self.table.blockSignals(True)
+        self.table.setRowCount(len(rows))
+        for place, row in enumerate(rows):
+            self._fill(place, row)
+        keys = [row.key for row in rows]
+        if chosen is None and rows:
+            self.table.selectRow(0)
+        elif chosen is not None and chosen.key in keys:
+            self.table.selectRow(keys.index(chosen.key))
+        else:
+            # Another one in its place would be answered by mistake.
+            self.table.clearSelection()
+            self.table.setCurrentCell(-1, -1)
+        self.table.blockSignals(False)
+        self._on_selected()
+
+    def chosen(self) -> Row | None:
+        """The row that is turned to."""
+        place = self.table.currentRow()
+        return self._rows[place] if 0 <= place < len(self._rows) else None
+
+    def failed(self, approval_id: str, why: str) -> None:
+        """The answer was not taken."""
+        self.bar.failed(approval_id, why)
+
+    # -- inside
+
+    def _fill(self, place: int, row: Row) -> None:
+        def moment(value: object) -> str:
+            return "" if value is None else times.wall(value)  # type: ignore[arg-type]
+
+        texts = (
+            row.state,
+            self._name_of(row.session_id),
+            row.title,
+            moment(row.asked),
+            moment(row.answered),
+            row.outcome,
+        )
+        grey = not row.is_open or bool(row.stale)
+        for column, text in enumerate(texts):
+            item = QTableWidgetItem(" ".join(text.split())[:400])
+            item.setToolTip(text[:2_000])
+            item.setData(Qt.ItemDataRole.AccessibleTextRole, f"{_COLUMNS[column]}: {text or 'none'}")
+            if grey:
+                item.setForeground(theme.current().text_muted)
+            if column == 0:
+                item.setIcon(_icon(row.state))
+            self.table.setItem(place, column, item)
+
+    def _on_selected(self) -> None:
+        row = self.chosen()
+        self.go.setEnabled(row is not None and bool(row.session_id))
+        self.bar.show_one(None if row is None else row.approval)
+
+    def _on_go(self) -> None:
+        row = self.chosen()
+        if row is not None and row.session_id:
+            self.accept()
+            self.session_wanted.emit(row.session_id)
+
+
+def _icon(state: str) -> QIcon:
+    side = 32
+    picture = QPixmap(side, side)
+    picture.fill(Qt.GlobalColor.transparent)
+    painter = QPainter(picture)
+    status, waiting = _SHAPES[state]
+    color = None if state == "open" else theme.current().text_muted
+    theme.paint_status(painter, QRectF(0, 0, side, side), status, waiting, color)
+    painter.end()
+    picture.setDevicePixelRatio(2)
+    return QIcon(picture)
