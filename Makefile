@@ -32,5 +32,5 @@ fuzz: setup ## Attack the HTTP contract and the sockets at length (CASES=300 per
 	@MISSION_CONTROL_FUZZ=$(or $(CASES),100) .venv/bin/python -m pytest -q --timeout=0 \
 		tests/integration/test_server_schemathesis.py tests/integration/test_server_fuzz.py
 
-screenshots: setup ## Make the pictures of docs/ again from the demo mission
+screenshots: setup ## Make pictures of every room (build/screenshots/), and those of docs/ again
 	@QT_QPA_PLATFORM=offscreen .venv/bin/python scripts/screenshots.py $(ARGS)

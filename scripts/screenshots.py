@@ -1,7 +1,8 @@
 """Make the pictures of `docs/screenshots/` again: the real window on a control plane of its own, with the demo mission,
-and the settings with providers in each of their states.
+the settings with providers in each of their states, and every room in light, dark and high contrast (those stay in
+`build/screenshots/rooms/`).
 
-    python scripts/screenshots.py [--seconds 45]
+    python scripts/screenshots.py [--seconds 45] [--quick]
 
 Each picture is kept below 400 KiB, so that the repository stays small.
 """
@@ -23,6 +24,9 @@ from PySide6.QtGui import QImage
 
 ROOT = Path(__file__).resolve().parent.parent
 LIMIT = 400 * 1024
+ROOMS = ("window-four-1280x800-contrast", "attention-5-1280x800-dark", "settings-appearance-1280x800-light",
+         "settings-notifications-1280x800-contrast")  # fmt: skip
+"""Of all rooms that are taken into `build/screenshots/rooms/`, those that go into `docs/`."""
 TAKEN = ("first-run", "kill-all", "audit", "window-1280x800-light", "window-1280x800-dark", "window-2560x1440-light",
          "window-2560x1440-dark", "providers-well-light", "providers-unpaired-dark")  # fmt: skip
 
@@ -30,6 +34,7 @@ TAKEN = ("first-run", "kill-all", "audit", "window-1280x800-light", "window-1280
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--seconds", type=float, default=45.0, help="how long the mission is watched")
+    parser.add_argument("--quick", action="store_true", help="take the rooms at 1280x800 alone")
     arguments = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="mission-control-pictures-"))
     environment = {name: value for name, value in os.environ.items() if name not in ("DISPLAY", "WAYLAND_DISPLAY")}
@@ -50,10 +55,14 @@ def main() -> int:
     done = subprocess.run(rooms, cwd=ROOT, env=environment | {"QT_QPA_PLATFORM": "offscreen"}, check=False)
     if done.returncode != 0:
         return done.returncode
+    rooms = [sys.executable, str(ROOT / "scripts" / "screenshots_rooms.py"), *(["--quick"] if arguments.quick else [])]
+    done = subprocess.run(rooms, cwd=ROOT, env=environment | {"QT_QPA_PLATFORM": "offscreen"}, check=False)
+    if done.returncode != 0:
+        return done.returncode
     target = ROOT / "docs" / "screenshots"
     target.mkdir(parents=True, exist_ok=True)
-    for name in TAKEN:
-        source = ROOT / "build" / "screenshots" / f"{name}.png"
+    made = ROOT / "build" / "screenshots"
+    for source in [*(made / f"{name}.png" for name in TAKEN), *(made / "rooms" / f"{name}.png" for name in ROOMS)]:
         picture = target / source.name
         shutil.copyfile(source, picture)
         if picture.stat().st_size > LIMIT:  # 256 colours are enough for a window; 0 is the best compression

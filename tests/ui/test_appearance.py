@@ -129,6 +129,21 @@ def test_without_motion_the_drawer_is_there_at_once(qt: Any) -> None:
     assert not drawer.isVisible()
 
 
+def test_a_resize_does_not_hold_a_drawer_that_is_leaving(qt: Any) -> None:
+    host = QWidget()
+    qt.addWidget(host)
+    host.resize(1200, 600)
+    drawer = AuditDrawer(AuditModel(str, host), host)
+    host.show()
+    drawer.slide(show=True)
+    host.resize(1100, 600)
+    assert drawer.isVisible()
+    drawer.slide(show=False)
+    assert drawer.isVisible(), "it slides"
+    host.resize(1000, 600)
+    assert not drawer.isVisible()
+
+
 def test_the_limits_of_the_audit_log_stay_the_same_moments_in_utc(qt: Any) -> None:
     filters = AuditFilters()
     qt.addWidget(filters)

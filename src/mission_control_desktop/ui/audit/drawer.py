@@ -66,6 +66,7 @@ class AuditDrawer(QFrame):
         self.model = model
         self._host = parent
         self._slide: QPropertyAnimation | None = None
+        self._wanted = False
         self.setObjectName("audit")
         self.setProperty("surface", "drawer")
         self.setAccessibleName("Audit log")
@@ -257,6 +258,7 @@ class AuditDrawer(QFrame):
 
     def slide(self, *, show: bool) -> None:
         """Come in from the right, or go."""
+        self._wanted = show
         target, away = self._places()
         duration = self.style().styleHint(QStyle.StyleHint.SH_Widget_Animation_Duration)
         if self._slide is not None:
@@ -294,6 +296,8 @@ class AuditDrawer(QFrame):
                 self._slide.stop()
                 self._slide = None
             self.setGeometry(self._places()[0])
+            # On its way out nothing but the stopped slide would have hidden it.
+            self.setVisible(self._wanted)
         return super().eventFilter(watched, event)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
