@@ -71,6 +71,8 @@ class Pictures:
                         painter.fillRect(picture.rect(), shade)
                     spot = QPoint((width - one.width()) // 2, (height - one.height()) // 2)
                     painter.drawPixmap(spot, one.grab())
+                    painter.setPen(theme.current().border_strong)  # a desktop draws an edge round a window
+                    painter.drawRect(spot.x(), spot.y(), one.width() - 1, one.height() - 1)
                 painter.end()
                 path = FOLDER / f"{name}-{width}x{height}-{scheme}.png"
                 picture.save(str(path))

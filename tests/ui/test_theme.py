@@ -18,7 +18,16 @@ SCHEMES = pytest.mark.parametrize("look", theme.THEMES, ids=lambda look: look.na
 
 @SCHEMES
 def test_text_has_enough_contrast_everywhere(look: theme.Theme) -> None:
-    inks = [look.text, look.text_muted, look.accent, look.attention, look.warning, look.error, look.thought]
+    inks = [
+        look.text,
+        look.text_muted,
+        look.disabled,
+        look.accent,
+        look.attention,
+        look.warning,
+        look.error,
+        look.thought,
+    ]
     inks += [*look.status.values(), *look.role.values()]
     for ink in inks:
         for ground in (look.window, look.surface, look.surface_raised):
@@ -63,6 +72,7 @@ def test_what_is_disabled_can_be_read_and_its_colour_is_not_that_of_what_is_not(
         ink = made.color(group, which)
         assert theme.contrast(ink, look.surface) >= 4.5
         assert ink != made.color(QPalette.ColorGroup.Active, which)
+    assert theme.contrast(look.text, look.surface) - theme.contrast(look.disabled, look.surface) > 4
 
 
 @SCHEMES

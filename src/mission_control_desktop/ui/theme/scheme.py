@@ -115,5 +115,5 @@ def palette(theme: Theme) -> QPalette:
     }.items():
         result.setColor(which, color)
     for which in (role.WindowText, role.Text, role.ButtonText):
-        result.setColor(QPalette.ColorGroup.Disabled, which, theme.text_muted)
+        result.setColor(QPalette.ColorGroup.Disabled, which, theme.disabled)
     return result

@@ -31,6 +31,7 @@ def style_sheet(theme: Theme) -> str:
             "surface_raised",
             "text",
             "text_muted",
+            "disabled",
             "border",
             "border_strong",
             "hover",
@@ -58,27 +59,28 @@ QPushButton:pressed, QToolButton:pressed, QToolButton:checked, QPushButton:check
   background: {t["selection"]}; border-color: {t["border_strong"]}; }}
 QPushButton:focus, QToolButton:focus {{ border: 2px solid {t["focus"]}; padding: {pad - 1}px 9px; }}
 QToolButton:focus {{ padding: {pad - 1}px 5px; }}
-QPushButton:disabled, QToolButton:disabled {{ color: {t["text_muted"]}; background: {t["surface"]};
-  border-color: {t["border"]}; }}
+QPushButton:disabled, QToolButton:disabled {{ color: {t["disabled"]}; background: {t["surface"]};
+  border-color: {t["border"]}; border-style: dashed; }}
 QToolButton::menu-indicator {{ image: none; width: 0; }}
 
 QPushButton[kind="primary"] {{ background: {t["accent"]}; color: {t["on_accent"]};
   border-color: {t["accent"]}; }}
 QPushButton[kind="primary"]:hover {{ border-color: {t["text"]}; }}
 QPushButton[kind="primary"]:focus {{ border: 2px solid {t["text"]}; }}
-QPushButton[kind="primary"]:disabled {{ background: {t["surface"]}; color: {t["text_muted"]};
-  border-color: {t["border"]}; }}
+QPushButton[kind="primary"]:disabled {{ background: {t["surface"]}; color: {t["disabled"]};
+  border-color: {t["border"]}; border-style: dashed; }}
 QPushButton[kind="danger"] {{ background: {t["danger"]}; color: {t["on_danger"]}; border-color: {t["danger"]};
   font-weight: 600; }}
 QPushButton[kind="danger"]:hover {{ border-color: {t["text"]}; }}
 QPushButton[kind="danger"]:focus {{ border: 2px solid {t["text"]}; }}
-QPushButton[kind="danger"]:disabled {{ background: {t["surface"]}; color: {t["text_muted"]};
-  border-color: {t["border"]}; }}
+QPushButton[kind="danger"]:disabled {{ background: {t["surface"]}; color: {t["disabled"]};
+  border-color: {t["border"]}; border-style: dashed; }}
 QPushButton[kind="danger-outline"] {{ color: {t["error"]}; border: 1px solid {t["error"]};
   background: transparent; font-weight: 600; }}
 QPushButton[kind="danger-outline"]:hover {{ background: {t["error_background"]}; }}
 QPushButton[kind="danger-outline"]:focus {{ border: 2px solid {t["error"]}; }}
-QPushButton[kind="danger-outline"]:disabled {{ color: {t["text_muted"]}; border-color: {t["border"]}; }}
+QPushButton[kind="danger-outline"]:disabled {{ color: {t["disabled"]}; border-color: {t["border"]};
+  border-style: dashed; }}
 QPushButton[kind="attention"] {{ color: {t["attention"]}; background: {t["attention_background"]};
   border-color: {t["attention"]}; font-weight: 600; }}
 QPushButton[kind="card"] {{ background: {t["surface_raised"]}; border: 1px solid {t["border"]};
@@ -100,8 +102,8 @@ QLineEdit:focus, QPlainTextEdit:focus, QTextEdit:focus, QComboBox:focus, QSpinBo
   border: 2px solid {t["focus"]}; padding: 2px 5px; }}
 QLineEdit[invalid="true"], QPlainTextEdit[invalid="true"], QComboBox[invalid="true"] {{
   border: 2px solid {t["error"]}; }}
-QLineEdit:disabled, QPlainTextEdit:disabled, QComboBox:disabled {{ color: {t["text_muted"]};
-  background: {t["surface"]}; border-color: {t["border"]}; }}
+QLineEdit:disabled, QPlainTextEdit:disabled, QComboBox:disabled {{ color: {t["disabled"]};
+  background: {t["surface"]}; border-color: {t["border"]}; border-style: dashed; }}
 QComboBox::drop-down {{ border: 0; width: 20px; }}
 QComboBox::down-arrow {{ image: url({_picture("arrow", theme)}); width: 12px; height: 12px; }}
 QCheckBox {{ spacing: 6px; }}
@@ -148,7 +150,7 @@ QMenu {{ background: {t["surface_raised"]}; color: {t["text"]}; border: 1px soli
   padding: 4px; }}
 QMenu::item {{ padding: {pad + 1}px 28px {pad + 1}px 24px; border-radius: {m.radius}px; }}
 QMenu::item:selected {{ background: {t["selection"]}; }}
-QMenu::item:disabled {{ color: {t["text_muted"]}; }}
+QMenu::item:disabled {{ color: {t["disabled"]}; }}
 QMenu::separator {{ height: 1px; background: {t["border"]}; margin: 4px 8px; }}
 
 QStatusBar {{ background: {t["window"]}; color: {t["text_muted"]}; border-top: 1px solid {t["border"]}; }}

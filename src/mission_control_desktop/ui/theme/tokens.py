@@ -34,6 +34,8 @@ class Theme:
     """Of what lies on a surface: inputs, cards, messages."""
     text: QColor
     text_muted: QColor
+    disabled: QColor
+    """Text of what cannot be used now; its outline is dashed as well."""
     border: QColor
     """A quiet line between things."""
     border_strong: QColor
@@ -80,6 +82,7 @@ LIGHT = Theme(
     surface_raised=QColor("#fdfdfe"),
     text=QColor("#1b1f24"),
     text_muted=QColor("#535b66"),
+    disabled=QColor("#626973"),
     border=QColor("#cbd0d6"),
     border_strong=QColor("#7b838e"),
     hover=QColor("#dde1e6"),
@@ -118,6 +121,7 @@ DARK = Theme(
     surface_raised=QColor("#25292e"),
     text=QColor("#e2e5e9"),
     text_muted=QColor("#a0a8b3"),
+    disabled=QColor("#8a929c"),
     border=QColor("#363b42"),
     border_strong=QColor("#78818d"),
     hover=QColor("#2c3137"),
@@ -156,6 +160,7 @@ CONTRAST = Theme(
     surface_raised=QColor("#101010"),
     text=QColor("#ffffff"),
     text_muted=QColor("#d8d8d8"),
+    disabled=QColor("#9c9c9c"),
     border=QColor("#8c8c8c"),
     border_strong=QColor("#ffffff"),
     hover=QColor("#2e2e2e"),
