@@ -93,18 +93,27 @@ QPushButton[kind="quiet"]:hover, QToolButton[kind="quiet"]:hover {{ background: 
 QPushButton[kind="quiet"]:focus, QToolButton[kind="quiet"]:focus {{ border: 2px solid {t["focus"]}; }}
 QPushButton[kind="quiet"]:disabled, QToolButton[kind="quiet"]:disabled {{ background: transparent; }}
 
-QLineEdit, QPlainTextEdit, QTextEdit, QComboBox, QSpinBox {{ background: {t["surface_raised"]}; color: {t["text"]};
+QLineEdit, QPlainTextEdit, QTextEdit, QComboBox, QAbstractSpinBox {{
+  background: {t["surface_raised"]}; color: {t["text"]};
   border: 1px solid {t["border_strong"]}; border-radius: {m.radius}px; padding: 3px 6px;
   placeholder-text-color: {t["text_muted"]};
   selection-background-color: {t["selection"]}; selection-color: {t["text"]}; }}
 QLineEdit, QComboBox {{ min-height: {m.high(18 if m.compact else 20)}px; }}
-QLineEdit:focus, QPlainTextEdit:focus, QTextEdit:focus, QComboBox:focus, QSpinBox:focus {{
+QLineEdit:focus, QPlainTextEdit:focus, QTextEdit:focus, QComboBox:focus, QAbstractSpinBox:focus {{
   border: 2px solid {t["focus"]}; padding: 2px 5px; }}
 QLineEdit[invalid="true"], QPlainTextEdit[invalid="true"], QComboBox[invalid="true"] {{
   border: 2px solid {t["error"]}; }}
-QLineEdit:disabled, QPlainTextEdit:disabled, QComboBox:disabled {{ color: {t["disabled"]};
+QLineEdit:disabled, QPlainTextEdit:disabled, QComboBox:disabled, QAbstractSpinBox:disabled {{ color: {t["disabled"]};
   background: {t["surface"]}; border-color: {t["border"]}; border-style: dashed; }}
-QComboBox::drop-down {{ border: 0; width: 20px; }}
+QAbstractSpinBox {{ padding-right: 22px; min-height: {m.high(18 if m.compact else 20)}px; }}
+QAbstractSpinBox::up-button, QAbstractSpinBox::down-button {{ subcontrol-origin: border; width: 20px; border: 0;
+  background: transparent; }}
+QAbstractSpinBox::up-button {{ subcontrol-position: top right; }}
+QAbstractSpinBox::down-button {{ subcontrol-position: bottom right; }}
+QAbstractSpinBox::up-button:hover, QAbstractSpinBox::down-button:hover {{ background: {t["hover"]}; }}
+QAbstractSpinBox::up-arrow {{ image: url({_picture("arrow-up", theme)}); width: 11px; height: 11px; }}
+QAbstractSpinBox::down-arrow {{ image: url({_picture("arrow", theme)}); width: 11px; height: 11px; }}
+QComboBox::drop-down, QDateTimeEdit::drop-down {{ border: 0; width: 20px; }}
 QComboBox::down-arrow {{ image: url({_picture("arrow", theme)}); width: 12px; height: 12px; }}
 QCheckBox {{ spacing: 6px; }}
 QCheckBox::indicator {{ width: {m.high(14)}px; height: {m.high(14)}px; border: 1px solid {t["border_strong"]};
@@ -113,6 +122,7 @@ QCheckBox::indicator {{ width: {m.high(14)}px; height: {m.high(14)}px; border: 1
 QCheckBox::indicator:checked {{ background: {t["accent"]}; border-color: {t["accent"]};
   image: url({_picture("check", theme)}); }}
 QCheckBox::indicator:disabled {{ border-color: {t["border"]}; background: {t["surface"]}; }}
+QCheckBox::indicator:checked:disabled {{ background: {t["disabled"]}; border-color: {t["disabled"]}; }}
 QRadioButton {{ spacing: 6px; }}
 QRadioButton::indicator {{ width: {m.high(14)}px; height: {m.high(14)}px; border: 1px solid {t["border_strong"]};
   border-radius: {m.high(14) // 2 + 1}px; background: {t["surface_raised"]}; }}
@@ -120,6 +130,7 @@ QRadioButton::indicator:checked {{ border-color: {t["accent"]}; background: qrad
   radius: 0.5, fx: 0.5, fy: 0.5, stop: 0 {t["accent"]}, stop: 0.55 {t["accent"]}, stop: 0.65 {t["surface_raised"]},
   stop: 1 {t["surface_raised"]}); }}
 QRadioButton::indicator:disabled {{ border-color: {t["border"]}; background: {t["surface"]}; }}
+QRadioButton::indicator:checked:disabled {{ border: 4px solid {t["disabled"]}; }}
 QComboBox QAbstractItemView {{ background: {t["surface_raised"]}; color: {t["text"]};
   selection-background-color: {t["selection"]}; selection-color: {t["text"]};
   border: 1px solid {t["border_strong"]}; }}
