@@ -72,6 +72,11 @@ class Attention(QObject):
             self._refresh()
         return list(self._shown)
 
+    @property
+    def count(self) -> int:
+        """How many things need a person, as of the last `changed`; what came since then counts with the next one."""
+        return len(self._shown)
+
     def sessions(self) -> list[str]:
         """Ids of the sessions that need a person, by the rank of their first need."""
         return list(dict.fromkeys(need.session_id for need in self.items() if need.session_id is not None))

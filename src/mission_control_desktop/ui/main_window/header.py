@@ -304,7 +304,7 @@ class Header(QFrame):
         """Take the numbers from the store."""
         self.counts.set_counts(dict(self._store.counts))
         self.demo.setVisible(self._store.demo_count > 0)
-        needed = len(self._queue.items())
+        needed = self._queue.count
         if needed:
             self.attention.setText(f"{needed} needs you" if needed == 1 else f"{needed} need you")
         else:
