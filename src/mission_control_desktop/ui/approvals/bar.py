@@ -29,6 +29,7 @@ from mission_control_desktop.ui.transcript.blocks import clean, make_diff
 
 SHOWN_AFTER = timedelta(seconds=4)
 """How long an answered question stays, greyed, so that one sees by whom and how it was answered."""
+ONLY_WATCHES = "Your role only watches"
 DETAIL_LINES = 8
 DETAIL_AROUND = 22
 
@@ -234,6 +235,7 @@ class ApprovalBar(QFrame):
         self._busy = busy
         for button in self._buttons.findChildren(QPushButton):
             button.setEnabled(not busy and self._may_act)
+            button.setToolTip(str(button.property("key_hint") or "") if self._may_act else ONLY_WATCHES)
 
     def failed(self, approval_id: str, why: str) -> None:
         """The answer was not taken: somebody else was first, or it did not get through."""
@@ -306,7 +308,8 @@ class ApprovalBar(QFrame):
         for number, option in enumerate(shown.options if shown is not None else (), start=1):
             button = QPushButton(f"{number}  {clean(option.label)}" if number <= 9 else clean(option.label))
             button.setProperty("option", option.option_id)
-            button.setToolTip(f"Key {number}" if number <= 9 else "")
+            button.setProperty("key_hint", f"Key {number}" if number <= 9 else "")
+            button.setToolTip(str(button.property("key_hint")) if self._may_act else ONLY_WATCHES)
             button.setAccessibleName(option.label)
             if option.kind.startswith("allow") and number == 1:
                 button.setProperty("kind", "primary")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 
 from PySide6.QtCore import QObject, Qt, Signal
 from PySide6.QtGui import QAction, QKeySequence
@@ -52,11 +53,18 @@ class CommandActions(QObject):
         self._handled.add(command_id)
         action.setEnabled(BY_ID[command_id].when in self._conditions)
 
-    def set_conditions(self, conditions: set[When]) -> None:
-        """Say what is so now; commands whose condition does not hold are disabled."""
+    def set_conditions(self, conditions: set[When], why_not: Mapping[When, str] = MappingProxyType({})) -> None:
+        """Say what is so now; commands whose condition does not hold are disabled, and where there is a reason for that
+        in `why_not` they say it."""
         self._conditions = conditions | {When.ALWAYS}
         for command_id in self._handled:
-            self._actions[command_id].setEnabled(BY_ID[command_id].when in self._conditions)
+            action, command = self._actions[command_id], BY_ID[command_id]
+            on = command.when in self._conditions
+            action.setEnabled(on)
+            words = "" if on else why_not.get(command.when, "")
+            action.setProperty("why_not", words)
+            action.setToolTip(words or command.hint)
+            action.setStatusTip(words or command.hint)
 
     def take_keys(self) -> None:
         """Put the keys of the keymap into effect, in every window."""
@@ -83,6 +91,8 @@ class CommandActions(QObject):
         """Why a command cannot be used now; empty: it can."""
         if self._actions[command_id].isEnabled():
             return ""
+        if said := self._actions[command_id].property("why_not"):
+            return str(said)
         when = BY_ID[command_id].when
         return f"only when {when.value}" if when not in self._conditions else "nothing to do here"
 

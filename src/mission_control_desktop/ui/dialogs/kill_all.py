@@ -300,6 +300,9 @@ class KillAllDialog(QDialog):
         self.summary.setText(text)
         typed, reason = self.typed.text() == CONFIRM_WORDS, bool(self.reason.text().strip())
         allowed = self._scopes[self.scope].isEnabled()
+        for field in (self.typed, self.reason):
+            field.setEnabled(allowed)
+            field.setToolTip("" if allowed else self._scopes[self.scope].toolTip())
         self.act.setEnabled(typed and reason and allowed and not self._busy)
         missing = [w for w, ok in (("a reason", reason), (f"the words {CONFIRM_WORDS}", typed)) if not ok]
         needs = f"Needs {' and '.join(missing)}" if missing else ""

@@ -110,6 +110,11 @@ class LaunchScreen(QFrame):
         self.subtitle = QLabel()
         self.subtitle.setProperty("tone", "muted")
         self.subtitle.setWordWrap(True)
+        self._refusals = ("", "")
+        self.refusal = QLabel()
+        self.refusal.setProperty("tone", "attention")
+        self.refusal.setWordWrap(True)
+        self.refusal.hide()
         self.back = QPushButton("Back to the panels")
         self.back.setAutoDefault(False)
         self.back.clicked.connect(self.closed)
@@ -118,6 +123,7 @@ class LaunchScreen(QFrame):
         words.setSpacing(4)
         words.addWidget(self.title)
         words.addWidget(self.subtitle)
+        words.addWidget(self.refusal)
         head.addLayout(words, 1)
         head.addWidget(self.back, 0, Qt.AlignmentFlag.AlignTop)
 
@@ -183,6 +189,16 @@ class LaunchScreen(QFrame):
             self.subtitle.setText("It gets a panel and a place in the roster, and goes on when this window is closed.")
         self.back.setVisible(not first)
 
+    def set_refusals(self, start: str, change: str) -> None:
+        """Why the person may not start an agent, and why they may not add or change a profile; empty if they may."""
+        self._refusals = start, change
+        self.form.set_refusals(start, change)
+        self.refusal.setText(start)
+        self.refusal.setVisible(bool(start))
+        if (own := self.findChild(QPushButton, "add_own")) is not None:
+            own.setEnabled(not change)
+            own.setToolTip(change)
+
     @property
     def profiles(self) -> tuple[ProfileView, ...]:
         """The profiles that are offered now."""
@@ -233,6 +249,8 @@ class LaunchScreen(QFrame):
             icons.bind(own_button, "plus")
             own_button.setAutoDefault(False)
             own_button.clicked.connect(self.own_requested)
+            own_button.setEnabled(not self._refusals[1])
+            own_button.setToolTip(self._refusals[1])
             again = QPushButton("&Look again")
             icons.bind(again, "refresh")
             again.setAutoDefault(False)

@@ -116,6 +116,7 @@ class StartForm(QWidget):
         self._parent_session = parent_session
         self._errors = FieldErrors()
         self._busy = False
+        self._refusal = ""
         self.heading = QLabel()
         self.heading.setProperty("tone", "heading")
         self.heading.setWordWrap(True)
@@ -210,10 +211,18 @@ class StartForm(QWidget):
             if changed or not self.cwd.line.text():
                 self.cwd.line.setText(profile.cwd or str(Path.home()))
 
+    def set_refusals(self, start: str, edit: str) -> None:
+        """Why the person may not start an agent, and why they may not change a profile; empty if they may."""
+        self._refusal = start
+        self.start.setToolTip(start)
+        self.start.setEnabled(not start)
+        self.edit.setToolTip(edit)
+        self.edit.setEnabled(not edit)
+
     def set_busy(self, busy: bool) -> None:
         """While the control plane works on it, the button waits."""
         self._busy = busy
-        self.start.setEnabled(not busy)
+        self.start.setEnabled(not busy and not self._refusal)
 
     def started(self) -> None:
         """It worked: be ready for the next one."""

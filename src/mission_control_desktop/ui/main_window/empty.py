@@ -26,7 +26,7 @@ class EmptyPanels(QFrame):
         self.open_all = QPushButton("&Open the running ones")
         self.open_all.setProperty("kind", "primary")
         self.open_all.clicked.connect(self.arrange_requested)
-        new = QPushButton("&New agent…")
+        self.new = new = QPushButton("&New agent…")
         new.clicked.connect(self.new_agent_requested)
         row = QHBoxLayout()
         row.addStretch(1)
@@ -41,6 +41,11 @@ class EmptyPanels(QFrame):
         layout.addLayout(row)
         layout.addStretch(3)
         self.set_live(0)
+
+    def set_refusal(self, why: str) -> None:
+        """Why the person may start none; empty if they may."""
+        self.new.setEnabled(not why)
+        self.new.setToolTip(why)
 
     def set_live(self, count: int) -> None:
         """How many sessions could be opened."""

@@ -274,14 +274,17 @@ class Header(QFrame):
     def _on_keys(self) -> None:
         commands = self._commands
         for button, command_id in self._tips.items():
-            button.setToolTip(commands.tip(command_id, commands[command_id].text().replace("&", "")))
+            action = commands[command_id]
+            tip = commands.tip(command_id, action.text().replace("&", ""))
+            button.setToolTip(str(action.property("why_not") or tip))
         self.appearance.setToolTip(commands.tip("view.appearance", "Switch light and dark"))
         shown = commands.tip("mission.attention", "Show what needs you")
         self.attention.setToolTip(f"{shown}; {commands.tip('mission.next_attention', 'go to the next one')}")
 
     def _on_actions(self) -> None:
-        self.kill_all.setEnabled(self._commands["mission.kill_all"].isEnabled())
-        self.new_agent.setEnabled(self._commands["mission.new_agent"].isEnabled())
+        for button, command_id in ((self.kill_all, "mission.kill_all"), (self.new_agent, "mission.new_agent")):
+            button.setEnabled(self._commands[command_id].isEnabled())
+        self._on_keys()
 
     def _on_provider(self, _name: str) -> None:
         self.lamp.refresh()

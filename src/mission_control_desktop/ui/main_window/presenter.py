@@ -37,6 +37,7 @@ from mission_control_desktop.ui.plane_book import PlaneBook
 from mission_control_desktop.ui.planes import Plane, Planes
 from mission_control_desktop.ui.ports import Gateway
 from mission_control_desktop.ui.settings.flow import SettingsFlow, Standing
+from mission_control_desktop.ui.settings.profiles import profiles_refusal
 from mission_control_desktop.ui.several.flow import SeveralFlow
 
 log = structlog.get_logger(__name__)
@@ -86,12 +87,14 @@ class WindowPresenter(QObject):
     # -- connection
 
     def _on_ready(self, plane: Plane) -> None:
-        self._window.set_may_act(self._planes.any_may_act, self._planes.may_act)
+        self._window.set_may_act(self._planes.any_may_act, self._planes.may_act, self._planes.refusal)
         self._window.set_connected(True)
         self._panels.plane_ready(plane)
         self._name_missing(plane)
         self._show_connection()
         if plane is self._planes.home:
+            self._window.launch.set_refusals(plane.refusal, profiles_refusal(plane.role))
+            self._window.empty.set_refusal(plane.refusal)
             self.load_profiles()
 
     def _name_missing(self, plane: Plane) -> None:
@@ -147,6 +150,9 @@ class WindowPresenter(QObject):
     def _on_session_action(self, session_id: str, action: str) -> None:
         session = self._store.sessions.get(session_id)
         if session is None:
+            return
+        if action != "message" and (refusal := self._planes.refusal(session_id)):
+            self._window.notices.show_notice(f"{words.name(session)}: {refusal}.", key="refusal")
             return
         match action:
             case "message":

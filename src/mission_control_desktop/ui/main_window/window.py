@@ -66,6 +66,7 @@ class MainWindow(QMainWindow):
         self._connected = False
         self._may_act = True
         self._may_act_on: Callable[[str], bool] = lambda _session_id: True
+        self._refusal: Callable[[str], str] = lambda _session_id: ""
         self._launch_wanted = False
         self._painted = False
         self._closing = False
@@ -194,7 +195,7 @@ class MainWindow(QMainWindow):
         """Why nothing can be done to a session from here; empty if it can."""
         if not self._connected:
             return "Not connected"
-        return "" if self._may_act_on(session_id) else "Your role only watches"
+        return "" if self._may_act_on(session_id) else self._refusal(session_id)
 
     def message_several(self) -> None:
         """Write to the sessions that are selected in the roster, else to the one that the Session menu acts on."""
@@ -294,10 +295,10 @@ class MainWindow(QMainWindow):
             self.walking.focus_region(page)
         self._conditions()
 
-    def set_may_act(self, may_act: bool, on: Callable[[str], bool]) -> None:
+    def set_may_act(self, may_act: bool, on: Callable[[str], bool], refusal: Callable[[str], str]) -> None:
         """Observers only watch; the control plane refuses them whatever the window does. `may_act`: whether there is
-        anything to act on; `on`: whether a session is."""
-        self._may_act, self._may_act_on = may_act, on
+        anything to act on; `on`: whether a session is, and `refusal` why not."""
+        self._may_act, self._may_act_on, self._refusal = may_act, on, refusal
         self.roster.set_may_act(self.why_not)
         self._conditions()
 
@@ -359,7 +360,9 @@ class MainWindow(QMainWindow):
             holds.add(When.SESSION)
             if not session.status.final and self._may_act_on(session.session_id):
                 holds.add(When.LIVE_SESSION)
-        self.commands.set_conditions(holds)
+        anywhere = "" if self._may_act else self._refusal("")
+        here = anywhere if session is None else self._refusal(session.session_id)
+        self.commands.set_conditions(holds, {When.CONNECTED: anywhere, When.LIVE_SESSION: here})
 
     def focus_filter(self) -> None:
         """Show the roster and write into its filter."""

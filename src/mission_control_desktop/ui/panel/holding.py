@@ -29,7 +29,7 @@ class Holding:
         menu.setToolTipsVisible(True)
         if commands_held(session):
             action = menu.addAction("Release commands", self._presenter.release_commands)
-            action.setToolTip(HELD_WORDS)
+            action.setToolTip(HELD_WORDS if may_act else "Your role only watches")
             action.setEnabled(may_act)
         elif possible is not None:
             self._effects = possible.words

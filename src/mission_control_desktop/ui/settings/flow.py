@@ -20,7 +20,7 @@ from mission_control_desktop.ui.settings.connections_presenter import Connection
 from mission_control_desktop.ui.settings.dialog import SettingsDialog
 from mission_control_desktop.ui.settings.keys import KeysPage
 from mission_control_desktop.ui.settings.notifications import NotificationsPage
-from mission_control_desktop.ui.settings.profiles import ProfilesPage
+from mission_control_desktop.ui.settings.profiles import ProfilesPage, profiles_refusal
 from mission_control_desktop.ui.settings.providers import ProvidersPage
 from mission_control_desktop.ui.settings.providers_presenter import ProvidersPresenter
 from mission_control_desktop.ui.settings.retention import RetentionPage, RetentionPresenter
@@ -76,6 +76,7 @@ class SettingsFlow(QObject):
         keys.changed.connect(self._window.keep_keys)
         keys.enter_chosen.connect(self._window.choose_enter)
         profiles = ProfilesPage()
+        profiles.set_refusal(profiles_refusal(standing.role))
         profiles.show_profiles(self._profiles)
         profiles.add_requested.connect(lambda: self.edit_profile_requested.emit(None))
         profiles.edit_requested.connect(self.edit_profile_requested.emit)

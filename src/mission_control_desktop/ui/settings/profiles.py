@@ -5,10 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QHBoxLayout, QListWidget, QListWidgetItem, QPushButton, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QListWidget, QListWidgetItem, QPushButton, QWidget
 
+from mission_control_desktop.domain.people import Role
 from mission_control_desktop.domain.profiles import ProfileView
 from mission_control_desktop.ui.settings.page import SettingsPage
+
+
+def profiles_refusal(role: Role | None) -> str:
+    """Why someone may not add or change launch profiles; empty for admins, and until that is known."""
+    if role in (None, Role.ADMIN):
+        return ""
+    return f"Only an admin can add or change launch profiles; you are {role.value}."
 
 
 class ProfilesPage(SettingsPage):
@@ -24,15 +32,20 @@ class ProfilesPage(SettingsPage):
         self.list.setProperty("surface", "card")
         self.list.itemActivated.connect(self._on_edit)
         row = QHBoxLayout()
-        add = QPushButton("&New profile…")
+        self.add = add = QPushButton("&New profile…")
         add.setAutoDefault(False)
         add.clicked.connect(self.add_requested)
-        edit = QPushButton("&Edit…")
+        self.edit = edit = QPushButton("&Edit…")
         edit.setAutoDefault(False)
         edit.clicked.connect(lambda: self._on_edit(self.list.currentItem()))
         row.addWidget(add)
         row.addWidget(edit)
         row.addStretch(1)
+        self.refusal = QLabel()
+        self.refusal.setProperty("tone", "attention")
+        self.refusal.setWordWrap(True)
+        self.refusal.hide()
+        self.column.addWidget(self.refusal)
         self.column.addWidget(self.list)
         self.column.addLayout(row)
 
@@ -45,6 +58,14 @@ class ProfilesPage(SettingsPage):
             item.setData(Qt.ItemDataRole.UserRole, None if profile.demo else profile.name)
             self.list.addItem(item)
 
+    def set_refusal(self, why: str) -> None:
+        """Why the person may change none; empty if they may."""
+        self.refusal.setText(why)
+        self.refusal.setVisible(bool(why))
+        for button in (self.add, self.edit):
+            button.setEnabled(not why)
+            button.setToolTip(why)
+
     def _on_edit(self, item: QListWidgetItem | None) -> None:
-        if item is not None and (name := item.data(Qt.ItemDataRole.UserRole)):
+        if self.edit.isEnabled() and item is not None and (name := item.data(Qt.ItemDataRole.UserRole)):
             self.edit_requested.emit(name)

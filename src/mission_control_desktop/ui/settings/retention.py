@@ -129,6 +129,8 @@ class RetentionPage(SettingsPage):
         self.days.setEnabled(may and not self.default.isChecked())
         known = self._workspace
         self.apply.setEnabled(may and known is not None and self.chosen != known.message_retention_days)
+        for field in (self.default, self.days):
+            field.setToolTip(self._refused)
         self.apply.setToolTip(self._refused or "Takes effect with the next run")
         now = 0 if known is None else known.message_retention_days or known.default_retention_days
         then = 0 if known is None else self.chosen or known.default_retention_days
