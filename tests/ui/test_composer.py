@@ -40,6 +40,11 @@ def buttons(strip: ReceiptStrip, words: str) -> Any:
     return next(line for line in strip._lines.values() if line.text.text() == words)
 
 
+def said(house: Served, session_id: str) -> str:
+    """The agent's words, which repeat what it was told."""
+    return " ".join(m["content"] for m in house.messages(session_id) if m["role"] == "agent")
+
+
 def test_what_waits_is_changed_and_taken_back(rig: Rig, house: Served) -> None:
     one = house.spawn("[wait]")
     house.until(one, status="running")
@@ -67,7 +72,8 @@ def test_what_waits_is_changed_and_taken_back(rig: Rig, house: Served) -> None:
         # Changed, by mouse: taken back first, and the words are in the input.
         QTest.mouseClick(buttons(strip, "second").edit, Qt.MouseButton.LeftButton)
         await until(lambda: edit.toPlainText() == "second", "its words", LONG)
-        assert house.messages(one)[-2]["metadata"].get("withdrawn") is True
+        taken = lambda: [m["content"] for m in house.messages(one) if m["metadata"].get("withdrawn")]  # noqa: E731
+        await until(lambda: taken() == ["second"], "on record as withdrawn", LONG)
         QTest.keyClicks(edit, " thought")
         press(edit, Qt.Key.Key_Return)
         await until(lambda: any(line.startswith("second thought: stored → queued") for line in strip.lines()), "", LONG)
@@ -94,13 +100,12 @@ def test_what_waits_is_changed_and_taken_back(rig: Rig, house: Served) -> None:
 
         # The turn ends: each goes out once, as it was last.
         window.commands["session.cancel_turn"].trigger()
-        await until(lambda: desk.store.sessions[one].status.value == "waiting" and not strip.lines()[0].endswith("#1"))
+        await until(lambda: "second thought" in said(house, one) and "third" in said(house, one), "both", LONG)
         await desk.close()
 
     rig.run(scenario)
     house.until(one, status="waiting")
-    agent = " ".join(m["content"] for m in house.messages(one) if m["role"] == "agent")
-    assert "third" in agent
+    agent = said(house, one)
     assert agent.count("second") == agent.count("second thought") == 1
     assert "first" not in agent
 
