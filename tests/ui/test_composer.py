@@ -45,6 +45,10 @@ def said(house: Served, session_id: str) -> str:
     return " ".join(m["content"] for m in house.messages(session_id) if m["role"] == "agent")
 
 
+def withdrawn(house: Served, session_id: str) -> list[str]:
+    return [m["content"] for m in house.messages(session_id) if m["metadata"].get("withdrawn")]
+
+
 def test_what_waits_is_changed_and_taken_back(rig: Rig, house: Served) -> None:
     one = house.spawn("[wait]")
     house.until(one, status="running")
@@ -72,8 +76,7 @@ def test_what_waits_is_changed_and_taken_back(rig: Rig, house: Served) -> None:
         # Changed, by mouse: taken back first, and the words are in the input.
         QTest.mouseClick(buttons(strip, "second").edit, Qt.MouseButton.LeftButton)
         await until(lambda: edit.toPlainText() == "second", "its words", LONG)
-        taken = lambda: [m["content"] for m in house.messages(one) if m["metadata"].get("withdrawn")]  # noqa: E731
-        await until(lambda: taken() == ["second"], "on record as withdrawn", LONG)
+        await until(lambda: withdrawn(house, one) == ["second"], "on record as withdrawn", LONG)
         QTest.keyClicks(edit, " thought")
         press(edit, Qt.Key.Key_Return)
         await until(lambda: any(line.startswith("second thought: stored → queued") for line in strip.lines()), "", LONG)
