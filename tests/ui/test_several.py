@@ -160,7 +160,7 @@ def test_an_observer_can_open_panels_and_nothing_else(rig: Rig) -> None:
         select_all(desk)
         buttons = desk.window.roster.selection.buttons
         assert [name for name, button in buttons.items() if button.isEnabled()] == ["panels"]
-        assert buttons["kill"].toolTip() == "Your role only watches"
+        assert buttons["kill"].toolTip() == "You are an observer: your role only watches"
         assert not desk.window.commands.in_effect("session.broadcast")
         await desk.close()
 

@@ -14,6 +14,7 @@ from PySide6.QtCore import QPoint, Qt
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QLabel, QRadioButton
 
+from mission_control_desktop.domain.kill import KillState
 from mission_control_desktop.domain.sessions import Freshness
 from mission_control_desktop.ui.application import Desktop
 from mission_control_desktop.ui.audit.model import AuditColumn
@@ -191,7 +192,7 @@ def test_one_confirmed_order_stops_every_control_plane(
     rig: Rig, planes: tuple[Served, Served], kept: Kept, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And says of each target what became of it, of the control plane that is away too."""
-    monkeypatch.setattr(kill_flow, "UNDO_SECONDS", 4.0)
+    monkeypatch.setattr(kill_flow, "UNDO_SECONDS", 8.0)
     home, team = planes
     here, there = home.spawn("[wait]", title="Here"), "team/" + team.spawn("[wait]", title="There")
 
@@ -221,6 +222,7 @@ def test_one_confirmed_order_stops_every_control_plane(
         await order(asked, "not yet")
         await until(lambda: asked.model.rowCount() == 2 and asked.undo.isVisible(), "both on the board", LONG)
         await until(lambda: "2 agents frozen" in asked.summary.text(), "both frozen", LONG)
+        await until(lambda: sum(k.state is KillState.FROZEN for k in store.kills.values()) == 3, "each of them", LONG)
         press(asked.undo, Qt.Key.Key_Space)
         await until(lambda: asked.summary.text() == "Undone", "undone on both", LONG)
         await until(

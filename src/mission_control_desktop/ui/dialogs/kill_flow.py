@@ -126,6 +126,9 @@ class KillAllFlow(QObject):
             whole = many.take(plane, kill)
             if first and isValid(dialog):
                 dialog.started(whole)
+            if many.undo_wanted:
+                # It was undone on the board before this one answered.
+                await self._undo(dialog, many.kill_id)
 
         await asyncio.gather(*(order(plane.key) for plane in planes))
         if not many.taken:
@@ -139,6 +142,8 @@ class KillAllFlow(QObject):
         return [kill_id] if many is None else [part.kill_id for part in many.parts if wanted(part)]
 
     async def _undo(self, dialog: KillAllDialog, kill_id: str) -> None:
+        if (many := self._many.get(kill_id)) is not None:
+            many.undo_wanted = True
         for part in self._parts(kill_id, lambda kill: kill.state is KillState.FROZEN):
             try:
                 kill = await self._gateway.call(partial(_undone, kill_id=part))

@@ -26,6 +26,8 @@ class ManyKills(QObject):
         self._parts: dict[str, str] = {}
         self._refused: dict[str, str] = {}
         self._at = words.utc_now()
+        self.undo_wanted = False
+        """A control plane that takes the order from now on is to undo it at once."""
         self._before = {
             key: [session for session in store.live() if plane_of(session.session_id) == key] for key in self._titles
         }
