@@ -15,7 +15,7 @@ from mission_control_desktop.control.service import MissionControlService
 from mission_control_desktop.domain.approvals import ApprovalState
 from mission_control_desktop.domain.credentials import Credentials
 from mission_control_desktop.domain.errors import Conflict, NotFound, Unreachable
-from mission_control_desktop.domain.messages import AgentMessage
+from mission_control_desktop.domain.events import Delta
 from mission_control_desktop.domain.profiles import SpawnRequest
 from mission_control_desktop.domain.providers import ProviderChange, ProviderDraft, StageState
 from mission_control_desktop.domain.receipts import ReceiptState
@@ -183,10 +183,11 @@ async def test_nothing_is_lost_or_doubled_across_restarts_of_either_side(tmp_pat
             await same(mc, far, native)
         seen: list[str] = []
         async with mc.stream(f"far:{names[0]}") as events:
-            await mc.inject(f"far:{names[0]}", "[words 400 2]")
+            await mc.inject(f"far:{names[0]}", "[words 200 20]")
             async for event in events:
                 seen.append(event.type.value)
-                if isinstance(event.data, AgentMessage) and len(seen) > 10:
+                # Words, however many come at once: waiting for a certain message could wait past the last one.
+                if isinstance(event.data, Delta) and len(seen) > 5:
                     break
         # In the middle of its words, both go: the near one orderly, the far one by SIGKILL.
     await asyncio.to_thread(far.process.kill)
