@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,16 @@ from mission_control_desktop.domain.sessions import (
     WaitingFor,
     global_id,
 )
+
+
+@pytest.fixture(autouse=True)
+def collected_between_tests() -> Iterator[None]:
+    """Garbage is collected between events alone, as in the window (`ui.garbage`): a widget in a cycle that is destroyed
+    while Qt goes through all widgets, for a new style sheet, is an event sent to what is gone (seen as a crash)."""
+    gc.disable()
+    yield
+    gc.collect()
+
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 

@@ -15,6 +15,7 @@ from mission_control_desktop.ui.garbage import collected_here
 def test_only_the_gui_thread_destroys_what_lies_in_a_cycle(qtbot: QtBot) -> None:
     seen: list[int] = []
     stop = threading.Event()
+    gc.enable()
 
     def allocate() -> None:
         while not stop.is_set():

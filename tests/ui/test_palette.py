@@ -79,22 +79,6 @@ def test_it_leads_everywhere_on_a_real_control_plane(rig: Rig, house: Served) ->
         QTest.mouseClick(palette.list.viewport(), Qt.MouseButton.LeftButton, pos=place)
         assert window.panels.current_id == two
 
-        # Over a panel's own window.
-        window.panels.float_or_dock()
-        own = window.panels.panel(window.panels.current_id)
-        assert own is not None
-        await until(lambda: own.window() is not window, "its own window")
-        own.window().activateWindow()
-        await until(own.window().isActiveWindow, "its own window in front")
-        palette = opened(desk)
-        assert palette.window() is own.window()
-        press(palette.line, Qt.Key.Key_K, Qt.KeyboardModifier.ControlModifier)
-        assert palette.isHidden()
-        assert palette.window() is window
-        window.panels.float_or_dock()
-        window.activateWindow()
-        await until(window.isActiveWindow, "the window in front")
-
         # What kills asks first, here as everywhere.
         palette = opened(desk)
         assert chosen_by_key(palette, ">kill all") == "Kill All…"

@@ -242,8 +242,14 @@ def test_what_is_wrong_leads_to_the_mend(room: Rig) -> None:
             # It was let in, and not with everything.
             gateway.refuse_connect = []
             gateway.scopes = ("operator.read",)
-            click(page.check)
-            await until(lambda: shown(page, StageName.SCOPES)[0] == "failed", "the missing scopes", LONG)
+
+            def missing() -> bool:
+                # Pressed again as long as a check still meets the refusal of before.
+                if shown(page, StageName.SCOPES)[0] != "failed" and not page._checks and page.check.isEnabled():
+                    click(page.check)
+                return shown(page, StageName.SCOPES)[0] == "failed"
+
+            await until(missing, "the missing scopes", LONG)
             await ended(page)
             assert "operator.write" in shown(page, StageName.SCOPES)[1]
             assert page.detail.commands() == ["openclaw devices list"]
