@@ -44,11 +44,17 @@ class Actions:
         self.at = 0.0
         self.tree_ended = self.all_ended = False
         """How far an end in order is: no process is left; and the exit is in the journal."""
+        self._kills = 0
         self.stop_look_at: float | None = 0.0
         self._stopped_by: str | None = None
 
     def __bool__(self) -> bool:
         return bool(self._queue)
+
+    @property
+    def killing(self) -> bool:
+        """Whether a kill is under way: what it has hit may take a moment to die. Bounded by the kill's own deadline."""
+        return self._kills > 0
 
     def turn(self, now: float) -> None:
         """What is due."""
@@ -108,11 +114,14 @@ class Actions:
 
     def _act(self, key: str, what: str, action: Action) -> Generator[float, None, None]:
         began = self._now()
+        self._kills += what == "kill"
         try:
             hit, left, errors = yield from action
         except Exception as error:  # noqa: BLE001 - who asked must get an answer
             complain(error)
             hit, left, errors = [], self._tree.walk(), [f"{type(error).__name__}: {error}"]
+        finally:
+            self._kills -= what == "kill"
         data: dict[str, Any] = {
             "what": what,
             "key": key,

@@ -271,8 +271,11 @@ class Keeper:
         self.journal.entry("exit", data=data)
 
     def _exit_ripe(self, status: int) -> bool:
-        """Whether the exit can be told now. One by SIGTERM waits a moment, and while the keeper ends everything until
-        that is done: at a shutdown both get the signal, and the entry must say that it was not the agent's doing."""
+        """Whether the exit can be told now. Not amid a kill: what still dies is not left behind. One by SIGTERM waits
+        a moment, and while the keeper ends everything until that is done: at a shutdown both get the signal, and the
+        entry must say that it was not the agent's doing."""
+        if self._actions.killing:
+            return False
         if self._ending:
             return self._actions.tree_ended
         if self._quit or (os.waitstatus_to_exitcode(status) not in (-signal.SIGTERM, 143)):
