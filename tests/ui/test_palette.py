@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QApplication
+from PySide6.QtWidgets import QApplication, QWidget
 
 from mission_control_desktop.ui.application import Desktop
 from mission_control_desktop.ui.dialogs.kill_all import KillAllDialog
@@ -39,6 +39,12 @@ def opened(desk: Desktop) -> Palette:
     press(QApplication.focusWidget() or desk.window, Qt.Key.Key_K, Qt.KeyboardModifier.ControlModifier)
     assert palette.isVisible()
     return palette
+
+
+def in_front(window: QWidget) -> bool:
+    """Ask for it until it is so: one that is just being shown may miss the first call."""
+    window.activateWindow()
+    return window.isActiveWindow()
 
 
 def chosen_by_key(palette: Palette, text: str) -> str:
@@ -78,6 +84,25 @@ def test_it_leads_everywhere_on_a_real_control_plane(rig: Rig, house: Served) ->
         place = palette.list.visualRect(palette.model.index(0)).center()
         QTest.mouseClick(palette.list.viewport(), Qt.MouseButton.LeftButton, pos=place)
         assert window.panels.current_id == two
+
+        # Over a panel's own window.
+        window.panels.float_or_dock()
+        own = window.panels.panel(window.panels.current_id)
+        assert own is not None
+        await until(lambda: own.window() is not window, "its own window")
+        await until(lambda: in_front(own.window()), "its own window in front")
+        window.activateWindow()
+        await until(window.isActiveWindow, "the window in front of it")
+        assert own.window().isVisible(), "it stands behind, and is not gone"
+        await until(lambda: in_front(own.window()), "its own window in front again")
+        palette = opened(desk)
+        assert palette.window() is own.window()
+        press(palette.line, Qt.Key.Key_K, Qt.KeyboardModifier.ControlModifier)
+        assert palette.isHidden()
+        assert palette.window() is window
+        window.panels.float_or_dock()
+        window.activateWindow()
+        await until(window.isActiveWindow, "the window in front")
 
         # What kills asks first, here as everywhere.
         palette = opened(desk)

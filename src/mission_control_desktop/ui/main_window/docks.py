@@ -8,7 +8,7 @@ from typing import Any
 
 import PySide6QtAds as QtAds
 from PySide6.QtCore import QEvent, QObject, QPoint, QSize, Qt, QTimer, Signal
-from PySide6.QtGui import QResizeEvent
+from PySide6.QtGui import QGuiApplication, QResizeEvent
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 
 from mission_control_desktop.domain.sessions import AgentSession
@@ -65,6 +65,10 @@ class PanelGrid(QWidget):
         self._restoring = False
         self.monitors = monitors or Monitors(self)
         self.manager = QtAds.CDockManager(self)
+        if QGuiApplication.platformName() != "xcb":
+            # Everywhere else it keeps own windows above this one by a flag that hides them when it is set: measured
+            # with version 5.1.1, a panel's own window was gone as soon as the main window was activated.
+            self.removeEventFilter(self.manager)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.manager)
