@@ -12,6 +12,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,7 +20,7 @@ import msgspec
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import Connection, create_engine, func, select, text, update
+from sqlalchemy import Connection, create_engine, event, func, select, text, update
 from sqlalchemy.exc import DBAPIError
 
 from mission_control_desktop.control.keys import Keys
@@ -37,6 +38,7 @@ from mission_control_desktop.storage.audit_check import verify
 from mission_control_desktop.storage.master_keys import EnvironmentKeys, MasterKeys, open_sealer
 from mission_control_desktop.storage.retention import ADVISORY_LOCK
 from mission_control_desktop.storage.tables import launch_profiles, metadata
+from mission_control_desktop.storage.written import session_from
 from support import aged
 from support.records import (
     PATIENCE,
@@ -195,6 +197,40 @@ async def test_what_happens_is_recorded_shown_and_resumed(database: Database, mo
         assert await record.cursor("s") == 101
         assert (await database.sessions.page(q="É")).items[0].title == "a�é"
         assert len(await database.sessions.tree()) == 1
+
+
+async def test_pages_of_sessions_come_from_their_index(database: Database) -> None:
+    ops = [PutSession(session=session(f"s{n}", spawned_at=START + timedelta(seconds=n // 3))) for n in range(2_000)]
+    async with recording(database) as recorder:
+        await recorder.provider_record("internal").apply("s", ops, durable=True)
+    asked: list[tuple[str, Any]] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, _many: bool) -> None:
+        asked.append((statement, parameters))
+
+    engine = database.access._reader_engine
+    event.listen(engine, "before_cursor_execute", note)
+    found: list[str] = []
+    cursor = None
+    while True:
+        page = await database.sessions.page(workspace_id="default", limit=500, cursor=cursor)
+        found += [one.session_id for one in page.items]
+        if (cursor := page.next_cursor) is None:
+            break
+    event.remove(engine, "before_cursor_execute", note)
+    assert len(found) == len(set(found)) == 2_000
+    one = page.items[-1]
+    assert session_from(one) == await database.sessions.get(one.session_id)
+    statement, parameters = asked[-1]
+
+    def plan(connection: Connection) -> str:
+        # What a small table makes cheapest says nothing: whether the index has the order is asked.
+        connection.exec_driver_sql("SET LOCAL enable_sort TO off")
+        return "\n".join(connection.exec_driver_sql(f"EXPLAIN {statement}", parameters).scalars())
+
+    told = await database.access.read(plan)
+    assert "Index Scan Backward using ix_agent_session_tree_pages" in told, told
+    assert "Sort" not in told, told
 
 
 async def test_the_audit_log_is_closed_to_sql(database: Database) -> None:

@@ -28,6 +28,7 @@ from mission_control_desktop.domain.sessions import (
     SessionStatus,
     global_id,
 )
+from mission_control_desktop.storage.written import WrittenSession, session_from, unreachable, written
 
 if TYPE_CHECKING:
     from mission_control_desktop.record.streams import EventStream
@@ -54,13 +55,30 @@ class Reader(Caller):
         limit: int = PAGE_DEFAULT,
         cursor: str | None = None,
     ) -> Page[AgentSession]:
+        page = await self.written_sessions(provider=provider, status=status, q=q, limit=limit, cursor=cursor)
+        return Page(items=tuple(map(session_from, page.items)), next_cursor=page.next_cursor)
+
+    async def written_sessions(
+        self,
+        *,
+        provider: str | None = None,
+        status: SessionStatus | None = None,
+        q: str | None = None,
+        limit: int = PAGE_DEFAULT,
+        cursor: str | None = None,
+    ) -> Page[WrittenSession]:
+        """`sessions`, as they go out: for who encodes them and nothing else."""
         await self._permit(Operation.SESSIONS)
         if self._agent is not None:
             return await self._own_sessions(provider, status, limit)
         page = await self._plane.database.sessions.page(
             workspace_id=self._workspace, provider=provider, status=status, q=q, limit=limit, cursor=cursor
         )
-        return Page(items=tuple(map(self._as_known_now, page.items)), next_cursor=page.next_cursor)
+        away = {name for name in {one.provider for one in page.items} if not self._plane.reachable(name)}
+        if not away:
+            return page
+        known = (unreachable(one) if one.provider in away else one for one in page.items)
+        return Page(items=tuple(known), next_cursor=page.next_cursor)
 
     async def session(self, session_id: str) -> AgentSession:
         session_id = whole_id(session_id)
@@ -169,7 +187,9 @@ class Reader(Caller):
         async with await self.open_stream(session_id, last_event_id=last_event_id, replay=replay) as subscription:
             yield _decoded(subscription)
 
-    async def _own_sessions(self, provider: str | None, status: SessionStatus | None, limit: int) -> Page[AgentSession]:
+    async def _own_sessions(
+        self, provider: str | None, status: SessionStatus | None, limit: int
+    ) -> Page[WrittenSession]:
         """What an agent sees: itself and what is below it."""
         own = global_id(INTERNAL_PROVIDER, self._agent or "")
         sessions = self._plane.database.sessions
@@ -180,7 +200,7 @@ class Reader(Caller):
             for one in found
             if (provider is None or one.provider == provider) and (status is None or one.status is status)
         ]
-        return Page(items=tuple(wanted[:limit]))
+        return Page(items=tuple(map(written, wanted[:limit])))
 
 
 def _subtree(nodes: tuple[TreeNode, ...], session_id: str) -> tuple[TreeNode, ...]:

@@ -33,9 +33,10 @@ from mission_control_desktop.storage import tables as t
 from mission_control_desktop.storage.approvals import approval_row
 from mission_control_desktop.storage.messages import tails_of
 from mission_control_desktop.storage.receipts import letter_row, receipt_row
-from mission_control_desktop.storage.sessions import session_row, with_removed
+from mission_control_desktop.storage.sessions import session_row
 from mission_control_desktop.storage.sql import upsert
 from mission_control_desktop.storage.types import clean_text
+from mission_control_desktop.storage.written import with_removed
 
 log = structlog.get_logger(__name__)
 

@@ -34,6 +34,7 @@ from mission_control_desktop.record.encoded import Encoded
 from mission_control_desktop.server import bodies
 from mission_control_desktop.server.calls import Call
 from mission_control_desktop.server.sse import Frames
+from mission_control_desktop.storage.written import WrittenSession
 
 _ZONED = Annotated[datetime, msgspec.Meta(tz=True)]
 
@@ -151,9 +152,9 @@ async def check_provider(call: Call) -> CheckReport:
 # --- sessions of all providers
 
 
-async def sessions(call: Call) -> Page[AgentSession]:
+async def sessions(call: Call) -> Page[WrittenSession]:
     query = call.query(bodies.SessionsQuery)
-    return await call.service.sessions(
+    return await call.service.written_sessions(
         provider=query.provider, status=query.status, q=query.q, limit=query.limit, cursor=query.cursor
     )
 

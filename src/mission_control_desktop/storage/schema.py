@@ -8,7 +8,7 @@ from sqlalchemy import Connection, inspect, text
 
 from mission_control_desktop.domain.errors import Unavailable
 
-HEAD = "0003"
+HEAD = "0004"
 """The newest migration. Known here so that an up-to-date database opens without importing Alembic."""
 
 UNAUTHENTICATED_AUDIT = frozenset({"0001"})

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Row, Select, and_, func, or_, select
+from sqlalchemy import Connection, Row, Select, String, func, literal, or_, select, tuple_
 
 from mission_control_desktop.domain.mission_control import Page, TreeNode
 from mission_control_desktop.domain.sessions import (
@@ -22,8 +22,11 @@ from mission_control_desktop.domain.sessions import (
 from mission_control_desktop.storage import tables as t
 from mission_control_desktop.storage.access import Access
 from mission_control_desktop.storage.sql import check_limit, like_pattern, make_cursor, read_cursor
+from mission_control_desktop.storage.types import UtcDateTime
+from mission_control_desktop.storage.written import WrittenSession, with_removed, written_of, written_query
 
 FINAL = tuple(status.value for status in FINAL_STATUSES)
+LIVING = tuple(status.value for status in SessionStatus if status not in FINAL_STATUSES)
 TREE_FINALS = 500
 """How many sessions that ended (newest first) a tree shows besides all living ones and everyone's parents."""
 _IN_LIST = 500
@@ -89,11 +92,6 @@ def session_of(row: Row[Any]) -> AgentSession:
     )
 
 
-def with_removed(metadata: dict[str, Any], count: int | None) -> dict[str, Any]:
-    """A session's metadata, with the number of its messages that retention removed, if it did."""
-    return {**metadata, "removedMessages": count} if count else metadata
-
-
 def sessions_in(workspace_id: str | None) -> Select[Any]:
     """`session_query` for one workspace; None, for who serves them all, is every workspace."""
     query = session_query()
@@ -119,7 +117,7 @@ def living_and_newest(
     connection: Connection, *, finals: int, provider: str | None = None, workspace_id: str | None = None
 ) -> list[AgentSession]:
     """Every session that is not final, and the `finals` that were spawned last among the others."""
-    living = sessions_in(workspace_id).where(t.sessions.c.status.not_in(FINAL))
+    living = sessions_in(workspace_id).where(t.sessions.c.status.in_(LIVING))
     ended = sessions_in(workspace_id).where(t.sessions.c.status.in_(FINAL))
     if provider is not None:
         living = living.where(t.sessions.c.provider == provider)
@@ -190,12 +188,14 @@ class Sessions:
         q: str | None = None,
         limit: int = 100,
         cursor: str | None = None,
-    ) -> Page[AgentSession]:
+    ) -> Page[WrittenSession]:
         """Newest first. `q` is looked for, whatever its case, in title, id, task, mission and agent type. Raises
         BadInput for a limit outside 1..500 and for a cursor that is none."""
         check_limit(limit)
         columns = t.sessions.c
-        query = sessions_in(workspace_id)
+        query = written_query()
+        if workspace_id is not None:
+            query = query.where(columns.workspace_id == workspace_id)
         if provider is not None:
             query = query.where(columns.provider == provider)
         if status is not None:
@@ -206,11 +206,10 @@ class Sessions:
             query = query.where(or_(*(func.lower(place).like(pattern, escape="\\") for place in places)))
         if cursor is not None:
             at, after = read_cursor(cursor, tuple[datetime, str])
-            query = query.where(
-                or_(columns.spawned_at < at, and_(columns.spawned_at == at, columns.session_id < after))
-            )
+            place = tuple_(columns.spawned_at, columns.session_id)
+            query = query.where(place < tuple_(literal(at, UtcDateTime), literal(after, String)))
         query = query.order_by(columns.spawned_at.desc(), columns.session_id.desc()).limit(limit + 1)
-        found = await self._access.read(lambda c: [session_of(row) for row in c.execute(query)])
+        found = await self._access.read(lambda c: [written_of(row) for row in c.execute(query)])
         more = None
         if len(found) > limit:
             del found[limit:]

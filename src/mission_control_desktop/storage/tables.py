@@ -50,7 +50,7 @@ sessions = Table(
     Column("session_id", String, nullable=False, unique=True),
     Column("parent_session_id", String, index=True),
     Column("provider", String, nullable=False),
-    Column("workspace_id", String, nullable=False, server_default="default", index=True),
+    Column("workspace_id", String, nullable=False, server_default="default"),
     Column("mission_id", String, index=True),
     Column("task_id", String),
     Column("task_source", String, server_default="internal"),
@@ -69,7 +69,8 @@ sessions = Table(
     Column("metadata", JSON, nullable=False),
     Column("seq", BigInteger, nullable=False),
     Column("wseq", BigInteger, nullable=False, index=True),
-    Index("ix_agent_session_tree_status_spawned_at", "status", "spawned_at"),
+    Index("ix_agent_session_tree_pages", "workspace_id", "spawned_at", "session_id"),
+    Index("ix_agent_session_tree_pages_by_status", "status", "workspace_id", "spawned_at", "session_id"),
     Index("ix_agent_session_tree_spawned_at_session_id", "spawned_at", "session_id"),
 )
 
