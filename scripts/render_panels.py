@@ -43,6 +43,12 @@ class SamplePort:
     async def withdraw(self, session_id: str, injection_id: str) -> Receipt:
         return sample_receipts()[1]
 
+    async def edit_message(self, session_id: str, injection_id: str, *, content: str, was: str) -> Receipt:
+        return sample_receipts()[1]
+
+    async def move_message(self, session_id: str, injection_id: str, *, position: int) -> Receipt:
+        return sample_receipts()[1]
+
     async def pause(self, session_id: str, *, level: str | None, expected_run_id: str | None) -> AgentSession:
         return sample_session()
 

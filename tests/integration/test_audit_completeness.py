@@ -71,6 +71,21 @@ class Provider(ScriptedProvider):
             injection_id=injection_id, session_id=f"internal:{session_id}", state=ReceiptState.WITHDRAWN, at=START
         )
 
+    async def edit_message(self, session_id: str, injection_id: str, **more: Any) -> Receipt:
+        await self._act("edit", session_id)
+        return self._queued(session_id, injection_id)
+
+    async def move_message(self, session_id: str, injection_id: str, **more: Any) -> Receipt:
+        await self._act("move", session_id)
+        return self._queued(session_id, injection_id)
+
+    @staticmethod
+    def _queued(session_id: str, injection_id: str) -> Receipt:
+        session_id = f"internal:{session_id}"
+        return Receipt(
+            injection_id=injection_id, session_id=session_id, state=ReceiptState.QUEUED, position=1, at=START
+        )
+
     async def cancel_turn(self, session_id: str, *, expected_run_id: str | None = None) -> AgentSession:
         await self._act("cancel", session_id)
         return self._need(session_id)
@@ -164,6 +179,15 @@ TRIES: dict[Operation, Try] = {
         lambda s, _: s.inject("internal:s", "hello"), lambda st: st.fault("inject"), session=True, content="hello"
     ),
     Operation.WITHDRAW: Try(lambda s, _: s.withdraw("internal:s", "i"), lambda st: st.fault("withdraw"), session=True),
+    Operation.EDIT_MESSAGE: Try(
+        lambda s, _: s.edit_message("internal:s", "i", content="new", was="old"),
+        lambda st: st.fault("edit"),
+        session=True,
+        content="new",
+    ),
+    Operation.MOVE_MESSAGE: Try(
+        lambda s, _: s.move_message("internal:s", "i", position=2), lambda st: st.fault("move"), session=True
+    ),
     Operation.PAUSE: Try(
         lambda s, _: s.pause("internal:s", reason="why"), lambda st: st.fault("pause"), session=True, reason="why"
     ),
@@ -367,6 +391,8 @@ async def test_another_run_is_not_touched(stage: Stage) -> None:
     for attempt in (
         service.inject("internal:s", "hello", expected_run_id="older"),
         service.withdraw("internal:s", "i", expected_run_id="older"),
+        service.edit_message("internal:s", "i", content="new", was="old", expected_run_id="older"),
+        service.move_message("internal:s", "i", position=1, expected_run_id="older"),
         service.pause("internal:s", level="hold", expected_run_id="older"),
         service.pause("internal:s", level="freeze", expected_run_id="older"),
         service.resume("internal:s", expected_run_id="older"),
@@ -380,7 +406,7 @@ async def test_another_run_is_not_touched(stage: Stage) -> None:
         await service.kill("internal:s", reason="why", expected_run_id="older")
     rows = await audit_rows(stage.built)
     assert all(row.metadata.get("expectedRunId") == "older" for row in rows if row.metadata.get("intentId") is None)
-    assert [row.outcome for row in rows if row.action is not AuditAction.KILL] == [AuditOutcome.FAILED] * 7
+    assert [row.outcome for row in rows if row.action is not AuditAction.KILL] == [AuditOutcome.FAILED] * 9
     assert not stage.provider.sessions["s"].status.final
     for attempt in (
         service.inject("internal:s", "hello", expected_run_id="run-s"),

@@ -107,6 +107,11 @@ def test_a_session_by_hand(shell: Shell) -> None:
     assert "paused (freeze)" in shell.good("pause", short, "--reason", "look")
     assert "queued at position 1" in shell.good("inject", short, "held")
     held = shell.json("receipts", short)["items"][-1]["injectionId"]
+    shell.good("inject", short, "[say wrong]")
+    other = shell.json("receipts", short)["items"][-1]["injectionId"]
+    assert "queued at position 1" in shell.good("move-message", short, other[:10], "1")
+    assert shell.json("edit-message", short, other, "[say right]")["position"] == 1
+    assert "[say right]" in shell.good("tail", short, "--no-follow")
     assert shell.good("withdraw", short, held[:10]).strip() == "withdrawn"
     assert session_id in shell.good("resume", short)
     shell.good("terminate", short)

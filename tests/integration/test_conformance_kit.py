@@ -66,6 +66,7 @@ def test_a_package_of_others_is_found_by_its_entry_point_and_passes(tmp_path: Pa
         "no-pause-is-said-so",
         "the-way-to-stop-is-tried-without-stopping",
         "a-turn-is-cancelled-and-the-session-goes-on",
+        "what-waits-is-changed-and-moved",
     }
     assert "`pause` is suspend" in ran.stdout
 
@@ -314,6 +315,27 @@ class Forgets(Broken):
         raise KeyError(injection_id)
 
 
+class ChangesNothing(Broken):
+    """Takes every change of what waits, and leaves it as it is."""
+
+    def _session(self, state: dict[str, Any]) -> AgentSession:
+        session = super()._session(state)
+        can = msgspec.structs.replace(session.capabilities, edit_queue=True)
+        return msgspec.structs.replace(session, capabilities=can)
+
+    async def edit_message(self, session_id: str, injection_id: str, **more: Any) -> Receipt:
+        return await self._as_it_is(injection_id)
+
+    async def move_message(self, session_id: str, injection_id: str, **more: Any) -> Receipt:
+        return await self._as_it_is(injection_id)
+
+    async def _as_it_is(self, injection_id: str) -> Receipt:
+        found = await self._on_record.receipt(injection_id)
+        if found is None:
+            raise NotFound("There is no such message.")
+        return found
+
+
 class MakesSessions(Broken):
     """Has every session."""
 
@@ -438,6 +460,7 @@ def outcomes_of(kind: TinyrunKind, monkeypatch: pytest.MonkeyPatch, *only: str) 
         ("a-message-arrives-once-and-is-followed", ClimbsDown, "to stored"),
         ("another-run-is-refused", AnyRun, "was not refused"),
         ("a-withdrawn-message-never-arrives", Forgets, "KeyError"),
+        ("what-waits-is-changed-and-moved", ChangesNothing, "was not refused"),
         ("a-kill-is-verified", KillsNobody, "still works"),
         ("a-kill-hits-nothing-else", KillsAll, "another session"),
         ("what-has-ended-takes-no-orders", RaisesTheDead, "from killed to running"),

@@ -79,6 +79,31 @@ async def test_a_sessions_life(mc: MissionControl) -> None:
     assert paused.status is SessionStatus.PAUSED
     receipt = await mc.inject(session.session_id, "[say thanks]", pause_before_send=False)
     assert (await mc.receipts(session.session_id))[-1].injection_id == receipt.injection_id
+    other = await mc.inject(session.session_id, "[say later]")
+    assert (receipt.position, other.position) == (1, 2)
+    moved = await mc.move_message(session.session_id, other.injection_id, position=1)
+    assert (moved.injection_id, moved.state, moved.position) == (other.injection_id, ReceiptState.QUEUED, 1)
+    before = {one.injection_id: one.position for one in await mc.receipts(session.session_id)}
+    assert before == {receipt.injection_id: 2, other.injection_id: 1}
+    edited = await mc.edit_message(session.session_id, other.injection_id, content="[say sooner]", was="[say later]")
+    assert (edited.injection_id, edited.position) == (other.injection_id, 1)
+    with pytest.raises(Conflict, match="changed by somebody else"):
+        await mc.edit_message(session.session_id, other.injection_id, content="[say never]", was="[say later]")
+    with pytest.raises(BadInput):
+        await mc.edit_message(session.session_id, other.injection_id, content=" ", was="[say sooner]")
+    with pytest.raises(BadInput):
+        await mc.move_message(session.session_id, other.injection_id, position=0)
+    with pytest.raises(NotFound):
+        await mc.move_message(session.session_id, "nothing", position=1)
+    (waiting,) = [
+        one
+        for one in (await mc.messages(session.session_id)).items
+        if one.metadata.get("injectionId") == other.injection_id
+    ]
+    assert (waiting.content, waiting.metadata["editedBy"]) == ("[say sooner]", "ann")
+    await mc.withdraw(session.session_id, other.injection_id)
+    with pytest.raises(Conflict, match="withdrawn already"):
+        await mc.edit_message(session.session_id, other.injection_id, content="[say x]", was="[say sooner]")
     withdrawn = await mc.withdraw(session.session_id, receipt.injection_id)
     assert withdrawn.state is ReceiptState.WITHDRAWN
     resumed = await mc.resume(session.session_id)

@@ -274,6 +274,8 @@ async def test_open_intents_of_an_earlier_process_are_closed_by_what_became_of_t
         await provider.add("killed", status=SessionStatus.KILLED)
         await provider.add("running")
         receipt = await first.bind(ANN).inject("internal:running", "hello")
+        await provider.change_words("running", receipt.injection_id, "new words")
+        edit = {"injectionId": receipt.injection_id, "was": "hello"}
         for number, (action, session, metadata) in enumerate(
             (
                 (AuditAction.KILL, "internal:killed", {}),
@@ -283,6 +285,10 @@ async def test_open_intents_of_an_earlier_process_are_closed_by_what_became_of_t
                 (AuditAction.INJECT, "internal:running", {"injectionId": "never seen"}),
                 (AuditAction.SPAWN, None, {}),
                 (AuditAction.KILL_ALL, None, {"killId": "never stored"}),
+                (AuditAction.EDIT_MESSAGE, "internal:running", edit),
+                (AuditAction.EDIT_MESSAGE, "internal:running", {**edit, "injectionId": "never seen"}),
+                (AuditAction.MOVE_MESSAGE, "internal:running", {**edit, "position": 3}),
+                (AuditAction.MOVE_MESSAGE, "internal:running", {**edit, "position": 2}),
             )
         ):
             await first.recorder.audit.append(
@@ -296,6 +302,7 @@ async def test_open_intents_of_an_earlier_process_are_closed_by_what_became_of_t
                     action=action,
                     outcome=AuditOutcome.INTENDED,
                     session_id=session,
+                    content="new words" if action is AuditAction.EDIT_MESSAGE else None,
                     metadata=metadata,
                 ),
             )
@@ -318,6 +325,10 @@ async def test_open_intents_of_an_earlier_process_are_closed_by_what_became_of_t
         "intent4": "failed",
         "intent5": "failed",
         "intent6": "failed",
+        "intent7": "done",
+        "intent8": "failed",
+        "intent9": "done",
+        "intent10": "failed",
     }
     assert "interrupted by a restart" in found["intent1"].metadata["detail"]
 

@@ -139,6 +139,22 @@ async def test_an_agents_life_at_the_other_side(tmp_path: Path, far: Served) -> 
         assert (await mc.pause(started.session_id)).status is SessionStatus.PAUSED
         await session_until(mc, started.session_id, lambda one: one.status is SessionStatus.PAUSED)
         held = await mc.inject(started.session_id, "[say never]")
+        first = await mc.inject(started.session_id, "[say wrong]")
+        assert first.position == 2
+        moved = await mc.move_message(started.session_id, first.injection_id, position=1)
+        assert (moved.session_id, moved.position) == (started.session_id, 1)
+        await mc.edit_message(started.session_id, first.injection_id, content="[say right]", was="[say wrong]")
+        with pytest.raises(Conflict):
+            await mc.edit_message(started.session_id, first.injection_id, content="[say x]", was="[say wrong]")
+
+        async def changed() -> bool:
+            items = (await mc.messages(started.session_id, limit=500)).items
+            (entry,) = [one for one in items if one.metadata.get("injectionId") == first.injection_id]
+            places = {one.injection_id: one.position for one in await mc.receipts(started.session_id)}
+            same_places = (places[first.injection_id], places[held.injection_id]) == (1, 2)
+            return same_places and (entry.content, entry.metadata.get("editedBy")) == ("[say right]", "root")
+
+        await eventually(changed, "the change to be told here")
         assert (await mc.withdraw(started.session_id, held.injection_id)).state is ReceiptState.WITHDRAWN
         with pytest.raises(Conflict):
             await mc.resume(started.session_id, expected_run_id="another")

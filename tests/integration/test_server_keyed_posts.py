@@ -120,6 +120,16 @@ CASES: dict[str, Case] = {
     f"{API}/sessions/{{id}}/receipts/{{injectionId}}/withdraw": Case(
         {}, {"expectedRunId": "x"}, target=lambda stage: dict(zip(("id", "injectionId"), stage.queued(), strict=True))
     ),
+    f"{API}/sessions/{{id}}/receipts/{{injectionId}}/edit": Case(
+        {"content": "one", "was": "later"},
+        {"content": "two", "was": "later"},
+        target=lambda stage: dict(zip(("id", "injectionId"), stage.queued(), strict=True)),
+    ),
+    f"{API}/sessions/{{id}}/receipts/{{injectionId}}/move": Case(
+        {"position": 1},
+        {"position": 2},
+        target=lambda stage: dict(zip(("id", "injectionId"), stage.queued(), strict=True)),
+    ),
 }
 for _verb in ("hold-commands", "release-commands"):  # Agents of this computer are paused instead.
     CASES[f"{API}/sessions/{{id}}/{_verb}"] = Case(ONE, TWO, target=running, status=501)

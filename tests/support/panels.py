@@ -58,6 +58,14 @@ class HeldPort:
         result: Receipt = await self._call("withdraw", injection_id=injection_id)
         return result
 
+    async def edit_message(self, session_id: str, injection_id: str, *, content: str, was: str) -> Receipt:
+        result: Receipt = await self._call("edit_message", injection_id=injection_id, content=content, was=was)
+        return result
+
+    async def move_message(self, session_id: str, injection_id: str, *, position: int) -> Receipt:
+        result: Receipt = await self._call("move_message", injection_id=injection_id, position=position)
+        return result
+
     async def pause(self, session_id: str, *, level: str | None, expected_run_id: str | None) -> AgentSession:
         result: AgentSession = await self._call("pause", level=level, run=expected_run_id)
         return result

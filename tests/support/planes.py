@@ -17,6 +17,7 @@ from mission_control_desktop.domain.audit import AuditEntry
 from mission_control_desktop.domain.clock import Clock
 from mission_control_desktop.domain.errors import Conflict, MissionControlError, NotFound, Unsupported
 from mission_control_desktop.domain.events import ProviderHealth
+from mission_control_desktop.domain.messages import AgentMessage, MessageRole
 from mission_control_desktop.domain.people import ActorKind, Principal, Role
 from mission_control_desktop.domain.profiles import SpawnRequest
 from mission_control_desktop.domain.receipts import Receipt, ReceiptState
@@ -31,7 +32,7 @@ from mission_control_desktop.domain.sessions import (
 )
 from mission_control_desktop.providers.contract import ProviderRecord
 from mission_control_desktop.providers.registry import ProviderRegistry
-from mission_control_desktop.record.ops import PutApproval, PutReceipt, PutSession
+from mission_control_desktop.record.ops import PutApproval, PutMessage, PutReceipt, PutSession
 from mission_control_desktop.storage import SystemClock, Uuid7
 from support.records import SEALER, fresh_database, recording
 
@@ -166,6 +167,22 @@ class ScriptedProvider:
         assert self.record is not None
         await self.record.apply(session_id, [PutReceipt(receipt=receipt)], durable=True)
         return receipt
+
+    async def change_words(self, session_id: str, injection_id: str, content: str) -> None:
+        """As if a message that waits at place 3 had been given other words."""
+        assert self.record is not None
+        own, now = global_id(self._name, session_id), SystemClock().now()
+        message = AgentMessage(
+            message_id=f"m-{injection_id}",
+            session_id=own,
+            role=MessageRole.OPERATOR,
+            content=content,
+            timestamp=now,
+            metadata={"kind": "text", "complete": True, "injectionId": injection_id, "editedBy": "ann"},
+        )
+        receipt = Receipt(injection_id=injection_id, session_id=own, state=ReceiptState.QUEUED, position=3, at=now)
+        ops = [PutMessage(message=message), PutReceipt(receipt=receipt)]
+        await self.record.apply(session_id, ops, durable=True)
 
     async def withdraw(self, session_id: str, injection_id: str) -> Receipt:
         await self._act("withdraw", session_id)

@@ -222,6 +222,12 @@ class ScriptedPlane:
     async def withdraw(self, session_id: str, injection_id: str) -> Receipt:
         raise Conflict("It was delivered.")
 
+    async def edit_message(self, session_id: str, injection_id: str, **more: Any) -> Receipt:
+        raise Conflict("It was delivered.")
+
+    async def move_message(self, session_id: str, injection_id: str, **more: Any) -> Receipt:
+        raise Conflict("It was delivered.")
+
     async def pause(self, session_id: str, **more: Any) -> AgentSession:
         self._called("pause", session_id)
         return self._become(session_id, SessionStatus.PAUSED)

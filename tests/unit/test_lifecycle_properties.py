@@ -17,6 +17,7 @@ from mission_control_desktop.domain.receipts import RECEIPT_TRANSITIONS, Receipt
 from mission_control_desktop.domain.sessions import FINAL_STATUSES, SessionStatus, transition_allowed
 from mission_control_desktop.orchestrator.core.effects import Answered, Do, Effect, Relaunch, Send, SetTimer, Write
 from mission_control_desktop.orchestrator.core.entries import Entry
+from mission_control_desktop.orchestrator.core.inject import digest
 from mission_control_desktop.orchestrator.core.session import SessionCore
 from mission_control_desktop.orchestrator.core.snapshot import freeze, thaw
 from mission_control_desktop.record.ops import PutReceipt, PutSession
@@ -143,7 +144,14 @@ class World(Play):
                 fields["pauseBeforeSend"] = True
             self.inject(f"i{self.injections}", f"message {self.injections}", **fields)
         elif op == 22 and self.injections:
-            self.command("withdraw", injectionId=f"i{1 + b % self.injections}")
+            ref = f"i{1 + b % self.injections}"
+            if a % 3 == 0:
+                self.command("withdraw", injectionId=ref)
+            elif a % 3 == 1:
+                self.command("move", injectionId=ref, position=1 + b)
+            else:
+                was = digest(f"message {1 + b % self.injections}")
+                self.command("edit", injectionId=ref, content=f"edited {a}", was=was, operatorId="bob")
         elif op == 23 and self.injections:
             self.inject(f"i{1 + b % self.injections}", "again")
         elif op in (24, 25):

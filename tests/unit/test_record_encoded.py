@@ -8,8 +8,9 @@ import pytest
 
 from mission_control_desktop.domain.events import Delta, EventData, EventType, Reset
 from mission_control_desktop.domain.kill import KillAll, KillState, KillTarget, TargetState
+from mission_control_desktop.domain.text import clean_text
 from mission_control_desktop.record.encoded import Encoded, Payload
-from mission_control_desktop.storage.types import clean_json, clean_text
+from mission_control_desktop.storage.types import clean_json
 from support.records import START, approval, audit_draft, message, receipt, session
 
 

@@ -15,8 +15,10 @@ from mission_control_desktop.client.http import HttpMissionControl
 from mission_control_desktop.domain.approvals import Approval, ApprovalState
 from mission_control_desktop.domain.errors import NotFound
 from mission_control_desktop.domain.kill import KillAll, KillState, KillTarget, TargetState
+from mission_control_desktop.domain.limits import PAGE_MAX
 from mission_control_desktop.domain.mission_control import MissionControl, TreeNode
 from mission_control_desktop.domain.profiles import LaunchProfile, SpawnRequest
+from mission_control_desktop.domain.receipts import Receipt
 from mission_control_desktop.domain.sessions import AgentSession, Delivery, SessionStatus, split_id
 
 POLL_SECONDS = 0.25
@@ -151,6 +153,11 @@ async def inject(mc: HttpMissionControl, args: Namespace, output: Output) -> int
         delivery=None if args.delivery is None else Delivery(args.delivery),
         pause_before_send=args.pause_before_send,
     )
+    return _told(receipt, output)
+
+
+def _told(receipt: Receipt, output: Output) -> int:
+    """Where a message is now."""
     if output.json:
         output.document(receipt)
     else:
@@ -173,15 +180,45 @@ async def receipts(mc: HttpMissionControl, args: Namespace, output: Output) -> i
     return 0
 
 
-async def withdraw(mc: HttpMissionControl, args: Namespace, output: Output) -> int:
+async def _message_of(mc: HttpMissionControl, args: Namespace) -> tuple[str, str]:
+    """The ids of the session and of the message that were named."""
     session_id = await ids.session_id(mc, args.id)
     known = [receipt.injection_id for receipt in await mc.receipts(session_id)]
-    receipt = await mc.withdraw(session_id, ids.match(args.injection, known, what="message"))
+    return session_id, ids.match(args.injection, known, what="message")
+
+
+async def _words_of(mc: HttpMissionControl, session_id: str, injection_id: str) -> str:
+    """What a message says on record. Raises NotFound."""
+    before: int | None = None
+    while True:
+        page = await mc.messages(session_id, limit=PAGE_MAX, before=before)
+        for message in reversed(page.items):
+            if message.metadata.get("injectionId") == injection_id:
+                return message.content
+        if page.next_cursor is None:
+            raise NotFound("The message is not in the session's transcript any more.")
+        before = int(page.next_cursor)
+
+
+async def withdraw(mc: HttpMissionControl, args: Namespace, output: Output) -> int:
+    receipt = await mc.withdraw(*await _message_of(mc, args))
     if output.json:
         output.document(receipt)
     else:
         output.line(receipt.state.value)
     return 0
+
+
+async def edit_message(mc: HttpMissionControl, args: Namespace, output: Output) -> int:
+    session_id, injection_id = await _message_of(mc, args)
+    was = await _words_of(mc, session_id, injection_id)
+    content = await text_of(args.text)
+    return _told(await mc.edit_message(session_id, injection_id, content=content, was=was), output)
+
+
+async def move_message(mc: HttpMissionControl, args: Namespace, output: Output) -> int:
+    session_id, injection_id = await _message_of(mc, args)
+    return _told(await mc.move_message(session_id, injection_id, position=args.position), output)
 
 
 async def pause(mc: HttpMissionControl, args: Namespace, output: Output) -> int:
@@ -392,6 +429,8 @@ COMMANDS: Mapping[str, Command] = {
     "inject": inject,
     "receipts": receipts,
     "withdraw": withdraw,
+    "edit-message": edit_message,
+    "move-message": move_message,
     "pause": pause,
     "resume": resume,
     "cancel": cancel,

@@ -81,6 +81,16 @@ def build_parser(programs: Mapping[str, str]) -> argparse.ArgumentParser:
     withdraw.add_argument("id", help=_ID)
     withdraw.add_argument("injection", help="the message's id, as 'receipts' shows it")
 
+    edit = act("edit-message", "give a message that is still queued other words")
+    edit.add_argument("id", help=_ID)
+    edit.add_argument("injection", help="the message's id, as 'receipts' shows it")
+    edit.add_argument("text", help="the new words; '-' reads them from standard input")
+
+    move = act("move-message", "put a message that is still queued at another place")
+    move.add_argument("id", help=_ID)
+    move.add_argument("injection", help="the message's id, as 'receipts' shows it")
+    move.add_argument("position", type=int, help="from 1, as 'receipts' shows it")
+
     pause = act("pause", "pause a session")
     pause.add_argument("id", help=_ID)
     pause.add_argument("--level", choices=["hold", "freeze"], help="default: the strongest that the session knows")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import TypeVar
 from urllib.parse import quote
@@ -183,8 +183,23 @@ class HttpMissionControl(Transport):
         return self._decode(await self._post(_session(session_id, "inject"), body, key=idempotency_key), Receipt)
 
     async def withdraw(self, session_id: str, injection_id: str, *, expected_run_id: str | None = None) -> Receipt:
-        path = _session(session_id, f"receipts/{quote(injection_id, safe='')}/withdraw")
-        return self._decode(await self._post(path, {"expectedRunId": expected_run_id}), Receipt)
+        return await self._change(session_id, injection_id, "withdraw", {"expectedRunId": expected_run_id})
+
+    async def edit_message(
+        self, session_id: str, injection_id: str, *, content: str, was: str, expected_run_id: str | None = None
+    ) -> Receipt:
+        body = {"content": content, "was": was, "expectedRunId": expected_run_id}
+        return await self._change(session_id, injection_id, "edit", body)
+
+    async def move_message(
+        self, session_id: str, injection_id: str, *, position: int, expected_run_id: str | None = None
+    ) -> Receipt:
+        body = {"position": position, "expectedRunId": expected_run_id}
+        return await self._change(session_id, injection_id, "move", body)
+
+    async def _change(self, session_id: str, injection_id: str, verb: str, body: Mapping[str, object]) -> Receipt:
+        path = _session(session_id, f"receipts/{quote(injection_id, safe='')}/{verb}")
+        return self._decode(await self._post(path, body), Receipt)
 
     async def pause(
         self,

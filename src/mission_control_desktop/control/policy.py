@@ -43,6 +43,8 @@ class Operation(StrEnum):
     SPAWN = "spawn"
     INJECT = "inject"
     WITHDRAW = "withdraw"
+    EDIT_MESSAGE = "edit-message"
+    MOVE_MESSAGE = "move-message"
     PAUSE = "pause"
     RESUME = "resume"
     CANCEL = "cancel"
@@ -122,6 +124,8 @@ RULES: dict[Operation, Rule] = {
     Operation.SPAWN: Rule(Role.OPERATOR, AuditAction.SPAWN, agents=_READS_OWN),
     Operation.INJECT: Rule(Role.OPERATOR, AuditAction.INJECT, agents=_BELOW),
     Operation.WITHDRAW: Rule(Role.OPERATOR, AuditAction.WITHDRAW),
+    Operation.EDIT_MESSAGE: Rule(Role.OPERATOR, AuditAction.EDIT_MESSAGE),
+    Operation.MOVE_MESSAGE: Rule(Role.OPERATOR, AuditAction.MOVE_MESSAGE),
     Operation.PAUSE: Rule(Role.OPERATOR, AuditAction.PAUSE),
     Operation.RESUME: Rule(Role.OPERATOR, AuditAction.RESUME),
     Operation.CANCEL: Rule(Role.OPERATOR, AuditAction.CANCEL),

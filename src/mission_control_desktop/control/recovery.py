@@ -16,6 +16,7 @@ from mission_control_desktop.domain.approvals import ApprovalState
 from mission_control_desktop.domain.audit import AuditAction, AuditEntry, AuditOutcome
 from mission_control_desktop.domain.errors import MissionControlError
 from mission_control_desktop.domain.kill import KillAll, KillState
+from mission_control_desktop.domain.limits import PAGE_MAX
 from mission_control_desktop.domain.people import Member
 from mission_control_desktop.domain.receipts import ReceiptState
 from mission_control_desktop.domain.sessions import AgentSession, SessionStatus
@@ -133,6 +134,18 @@ class Recovery:
         withdrawn = receipt is not None and receipt.state is ReceiptState.WITHDRAWN
         return "the message is withdrawn" if withdrawn else None
 
+    async def _edited(self, intent: AuditEntry) -> Finding:
+        page = await self._plane.database.messages.page(str(intent.session_id), limit=PAGE_MAX)
+        wanted = intent.metadata.get("injectionId")
+        found = next((one for one in page.items if one.metadata.get("injectionId") == wanted), None)
+        same = found is not None and "editedBy" in found.metadata and found.content == intent.content
+        return "the message has these words" if same else None
+
+    async def _moved(self, intent: AuditEntry) -> Finding:
+        receipt = await self._plane.database.receipts.get(str(intent.metadata.get("injectionId")))
+        there = receipt is not None and receipt.position == intent.metadata.get("position")
+        return "the message waits at this place" if there else None
+
     async def _answered(self, intent: AuditEntry) -> Finding:
         approval = await self._plane.database.approvals.get(str(intent.metadata.get("approvalId")))
         given = approval is not None and approval.state is ApprovalState.ANSWERED
@@ -220,6 +233,8 @@ _LOOKS: dict[AuditAction, Callable[[Recovery, AuditEntry], Awaitable[Any]]] = {
     AuditAction.RESUME: Recovery._resumed,
     AuditAction.INJECT: Recovery._injected,
     AuditAction.WITHDRAW: Recovery._withdrawn,
+    AuditAction.EDIT_MESSAGE: Recovery._edited,
+    AuditAction.MOVE_MESSAGE: Recovery._moved,
     AuditAction.APPROVE: Recovery._answered,
     AuditAction.DENY: Recovery._answered,
     AuditAction.PROFILE_CHANGE: Recovery._profile_there,

@@ -49,13 +49,15 @@ from mission_control_desktop.domain.sessions import (
     known_as,
     split_id,
 )
-from mission_control_desktop.providers.contract import AgentProvider, CancelsTurns, HoldsCommands
+from mission_control_desktop.providers.contract import AgentProvider, CancelsTurns, EditsQueue, HoldsCommands
 
 T = TypeVar("T")
 
 ACT_TIMEOUT = 30.0
 KILL_TIMEOUT = 60.0
 SPAWN_TIMEOUT = 60.0
+WAS_CHARS = 500
+"""How much of the words that an edit replaced stands in its audit row: the message's own row has all of them."""
 NOT_RECORDED = "auditPending"
 """In the metadata of a killed session: its audit rows could not be written yet."""
 
@@ -173,12 +175,8 @@ class MissionControlService(PeopleService, ProviderAdmin):
             there = await self._plane.database.receipts.get(receipt_id) if chosen else None
             if there is not None and there.session_id != session_id:
                 raise Conflict("This id belongs to a message that was sent to another session.")
-            if not content.strip():
-                raise BadInput("content", "There is nothing to send.")
-            if len(content) > MAX_INJECT_CHARS:
-                raise BadInput("content", f"A message has at most {MAX_INJECT_CHARS} characters.")
-            if len(content.encode(errors="replace")) > MAX_INJECT_BYTES:
-                raise BadInput("content", f"A message has at most {MAX_INJECT_BYTES} bytes in UTF-8.")
+            if (wrong := _wrong_words(content)) is not None:
+                raise wrong
             await barge_in_allowed(
                 self._plane.barge_in, workspace_id=self._who.workspace_id, actor=self._user, session_id=session_id
             )
@@ -218,6 +216,57 @@ class MissionControlService(PeopleService, ProviderAdmin):
             reason=None,
             metadata={"injectionId": injection_id},
             expected_run_id=expected_run_id,
+        )
+
+    async def edit_message(
+        self, session_id: str, injection_id: str, *, content: str, was: str, expected_run_id: str | None = None
+    ) -> Receipt:
+        """Other words for a message that waits. The intent's row has the new ones, and the start of the old ones."""
+        session_id = whole_id(session_id)
+
+        async def act(provider: AgentProvider, native: str) -> Receipt:
+            receipt = await _editing(provider).edit_message(
+                native,
+                injection_id,
+                content=content,
+                was=was,
+                operator_id=self._who.user_id,
+                expected_run_id=expected_run_id,
+            )
+            return msgspec.structs.replace(receipt, session_id=session_id)
+
+        return await self._intervene(
+            Operation.EDIT_MESSAGE,
+            session_id,
+            act,
+            reason=None,
+            content=content,
+            metadata={"injectionId": injection_id, "was": was[:WAS_CHARS]},
+            expected_run_id=expected_run_id,
+            wrong=_wrong_words(content),
+            against_stop=True,
+        )
+
+    async def move_message(
+        self, session_id: str, injection_id: str, *, position: int, expected_run_id: str | None = None
+    ) -> Receipt:
+        """Another place for a message that waits."""
+        session_id = whole_id(session_id)
+
+        async def act(provider: AgentProvider, native: str) -> Receipt:
+            receipt = await _editing(provider).move_message(
+                native, injection_id, position=position, expected_run_id=expected_run_id
+            )
+            return msgspec.structs.replace(receipt, session_id=session_id)
+
+        return await self._intervene(
+            Operation.MOVE_MESSAGE,
+            session_id,
+            act,
+            reason=None,
+            metadata={"injectionId": injection_id, "position": position},
+            expected_run_id=expected_run_id,
+            wrong=None if position >= 1 else BadInput("position", "Places are counted from 1."),
         )
 
     async def pause(
@@ -545,6 +594,7 @@ class MissionControlService(PeopleService, ProviderAdmin):
         act: Callable[[AgentProvider, str], Awaitable[T]],
         *,
         reason: str | None,
+        content: str | None = None,
         metadata: dict[str, Any] | None = None,
         expected_run_id: str | None = None,
         wrong: BadInput | None = None,
@@ -554,6 +604,7 @@ class MissionControlService(PeopleService, ProviderAdmin):
         stopped, so it is refused while one is under way."""
         session_id = whole_id(session_id)
         attempt = self._attempt(RULES[operation].action, session_id, reason=reason, metadata=metadata)
+        attempt.content = content
 
         async def check_() -> None:
             await self._decide(operation, session_id)
@@ -579,6 +630,23 @@ class MissionControlService(PeopleService, ProviderAdmin):
         attempt.metadata["expectedRunId"] = expected
         if session.run_id is not None and session.run_id != expected:
             raise Conflict("This is another run of the session by now.", runId=session.run_id)
+
+
+def _wrong_words(content: str) -> BadInput | None:
+    """What is wrong with the words of a message."""
+    if not content.strip():
+        return BadInput("content", "There is nothing to send.")
+    if len(content) > MAX_INJECT_CHARS:
+        return BadInput("content", f"A message has at most {MAX_INJECT_CHARS} characters.")
+    if len(content.encode(errors="replace")) > MAX_INJECT_BYTES:
+        return BadInput("content", f"A message has at most {MAX_INJECT_BYTES} bytes in UTF-8.")
+    return None
+
+
+def _editing(provider: AgentProvider) -> EditsQueue:
+    if not isinstance(provider, EditsQueue):
+        raise Unsupported("This provider cannot change messages that wait. Withdraw the message and send it again.")
+    return provider
 
 
 def _holding(provider: AgentProvider) -> HoldsCommands:

@@ -30,6 +30,8 @@ class AuditAction(StrEnum):
     SPAWN = "spawn"
     INJECT = "inject"
     WITHDRAW = "withdraw"
+    EDIT_MESSAGE = "edit-message"
+    MOVE_MESSAGE = "move-message"
     PAUSE = "pause"
     RESUME = "resume"
     CANCEL = "cancel"

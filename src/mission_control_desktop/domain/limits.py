@@ -34,6 +34,8 @@ MAX_INJECT_CHARS = 120_000
 MAX_INJECT_BYTES = 400_000
 """Of a message in UTF-8."""
 MAX_REASON_CHARS = 2_000
+MAX_POSITION = 10_000
+"""The place in a queue that a message can be moved to; what is beyond the end is the end."""
 MAX_COMMAND_PARTS = 256
 MAX_ENVIRONMENT = 256
 """Variables of a launch profile."""

@@ -148,6 +148,20 @@ class MissionControl(People, Protocol):
         """Take a message back that is still queued. Conflict once it was delivered."""
         ...
 
+    async def edit_message(
+        self, session_id: str, injection_id: str, *, content: str, was: str, expected_run_id: str | None = None
+    ) -> Receipt:
+        """Give a message that is still queued other words. `was` are those on record when the new ones were written.
+        Conflict if it has others by now or is not queued any more, Unsupported where the provider cannot."""
+        ...
+
+    async def move_message(
+        self, session_id: str, injection_id: str, *, position: int, expected_run_id: str | None = None
+    ) -> Receipt:
+        """Put a message that is still queued at another place (from 1), or at the nearest that it may have:
+        interruptions stay before the rest. Conflict and Unsupported as for `edit_message`."""
+        ...
+
     async def pause(
         self,
         session_id: str,

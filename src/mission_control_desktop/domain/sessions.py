@@ -86,10 +86,12 @@ class Freshness(StrEnum):
 class Capabilities(Record, frozen=True, kw_only=True):
     """What this session's provider can do now; `reasons` says why not, by capability name.
 
+    `edit_queue`: messages that wait can be changed and put into another order.
     `hold_commands` says in words for people what holding the session's commands does; null where they cannot be held.
     """
 
     inject: tuple[Delivery, ...] = ()
+    edit_queue: bool = False
     pause: PauseKind | None = None
     hold_commands: str | None = None
     terminate: bool = False

@@ -42,13 +42,16 @@ from mission_control_desktop.orchestrator.core.commands import (
     Cancel,
     Children,
     Command,
+    Edit,
     Inject,
     Kill,
+    Move,
     Pause,
     Resume,
     Terminate,
     Withdraw,
 )
+from mission_control_desktop.orchestrator.core.inject import digest
 from mission_control_desktop.orchestrator.core.spec import SessionSpec
 from mission_control_desktop.orchestrator.directories import (
     NATIVE_ID,
@@ -433,6 +436,41 @@ class Orchestrator:
     async def withdraw(self, session_id: str, injection_id: str) -> Receipt:
         native = self._native(session_id)
         command = Withdraw(id=self._ids.new(), session_id=native, injection_id=injection_id)
+        return await self._command(native, command, Receipt, seconds=INJECT_SECONDS, durable=True)
+
+    async def edit_message(
+        self,
+        session_id: str,
+        injection_id: str,
+        *,
+        content: str,
+        was: str,
+        operator_id: str,
+        expected_run_id: str | None = None,
+    ) -> Receipt:
+        native = self._native(session_id)
+        command = Edit(
+            id=self._ids.new(),
+            session_id=native,
+            expected_run_id=expected_run_id,
+            injection_id=injection_id,
+            content=content,
+            was=digest(was),
+            operator_id=operator_id,
+        )
+        return await self._command(native, command, Receipt, seconds=INJECT_SECONDS, durable=True)
+
+    async def move_message(
+        self, session_id: str, injection_id: str, *, position: int, expected_run_id: str | None = None
+    ) -> Receipt:
+        native = self._native(session_id)
+        command = Move(
+            id=self._ids.new(),
+            session_id=native,
+            expected_run_id=expected_run_id,
+            injection_id=injection_id,
+            position=position,
+        )
         return await self._command(native, command, Receipt, seconds=INJECT_SECONDS, durable=True)
 
     async def pause(

@@ -86,6 +86,36 @@ class CancelsTurns(Protocol):
 
 
 @runtime_checkable
+class EditsQueue(Protocol):
+    """What a provider implements besides, if messages that wait are in a queue of its own.
+
+    Sessions whose queue can be edited say so in `Capabilities.edit_queue` (else `reasons["editQueue"]`). A message
+    keeps its ids whatever is done to it. One that is handed over, or on its way, raises Conflict and is not touched.
+    """
+
+    async def edit_message(
+        self,
+        session_id: str,
+        injection_id: str,
+        *,
+        content: str,
+        was: str,
+        operator_id: str,
+        expected_run_id: str | None = None,
+    ) -> Receipt:
+        """Other words for a message that waits. `was` are those that it had for who wrote the new ones: Conflict if it
+        has others by now, except that the same edit a second time changes nothing."""
+        ...
+
+    async def move_message(
+        self, session_id: str, injection_id: str, *, position: int, expected_run_id: str | None = None
+    ) -> Receipt:
+        """Another place for a message that waits, counted from 1 as in receipts, or the nearest that it may have:
+        interruptions stay before the rest. The receipt tells which."""
+        ...
+
+
+@runtime_checkable
 class HoldsCommands(Protocol):
     """What a provider implements besides, if commands of a session can be made to wait for approval, each of them.
 

@@ -19,6 +19,7 @@ from mission_control_desktop.domain.events import EventType
 from mission_control_desktop.domain.limits import MAX_STORED_CONTENT_CHARS
 from mission_control_desktop.domain.messages import AgentMessage
 from mission_control_desktop.domain.sessions import AgentSession, SessionStatus, split_id, transition_allowed
+from mission_control_desktop.domain.text import clean_text
 from mission_control_desktop.record.known import Change, Known, MessageKey, MessageState, SessionState, StreamState
 from mission_control_desktop.record.ops import (
     AppendText,
@@ -35,7 +36,6 @@ from mission_control_desktop.storage.messages import tails_of
 from mission_control_desktop.storage.receipts import letter_row, receipt_row
 from mission_control_desktop.storage.sessions import session_row
 from mission_control_desktop.storage.sql import upsert
-from mission_control_desktop.storage.types import clean_text
 from mission_control_desktop.storage.written import with_removed
 
 log = structlog.get_logger(__name__)

@@ -15,11 +15,12 @@ from sqlalchemy import Connection
 from mission_control_desktop.domain.clock import Clock, IdSource
 from mission_control_desktop.domain.messages import AgentMessage, MessageKind, MessageRole
 from mission_control_desktop.domain.sessions import global_id, split_id
+from mission_control_desktop.domain.text import clean_text
 from mission_control_desktop.record.draft import Draft, Foreign, Poisoned, op_session
 from mission_control_desktop.record.known import Change, Known, MessageKey
 from mission_control_desktop.record.ops import PutMessage, RecordOp
 from mission_control_desktop.storage.problems import unavailable_reason
-from mission_control_desktop.storage.types import clean_json, clean_text
+from mission_control_desktop.storage.types import clean_json
 
 log = structlog.get_logger(__name__)
 

@@ -21,6 +21,7 @@ from mission_control_desktop.domain.limits import (
     MAX_INJECT_CHARS,
     MAX_NAME_CHARS,
     MAX_PATH_CHARS,
+    MAX_POSITION,
     MAX_REASON_CHARS,
     MAX_SEARCH_CHARS,
     MAX_SEQ,
@@ -191,6 +192,19 @@ class AgentsKillAllBody(Input, frozen=True, kw_only=True):
 
 
 class WithdrawBody(Input, frozen=True, kw_only=True):
+    expected_run_id: Name | None = None
+
+
+class EditMessageBody(Input, frozen=True, kw_only=True):
+    content: Content
+    was: Content
+    """The words that it had for who wrote the new ones."""
+    expected_run_id: Name | None = None
+
+
+class MoveMessageBody(Input, frozen=True, kw_only=True):
+    position: Annotated[int, msgspec.Meta(ge=1, le=MAX_POSITION)]
+    """From 1, as in receipts."""
     expected_run_id: Name | None = None
 
 

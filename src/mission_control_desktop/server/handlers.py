@@ -197,6 +197,24 @@ async def withdraw(call: Call) -> Receipt:
     return await call.service.withdraw(call.path["id"], call.path["injectionId"], expected_run_id=expected)
 
 
+async def edit_message(call: Call) -> Receipt:
+    body = call.body(bodies.EditMessageBody)
+    return await call.service.edit_message(
+        call.path["id"],
+        call.path["injectionId"],
+        content=body.content,
+        was=body.was,
+        expected_run_id=body.expected_run_id,
+    )
+
+
+async def move_message(call: Call) -> Receipt:
+    body = call.body(bodies.MoveMessageBody)
+    return await call.service.move_message(
+        call.path["id"], call.path["injectionId"], position=body.position, expected_run_id=body.expected_run_id
+    )
+
+
 async def pause(call: Call) -> AgentSession:
     return await _pause(call, call.path["id"])
 

@@ -62,7 +62,15 @@ def routes_of(role: str) -> Sequence[Route]:
         return ROUTES
     shared = ("/api/health", "/api/me", "/api/openapi.json", "/api/tokens", "/api/members")
     # What a control plane that has this orchestrator as a provider needs, and `/agents` does not have.
-    acts = (Operation.ANSWER, Operation.APPROVALS, Operation.RECEIPTS, Operation.WITHDRAW, Operation.PROCESSES)
+    acts = (
+        Operation.ANSWER,
+        Operation.APPROVALS,
+        Operation.RECEIPTS,
+        Operation.WITHDRAW,
+        Operation.EDIT_MESSAGE,
+        Operation.MOVE_MESSAGE,
+        Operation.PROCESSES,
+    )
     return [route for route in ROUTES if route.path.startswith(("/agents", *shared)) or route.operation in acts]
 
 

@@ -21,13 +21,14 @@ from mission_control_desktop.domain.chain_end import End, Found, against_head
 from mission_control_desktop.domain.clock import Clock, IdSource
 from mission_control_desktop.domain.mission_control import AuditFilter, Page
 from mission_control_desktop.domain.people import ActorKind
+from mission_control_desktop.domain.text import clean_text
 from mission_control_desktop.storage import tables as t
 from mission_control_desktop.storage.access import Access
 from mission_control_desktop.storage.audit_check import verify
 from mission_control_desktop.storage.audit_end import Authenticator, read_end, write_end
 from mission_control_desktop.storage.audit_read import entries, numbered
 from mission_control_desktop.storage.sql import check_limit, make_cursor, read_cursor
-from mission_control_desktop.storage.types import clean_json, clean_text
+from mission_control_desktop.storage.types import clean_json
 
 _BATCH = 500
 THE_LOG = "mission-control"

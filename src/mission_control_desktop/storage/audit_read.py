@@ -16,9 +16,10 @@ from sqlalchemy.exc import DBAPIError
 
 from mission_control_desktop.domain.audit import AuditAction, AuditEntry, AuditOutcome
 from mission_control_desktop.domain.people import ActorKind
+from mission_control_desktop.domain.text import clean_text
 from mission_control_desktop.storage import tables as t
 from mission_control_desktop.storage.problems import unavailable_reason
-from mission_control_desktop.storage.types import clean_text, load_json
+from mission_control_desktop.storage.types import load_json
 
 _SHOWN = 1_000
 """Characters that are shown of a field that cannot be read."""

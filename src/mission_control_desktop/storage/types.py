@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -10,6 +9,8 @@ from typing import Any
 import msgspec
 from sqlalchemy import BigInteger, DateTime, Dialect, Integer
 from sqlalchemy.types import TypeDecorator
+
+from mission_control_desktop.domain.text import clean_text
 
 # SQLite numbers rows by itself only in a column declared exactly INTEGER.
 RowId = BigInteger().with_variant(Integer, "sqlite")
@@ -48,15 +49,6 @@ def dump_json(value: Any) -> str:
 
 def load_json(text: str | bytes) -> Any:
     return msgspec.json.decode(text)
-
-
-_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
-
-
-def clean_text(text: str) -> str:
-    """The text as every database can hold it: NUL and lone surrogates become U+FFFD, one for one, so that offsets in
-    characters stay right. PostgreSQL refuses NUL in text; nothing can encode half a surrogate pair."""
-    return _UNSTORABLE.sub("\ufffd", text)
 
 
 def clean_json(value: Any) -> Any:

@@ -51,6 +51,12 @@ class GatewayPort:
     async def withdraw(self, session_id: str, injection_id: str) -> Receipt:
         return await self._gateway.call(lambda mc: mc.withdraw(session_id, injection_id))
 
+    async def edit_message(self, session_id: str, injection_id: str, *, content: str, was: str) -> Receipt:
+        return await self._gateway.call(lambda mc: mc.edit_message(session_id, injection_id, content=content, was=was))
+
+    async def move_message(self, session_id: str, injection_id: str, *, position: int) -> Receipt:
+        return await self._gateway.call(lambda mc: mc.move_message(session_id, injection_id, position=position))
+
     async def pause(self, session_id: str, *, level: str | None, expected_run_id: str | None) -> AgentSession:
         return await self._gateway.call(lambda mc: mc.pause(session_id, level=level, expected_run_id=expected_run_id))
 

@@ -29,6 +29,22 @@ class Withdraw(Command, frozen=True, kw_only=True):
     injection_id: str
 
 
+class Edit(Command, frozen=True, kw_only=True):
+    """Other words for a message that waits. `was` is the `inject.digest` of those that it had for who wrote them."""
+
+    injection_id: str
+    content: str
+    was: str
+    operator_id: str
+
+
+class Move(Command, frozen=True, kw_only=True):
+    """Another place for a message that waits; `position` counts from 1."""
+
+    injection_id: str
+    position: int
+
+
 class Pause(Command, frozen=True, kw_only=True):
     level: str | None = None
 
@@ -65,4 +81,4 @@ class Children(Command, frozen=True, kw_only=True):
     alive: int
 
 
-AnyCommand = Inject | Withdraw | Pause | Resume | Cancel | Terminate | Kill | Answer | Timer | Children
+AnyCommand = Inject | Withdraw | Edit | Move | Pause | Resume | Cancel | Terminate | Kill | Answer | Timer | Children

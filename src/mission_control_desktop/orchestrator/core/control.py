@@ -17,11 +17,11 @@ from mission_control_desktop.domain.errors import (
 )
 from mission_control_desktop.domain.limits import MAX_INJECT_CHARS
 from mission_control_desktop.domain.messages import MessageRole
-from mission_control_desktop.domain.receipts import ReceiptState
+from mission_control_desktop.domain.receipts import Receipt, ReceiptState
 from mission_control_desktop.orchestrator.core import commands as cmd
 from mission_control_desktop.orchestrator.core.approvals import Ask
 from mission_control_desktop.orchestrator.core.ending import Ending
-from mission_control_desktop.orchestrator.core.inject import MAX_WAITING, Item, Phase
+from mission_control_desktop.orchestrator.core.inject import MAX_WAITING, Item, Phase, digest
 from mission_control_desktop.orchestrator.core.lifecycle import Cell
 from mission_control_desktop.orchestrator.core.parts import Parts
 from mission_control_desktop.orchestrator.core.pausing import Did, Want
@@ -47,6 +47,19 @@ def _value_of(subject: Item | Cell | Ask) -> Callable[[], Any]:
     if isinstance(subject, Cell):
         return lambda: subject.record
     return lambda: subject.approval
+
+
+def _check_words(content: str) -> None:
+    if not content.strip():
+        raise BadInput("content", "The message is empty.")
+    if len(content) > MAX_INJECT_CHARS:
+        raise TooLarge(f"The message has {len(content)} characters; {MAX_INJECT_CHARS} is the most.")
+
+
+def _way(receipt: Receipt) -> str:
+    """How far a message is that does not wait any more."""
+    on_its_way = receipt.state in (ReceiptState.STORED, ReceiptState.QUEUED)
+    return "on its way to the agent" if on_its_way else receipt.state.value
 
 
 class Control:
@@ -97,6 +110,10 @@ class Control:
             raise Conflict("This is another run of the session by now.")
         if isinstance(command, cmd.Withdraw):
             return self._withdraw(step, command)
+        if isinstance(command, cmd.Edit):
+            return self._edit(step, command, cell)
+        if isinstance(command, cmd.Move):
+            return self._move(step, command, cell)
         if isinstance(command, cmd.Pause):
             return self._pause(step, command, cell)
         if isinstance(command, cmd.Resume):
@@ -133,10 +150,7 @@ class Control:
         if cell is not parts.root:
             raise parts.children.refusal(cell, "inject")
         self._must_live(cell)
-        if not command.content.strip():
-            raise BadInput("content", "The message is empty.")
-        if len(command.content) > MAX_INJECT_CHARS:
-            raise TooLarge(f"The message has {len(command.content)} characters; {MAX_INJECT_CHARS} is the most.")
+        _check_words(command.content)
         if parts.queue.full:
             raise Conflict(f"{MAX_WAITING} messages wait in this session already.")
         if parts.opened and command.delivery is not None and command.delivery not in cell.capabilities.inject:
@@ -145,8 +159,8 @@ class Control:
         metadata = {"injectionId": command.id, "operatorId": command.operator_id}
         if command.delivery is not None:
             metadata["delivery"] = command.delivery.value
-        message_id = cell.transcript.say(step, MessageRole.OPERATOR, command.content, **metadata)
-        item = parts.queue.accept(step, command.id, command.content, command.delivery, message_id)
+        said = cell.transcript.say(step, MessageRole.OPERATOR, command.content, **metadata)
+        item = parts.queue.accept(step, command.id, command.content, command.delivery, said)
         if command.pause_before_send:
             self._hold_for_send = True
             if not parts.pausing.held:
@@ -157,14 +171,42 @@ class Control:
         item = self._parts.queue.get(command.injection_id)
         if item is None or item.receipt is None:
             raise NotFound("There is no such message.")
-        state = item.receipt.state
         if item.phase is Phase.WAITING:
+            if item.said is not None:
+                self._parts.root.transcript.amend(step, item.said, withdrawn=True)
             self._parts.queue.finish(step, item, ReceiptState.WITHDRAWN)
-            if item.message_id is not None:
-                self._parts.root.transcript.amend(step, item.message_id, withdrawn=True)
-        elif state is not ReceiptState.WITHDRAWN:
-            way = "on its way to the agent" if state in (ReceiptState.STORED, ReceiptState.QUEUED) else state.value
-            raise Conflict(f"The message cannot be withdrawn: it is {way} already.")
+        elif item.receipt.state is not ReceiptState.WITHDRAWN:
+            raise Conflict(f"The message cannot be withdrawn: it is {_way(item.receipt)} already.")
+        return self._answer(step, command, item)
+
+    def _waiting(self, cell: Cell, injection_id: str, what: str) -> Item:
+        """A message that can still be changed. Raises NotFound, Conflict (`what` it cannot be), and Unsupported for a
+        sub-agent."""
+        if cell is not self._parts.root:
+            raise self._parts.children.refusal(cell, "inject")
+        item = self._parts.queue.get(injection_id)
+        if item is None or item.receipt is None:
+            raise NotFound("There is no such message.")
+        if item.phase is not Phase.WAITING:
+            raise Conflict(f"The message cannot be {what}: it is {_way(item.receipt)} already.")
+        return item
+
+    def _edit(self, step: Step, command: cmd.Edit, cell: Cell) -> _Again:
+        """Its id, its place and its message in the transcript stay. Nothing is to do where it has these words."""
+        item = self._waiting(cell, command.injection_id, "changed")
+        _check_words(command.content)
+        if item.content != command.content:
+            if digest(item.content) != command.was:
+                raise Conflict("The message was changed by somebody else meanwhile. Look at its words again.")
+            item.content = command.content
+            if item.said is not None:
+                edited = {"editedBy": command.operator_id, "editedAt": step.at.isoformat()}
+                cell.transcript.amend(step, item.said, command.content, **edited)
+        return self._answer(step, command, item)
+
+    def _move(self, step: Step, command: cmd.Move, cell: Cell) -> _Again:
+        item = self._waiting(cell, command.injection_id, "moved")
+        self._parts.queue.move(item, command.position)
         return self._answer(step, command, item)
 
     def _answer_question(self, step: Step, command: cmd.Answer) -> _Again:

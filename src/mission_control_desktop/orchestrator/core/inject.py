@@ -5,6 +5,7 @@ The ladder of a receipt is `domain.receipts.RECEIPT_TRANSITIONS`; a step that it
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
@@ -13,11 +14,18 @@ import msgspec
 
 from mission_control_desktop.domain.receipts import RECEIPT_TRANSITIONS, Receipt, ReceiptState
 from mission_control_desktop.domain.sessions import Delivery
+from mission_control_desktop.domain.text import clean_text
 from mission_control_desktop.orchestrator.core.step import Step
+from mission_control_desktop.orchestrator.core.transcript import Said
 from mission_control_desktop.record.ops import PutReceipt
 
 MAX_WAITING = 100
 """Messages that can wait in one session; one more is refused."""
+
+
+def digest(content: str) -> str:
+    """Tells whether two messages have the same words, as they were sent or as they are on record."""
+    return hashlib.sha256(clean_text(content).encode()).hexdigest()
 
 
 class Phase(Enum):
@@ -37,7 +45,8 @@ class Item:
     content: str
     delivery: Delivery | None
     receipt: Receipt | None = None
-    message_id: str | None = None
+    said: Said | None = None
+    """Its message in the transcript, as long as it waits."""
     phase: Phase = Phase.WAITING
 
 
@@ -71,15 +80,14 @@ class InjectQueue:
     def add_first_prompt(self, content: str) -> None:
         self._waiting.append(Item(ref="first-prompt", content=content, delivery=None))
 
-    def accept(self, step: Step, injection_id: str, content: str, delivery: Delivery | None, message_id: str) -> Item:
+    def accept(self, step: Step, injection_id: str, content: str, delivery: Delivery | None, said: Said) -> Item:
         receipt = Receipt(injection_id=injection_id, session_id=self._session_id, state=ReceiptState.STORED, at=step.at)
-        item = Item(ref=injection_id, content=content, delivery=delivery, receipt=receipt, message_id=message_id)
+        item = Item(ref=injection_id, content=content, delivery=delivery, receipt=receipt, said=said)
         self._all[injection_id] = item
         step.write(PutReceipt(receipt=receipt))
         if delivery is Delivery.INTERRUPT:
             # An interruption goes before what waits for the turn's end, but after earlier interruptions.
-            place = sum(1 for other in self._waiting if other.delivery is Delivery.INTERRUPT)
-            self._waiting.insert(place, item)
+            self._waiting.insert(self._interruptions(), item)
         else:
             self._waiting.append(item)
         return item
@@ -89,6 +97,23 @@ class InjectQueue:
         if item in self._waiting:
             self._waiting.remove(item)
         item.phase = phase
+        if phase in (Phase.SENT, Phase.DONE):
+            item.said = None
+
+    def _interruptions(self) -> int:
+        return sum(1 for other in self._waiting if other.delivery is Delivery.INTERRUPT)
+
+    def move(self, item: Item, position: int) -> None:
+        """Put a waiting item at this place, counted from 1, or as near to it as it may be: interruptions stay before
+        what waits for the turn's end, and the prompt that the session was started with before all of that."""
+        self._waiting.remove(item)
+        ahead = self._interruptions()
+        if item.delivery is Delivery.INTERRUPT:
+            first, last = 0, ahead
+        else:
+            first = ahead + sum(1 for other in self._waiting if other.receipt is None)
+            last = len(self._waiting)
+        self._waiting.insert(min(max(position - 1, first), last), item)
 
     def put_back(self, step: Step, item: Item, detail: str | None) -> None:
         """It was not taken by the turn it was offered to: it is the next one."""

@@ -29,7 +29,13 @@ def root_capabilities(facts: Facts, *, opened: bool) -> Capabilities:
     else:
         inject = (Delivery.STEER, Delivery.QUEUE, Delivery.INTERRUPT)
     return Capabilities(
-        inject=inject, pause=PauseKind.SUSPEND, terminate=True, kill=True, approvals=True, reasons=reasons
+        inject=inject,
+        edit_queue=True,
+        pause=PauseKind.SUSPEND,
+        terminate=True,
+        kill=True,
+        approvals=True,
+        reasons=reasons,
     )
 
 

@@ -29,7 +29,7 @@ _CHUNK_KINDS = {"text": MessageKind.TEXT, "thought": MessageKind.THOUGHT, "user"
 
 
 @dataclass(slots=True)
-class _Entry:
+class Said:
     """One message as it is on record, with its text in pieces while it grows."""
 
     message_id: str
@@ -57,7 +57,7 @@ class _Entry:
 
 @dataclass(slots=True)
 class _Junk:
-    entry: _Entry
+    entry: Said
     count: int
     first: str
     shown: int
@@ -70,11 +70,11 @@ class Transcript:
     def __init__(self, session_id: str, prefix: str) -> None:
         self._session_id = session_id
         self._prefix = prefix
-        self._open: _Entry | None = None
+        self._open: Said | None = None
         self._open_kind = ""
-        self._tools: OrderedDict[str, _Entry] = OrderedDict()
-        self._plans: OrderedDict[str, _Entry] = OrderedDict()
-        self._by_id: OrderedDict[str, _Entry] = OrderedDict()
+        self._tools: OrderedDict[str, Said] = OrderedDict()
+        self._plans: OrderedDict[str, Said] = OrderedDict()
+        self._by_id: OrderedDict[str, Said] = OrderedDict()
         self._junk: _Junk | None = None
         self._echoes: list[str] = []
         self._live = False
@@ -84,7 +84,7 @@ class Transcript:
 
     # ------------------------------------------------------------------ writing
 
-    def _put(self, step: Step, entry: _Entry) -> None:
+    def _put(self, step: Step, entry: Said) -> None:
         metadata = dict(entry.metadata)
         if entry.said > entry.stored:
             metadata["truncatedFrom"] = entry.said
@@ -101,7 +101,7 @@ class Transcript:
             )
         )
 
-    def _append(self, step: Step, entry: _Entry, text: str) -> None:
+    def _append(self, step: Step, entry: Said, text: str) -> None:
         room = MAX_STORED_CONTENT_CHARS - entry.stored
         was_cut = entry.said > entry.stored
         entry.said += len(text)
@@ -115,8 +115,8 @@ class Transcript:
         if entry.said > entry.stored and not was_cut:
             self._put(step, entry)
 
-    def _new(self, step: Step, role: MessageRole, kind: MessageKind, text: str, **metadata: Any) -> _Entry:
-        entry = _Entry(
+    def _new(self, step: Step, role: MessageRole, kind: MessageKind, text: str, **metadata: Any) -> Said:
+        entry = Said(
             message_id=step.new_id(self._prefix),
             role=role,
             at=step.at,
@@ -171,8 +171,7 @@ class Transcript:
         self._tools.clear()
         self._plans.clear()
         self._echoes.clear()
-        for key in [key for key, entry in self._by_id.items() if key != entry.message_id]:
-            del self._by_id[key]
+        self._by_id.clear()
 
     def close_text(self, step: Step) -> None:
         entry, self._open = self._open, None
@@ -228,20 +227,19 @@ class Transcript:
         self.flush_junk(step)
         self._junk = None
 
-    def say(self, step: Step, role: MessageRole, text: str, **metadata: Any) -> str:
+    def say(self, step: Step, role: MessageRole, text: str, **metadata: Any) -> Said:
         """A whole text of a person or of another agent; does not interrupt what is being streamed."""
         entry = self._new(step, role, MessageKind.TEXT, text, **metadata)
         self._junk_ends(step)
         self._put(step, entry)
-        self._keep(self._by_id, entry.message_id, entry)
-        return entry.message_id
+        return entry
 
-    def amend(self, step: Step, message_id: str, **metadata: Any) -> None:
-        """Change the metadata of a text that `say` wrote."""
-        entry = self._by_id.get(message_id)
-        if entry is not None:
-            entry.metadata.update(metadata)
-            self._put(step, entry)
+    def amend(self, step: Step, entry: Said, text: str | None = None, **metadata: Any) -> None:
+        """Change what `say` wrote: other words (None: the same), and more metadata."""
+        if text is not None:
+            entry.set_text(text)
+        entry.metadata.update(metadata)
+        self._put(step, entry)
 
     def peer(self, step: Step, event: PeerMessage, role: MessageRole, **metadata: Any) -> None:
         key = f"peer:{event.message_id}"
@@ -300,7 +298,7 @@ class Transcript:
             self._append(step, entry, append)
 
     @staticmethod
-    def _merge_tool(entry: _Entry, event: ToolUpsert, extra: dict[str, Any]) -> bool:
+    def _merge_tool(entry: Said, event: ToolUpsert, extra: dict[str, Any]) -> bool:
         metadata = entry.metadata
         said: dict[str, Any] = dict(extra)
         if event.title is not None:
@@ -406,7 +404,7 @@ class Transcript:
 
     # ------------------------------------------------------------------ bounds
 
-    def _keep(self, where: OrderedDict[str, _Entry], key: str, entry: _Entry) -> None:
+    def _keep(self, where: OrderedDict[str, Said], key: str, entry: Said) -> None:
         where[key] = entry
         if len(where) > MAX_KEPT:
             where.popitem(last=False)

@@ -22,6 +22,7 @@ from mission_control_desktop.providers.openclaw.values import items, label, mome
 
 SOURCE = "openclaw gateway"
 NO_PAUSE = "OpenClaw has no pause: a running turn can only be steered or aborted."
+NO_QUEUE = "The gateway keeps the queue itself and offers no change in it: take the message back and send it again."
 HOLD_EFFECTS = (
     "Each further command of this agent waits for your approval, 30 minutes at most, and is refused then. The command "
     "that runs now is aborted. It is no pause: the agent goes on to think and write, and sub-agents that run already "
@@ -162,7 +163,7 @@ def status_of(known: Known) -> tuple[SessionStatus, WaitingFor | None]:
 
 
 def capabilities_of(known: Known, status: SessionStatus, *, write: bool, approvals: bool) -> Capabilities:
-    reasons = {"pause": NO_PAUSE, "freeze": NO_PAUSE}
+    reasons = {"pause": NO_PAUSE, "freeze": NO_PAUSE, "editQueue": NO_QUEUE}
     inject: tuple[Delivery, ...] = (Delivery.STEER, Delivery.QUEUE, Delivery.INTERRUPT)
     if not write:
         inject = ()

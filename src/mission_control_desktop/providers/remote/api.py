@@ -82,10 +82,11 @@ class AgentsApi(Transport):
         with theirs():
             return self._decode(await self._post(_agent(native, verb), body, read_seconds=STOP_SECONDS), AgentSession)
 
-    async def withdraw(self, native: str, injection_id: str) -> Receipt:
+    async def change(self, native: str, injection_id: str, verb: str, body: Mapping[str, Any]) -> Receipt:
+        """`withdraw`, `edit` or `move` a message that waits."""
         with theirs():
-            path = _session(native, f"receipts/{quote(injection_id, safe='')}/withdraw")
-            return self._decode(await self._post(path, {}), Receipt)
+            path = _session(native, f"receipts/{quote(injection_id, safe='')}/{verb}")
+            return self._decode(await self._post(path, body), Receipt)
 
     async def answer(self, approval_id: str, option_id: str) -> Approval:
         with theirs():

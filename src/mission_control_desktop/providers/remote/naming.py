@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 
 import msgspec
 
@@ -28,11 +29,28 @@ class Naming:
         """What our token may do there."""
         self._operators: OrderedDict[str, str] = OrderedDict()
         """Who of ours wrote which message: there, all of them are the one whose token we have."""
+        self._editors: OrderedDict[str, str] = OrderedDict()
+        """Who of ours changed which message last."""
 
     def wrote(self, injection_id: str, operator_id: str) -> None:
         self._operators[injection_id] = operator_id
         if len(self._operators) > MAX_OPERATORS:
             self._operators.popitem(last=False)
+
+    def edits(self, injection_id: str, operator_id: str) -> Callable[[], None]:
+        """Who of ours is changing which message. What it returns takes that back, where it was not done."""
+        before = self._editors.get(injection_id)
+        self._editors[injection_id] = operator_id
+        if len(self._editors) > MAX_OPERATORS:
+            self._editors.popitem(last=False)
+
+        def undo() -> None:
+            if before is None:
+                self._editors.pop(injection_id, None)
+            else:
+                self._editors[injection_id] = before
+
+        return undo
 
     def session(self, theirs: AgentSession) -> AgentSession:
         parent = theirs.parent_session_id
@@ -49,9 +67,11 @@ class Naming:
         question = metadata.get("approvalId")
         if isinstance(question, str):
             metadata = {**metadata, "approvalId": self.question(question)}
-        operator = self._operators.get(str(metadata.get("injectionId")))
-        if operator is not None:
+        injection = str(metadata.get("injectionId"))
+        if (operator := self._operators.get(injection)) is not None:
             metadata = {**metadata, "operatorId": operator}
+        if "editedBy" in metadata and (editor := self._editors.get(injection)) is not None:
+            metadata = {**metadata, "editedBy": editor}
         return msgspec.structs.replace(theirs, session_id=self._own(theirs.session_id), metadata=metadata)
 
     def receipt(self, theirs: Receipt) -> Receipt:
@@ -95,5 +115,5 @@ class Naming:
     def _capabilities(self, theirs: Capabilities) -> Capabilities:
         if self.role is not Role.OBSERVER:
             return theirs
-        names = ("inject", "pause", "terminate", "kill", "approvals")
+        names = ("inject", "editQueue", "pause", "terminate", "kill", "approvals")
         return Capabilities(reasons=dict.fromkeys(names, _READ_ONLY))

@@ -18,7 +18,15 @@ import structlog
 
 from mission_control_desktop.domain.approvals import Approval
 from mission_control_desktop.domain.clock import Clock
-from mission_control_desktop.domain.errors import MissionControlError, NotFound, Unreachable
+from mission_control_desktop.domain.errors import (
+    BadInput,
+    Conflict,
+    MissionControlError,
+    NotFound,
+    TooLarge,
+    Unreachable,
+    Unsupported,
+)
 from mission_control_desktop.domain.events import EventType, ProviderHealth, StreamEvent, parse_event_id
 from mission_control_desktop.domain.people import DEFAULT_WORKSPACE, Role
 from mission_control_desktop.domain.profiles import SpawnRequest
@@ -33,6 +41,7 @@ from mission_control_desktop.providers.remote.naming import Naming
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
+NO_QUEUE = "The other Mission Control offers no change of messages that wait."
 MAX_FOLLOWED = 200
 """Sessions whose streams are open at a time; the server allows 256 per token. More of them wait for their turn."""
 MAX_REMEMBERED = 10_000
@@ -272,8 +281,39 @@ class RemoteOrchestrator:
         return receipt
 
     async def withdraw(self, session_id: str, injection_id: str) -> Receipt:
-        receipt = self._naming.receipt(await self._api.withdraw(session_id, injection_id))
-        return receipt
+        return self._naming.receipt(await self._api.change(session_id, injection_id, "withdraw", {}))
+
+    async def edit_message(
+        self,
+        session_id: str,
+        injection_id: str,
+        *,
+        content: str,
+        was: str,
+        operator_id: str,
+        expected_run_id: str | None = None,
+    ) -> Receipt:
+        body = {"content": content, "was": was, "expectedRunId": expected_run_id}
+        await self._need_queue(session_id)
+        undo = self._naming.edits(injection_id, operator_id)
+        try:
+            return self._naming.receipt(await self._api.change(session_id, injection_id, "edit", body))
+        except (NotFound, Conflict, BadInput, TooLarge):
+            undo()
+            raise
+
+    async def move_message(
+        self, session_id: str, injection_id: str, *, position: int, expected_run_id: str | None = None
+    ) -> Receipt:
+        body = {"position": position, "expectedRunId": expected_run_id}
+        await self._need_queue(session_id)
+        return self._naming.receipt(await self._api.change(session_id, injection_id, "move", body))
+
+    async def _need_queue(self, native: str) -> None:
+        """Unsupported where the other side does not offer it, or is too old to know of it."""
+        session = await self._on_record.session(native)
+        if session is not None and not session.status.final and not session.capabilities.edit_queue:
+            raise Unsupported(session.capabilities.reasons.get("editQueue", NO_QUEUE))
 
     async def pause(
         self, session_id: str, *, level: str | None = None, expected_run_id: str | None = None

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 
 from mission_control_desktop.domain.errors import BadInput, Conflict, NotFound, Unsupported
 from mission_control_desktop.domain.messages import MessageRole
-from mission_control_desktop.domain.receipts import ReceiptState
+from mission_control_desktop.domain.receipts import Receipt, ReceiptState
 from mission_control_desktop.domain.sessions import Delivery, global_id
 from mission_control_desktop.providers.conformance.bench import (
     OPERATOR,
@@ -18,6 +19,7 @@ from mission_control_desktop.providers.conformance.bench import (
     reason_of,
 )
 from mission_control_desktop.providers.conformance.verdict import Broken, Part, Skipped, demand
+from mission_control_desktop.providers.contract import EditsQueue
 
 PART = Part("operators' messages")
 ON_ITS_WAY = (ReceiptState.STORED, ReceiptState.QUEUED, ReceiptState.DELIVERED, ReceiptState.ANSWERED)
@@ -196,6 +198,52 @@ async def a_withdrawn_message_never_arrives(bench: Bench) -> None:
         await bench.inject(native, later, delivery=Delivery.INTERRUPT)
         await bench.until_heard(native, later)
     demand(await bench.heard(native, word) == 0, "a message that was withdrawn arrived")
+
+
+@PART
+async def what_waits_is_changed_and_moved(bench: Bench) -> None:
+    """Where the provider can edit its queue (`EditsQueue`), messages that wait go out in the order in which they were
+    put, once each, with the words that they had last; one that does not wait any more is a Conflict. A session that
+    declares `edit_queue` false says why, and refuses it."""
+    provider = bench.provider
+    if not isinstance(provider, EditsQueue):
+        raise Skipped("it does not implement EditsQueue")
+    native = await bench.working()
+    session = await bench.until_session(native, "is on record")
+    old, first, second, later = new_words()[0], new_words()[0], new_words()[0], new_words()[0]
+    if not session.capabilities.edit_queue:
+        demand(reason_of(session, "editQueue"), "`edit_queue` is false, and `reasons` does not say why")
+        await bench.refused(provider.move_message(native, new_id(), position=1), "move_message", Unsupported)
+        raise Skipped(f"`edit_queue` is false: {reason_of(session, 'editQueue')}")
+    one, two = new_id(), new_id()
+    await bench.inject(native, second, injection_id=two, delivery=Delivery.QUEUE)
+    await bench.inject(native, old, injection_id=one, delivery=Delivery.QUEUE)
+
+    def edit(injection: str, content: str, was: str) -> Awaitable[Receipt]:
+        return provider.edit_message(native, injection, content=content, was=was, operator_id=OPERATOR)
+
+    await bench.call(edit(one, first, old), "edit_message")
+    await bench.refused(edit(one, later, old), "edit_message of words that it has no more", Conflict)
+    moved = await bench.call(provider.move_message(native, one, position=1), "move_message")
+    demand((moved.injection_id, moved.position) == (one, 1), f"it was moved to place 1 and is at {moved.position}")
+    await bench.refused(edit(new_id(), first, old), "edit_message of an unknown message", NotFound)
+    await bench.refused(provider.move_message(native, new_id(), position=1), "move_message of an unknown one", NotFound)
+
+    async def told() -> bool:
+        entries = [entry for entry in await bench.messages(native) if entry.metadata.get("injectionId") == one]
+        return [entry.content for entry in entries] == [first]
+
+    await bench.until("the transcript has the new words in the place of the old ones", told)
+    await bench.inject(native, later, delivery=Delivery.INTERRUPT)
+    for injection in (one, two):
+        await bench.until_receipt(injection, *ARRIVED)
+    await bench.until_idle(native)
+    heard = " ".join(await bench.peer.heard(native))
+    counts = [heard.count(word) for word in (old, first, second)]
+    demand(counts == [0, 1, 1], f"old words, new words and the other message arrived {counts} times")
+    demand(heard.index(first) < heard.index(second), "they arrived in the order in which they were sent")
+    await bench.refused(edit(one, second, first), "edit_message of what has arrived", Conflict)
+    await bench.refused(provider.move_message(native, one, position=1), "move_message of what has arrived", Conflict)
 
 
 @PART
