@@ -275,7 +275,7 @@ async def test_open_intents_of_an_earlier_process_are_closed_by_what_became_of_t
         await provider.add("running")
         receipt = await first.bind(ANN).inject("internal:running", "hello")
         await provider.change_words("running", receipt.injection_id, "new words")
-        edit = {"injectionId": receipt.injection_id, "was": "hello"}
+        edit: dict[str, Any] = {"injectionId": receipt.injection_id, "was": "hello"}
         for number, (action, session, metadata) in enumerate(
             (
                 (AuditAction.KILL, "internal:killed", {}),

@@ -32,7 +32,7 @@ from mission_control_desktop.domain.sessions import (
 )
 from mission_control_desktop.providers.contract import ProviderRecord
 from mission_control_desktop.providers.registry import ProviderRegistry
-from mission_control_desktop.record.ops import PutApproval, PutMessage, PutReceipt, PutSession
+from mission_control_desktop.record.ops import PutApproval, PutMessage, PutReceipt, PutSession, RecordOp
 from mission_control_desktop.storage import SystemClock, Uuid7
 from support.records import SEALER, fresh_database, recording
 
@@ -181,7 +181,7 @@ class ScriptedProvider:
             metadata={"kind": "text", "complete": True, "injectionId": injection_id, "editedBy": "ann"},
         )
         receipt = Receipt(injection_id=injection_id, session_id=own, state=ReceiptState.QUEUED, position=3, at=now)
-        ops = [PutMessage(message=message), PutReceipt(receipt=receipt)]
+        ops: list[RecordOp] = [PutMessage(message=message), PutReceipt(receipt=receipt)]
         await self.record.apply(session_id, ops, durable=True)
 
     async def withdraw(self, session_id: str, injection_id: str) -> Receipt:
