@@ -17,6 +17,11 @@ if TYPE_CHECKING:
     from mission_control_desktop.orchestrator.keeper.processes import Process
 
 STDIN_LINES = 1024
+GATHER_SECONDS = 0.008
+"""An agent that writes in many small pieces is read only so often: each piece read wakes three processes, which costs
+more than what is in it. Its first words after a silence are read at once."""
+GATHER_BYTES = 16384
+"""One that would write more than this in that time is read sooner; a quarter of a pipe, so that it never waits."""
 
 
 class Agent:
@@ -27,6 +32,7 @@ class Agent:
         self._poll = poll
         self._journal = journal
         self._limits = limits
+        self._now = now
         self._output = Output(journal, limits.line)
         self.errors = Errors(journal, limits.stderr_line, now, limits.pending)
         self.process: Process | None = None
@@ -35,6 +41,9 @@ class Agent:
         """What waitpid said, from then until the exit is journaled."""
         self._stdin = self._stdout = self._stderr = -1
         self._reading_stdout = False
+        self._read_at = 0.0
+        self.gather_until: float | None = None
+        """When what gathers in the agent's output is read; None: as soon as there is something."""
         self._queue: deque[tuple[str, str, bytes]] = deque()
         self._queue_bytes = 0
         self._written = 0
@@ -50,7 +59,7 @@ class Agent:
     def handle(self, fd: int) -> bool:
         """What the poll says of a descriptor; False if it is none of ours."""
         if fd == self._stdout:
-            self._read_stdout()
+            self._read_live()
         elif fd == self._stderr:
             self._read_stderr()
         elif fd == self._stdin:
@@ -70,11 +79,16 @@ class Agent:
         self._output.end()
         self.errors.end()
 
-    def press_back(self) -> None:
-        """Read the output only while the journal takes it."""
+    def regulate(self, now: float) -> None:
+        """Read the output only while the journal takes it, and what has gathered when its time has come."""
+        if self.gather_until is not None:
+            if self._journal.pending_bytes > self._limits.pending:
+                self.gather_until = None
+            elif now >= self.gather_until:
+                self._read_live()
         if self._stdout < 0:
             return
-        reading = self._journal.pending_bytes <= self._limits.pending
+        reading = self.gather_until is None and self._journal.pending_bytes <= self._limits.pending
         if reading != self._reading_stdout:
             # Unregistered, not merely masked: a hang-up is reported whatever the mask, and would spin.
             if reading:
@@ -83,23 +97,41 @@ class Agent:
                 self._poll.unregister(self._stdout)
             self._reading_stdout = reading
 
-    def _read_stdout(self) -> bool:
-        """Read once; whether there may be more."""
+    def read_gathered(self) -> None:
+        """Journal what the agent has said so far, before what is now asked of it."""
+        if self.gather_until is not None:
+            self._read_live()
+
+    def _read_live(self) -> None:
+        """Read once, and decide by how much has come since the last time when to read again."""
+        gathered, self.gather_until = self.gather_until is not None, None
+        size = self._read_stdout()
+        if not size:
+            return
+        now = self._now()
+        passed, self._read_at = now - self._read_at, now
+        if gathered or passed < GATHER_SECONDS:
+            pause = min(GATHER_SECONDS, GATHER_BYTES * passed / size)
+            if pause >= GATHER_SECONDS / 4:
+                self.gather_until = now + pause
+
+    def _read_stdout(self) -> int:
+        """Read once; how many bytes came; 0 if there is nothing now, or no more."""
         if self._stdout < 0:
-            return False
+            return 0
         try:
             data = os.read(self._stdout, READ_BYTES)
         except BlockingIOError:
-            return False
+            return 0
         if data:
             self._output.feed(data)
-            return True
+            return len(data)
         self._output.end()
         if self._reading_stdout:
             self._poll.unregister(self._stdout)
         os.close(self._stdout)
         self._stdout = -1
-        return False
+        return 0
 
     def _read_stderr(self) -> bool:
         if self._stderr < 0:

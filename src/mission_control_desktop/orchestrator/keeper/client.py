@@ -294,7 +294,7 @@ class KeeperLink(asyncio.Protocol):
                 entry = _entries.decode(line)
                 self._consumed += len(line) + 1
                 del line
-                if self._consumed >= self._window // 4 or not self._lines:
+                if self._consumed >= self._window // 4:  # not sooner: each report wakes the keeper
                     self._report()
                 yield entry
             if self._end is not None:

@@ -27,6 +27,9 @@ one attached client; a newer `attach` replaces it (it reads {"op": "replaced"} a
     {"op":"quit"}                               {"op":"ok"}, then the keeper exits
     (refusal)                                   {"op":"error","code":"full|gone|busy|detached|bad","message":...}
 
+An agent that says much in small pieces is read every 8 ms (see `agent`), and its entries go out together. What it has
+said stands in the journal before what is asked of it then.
+
 `out` is journaled when the last byte of the line is in the agent's pipe. A client is served from the journal file by
 position, with 64 KiB read ahead: one that is stuck costs nothing.
 
@@ -196,6 +199,8 @@ class Keeper:
             due.append(self._look_at)
         if self._actions.stop_look_at is not None:
             due.append(self._actions.stop_look_at)
+        if self._agent.gather_until is not None:
+            due.append(self._agent.gather_until)
         if self._exit_at is not None and self._agent.status is not None:
             due.append(self._exit_at)
         return max(0.0, min(due) - now)
@@ -210,7 +215,7 @@ class Keeper:
             errors.tell()
         self._actions.turn(now)
         self._exit_if_known()
-        self._agent.press_back()
+        self._agent.regulate(now)
         self._server.serve_all()
         self._quit = self._quit or self._actions.all_ended
         self._look_whether_alone(now)
@@ -306,6 +311,7 @@ class Keeper:
 
     def attached(self, request: dict[str, Any]) -> dict[str, Any]:
         """Answer to what only the attached client may ask."""
+        self._agent.read_gathered()
         match request["op"]:
             case "send":
                 return self._once(str(request["key"]), lambda key: self._agent.send(key, str(request["line"])))
