@@ -331,7 +331,8 @@ class SessionDriver:
         self._todo, timers, self._exited, self._relaunch, self._in_order, self.children_told = more
         self._timers.take_state(timers)
         self._snapshots.begin(self._n, needs)
-        self._look_at_sessions([PutSession(session=session) for session in self._core.sessions.values()])
+        shown = [_unreachable(session) for session in self._core.sessions.values()]  # until the keeper answers
+        self._look_at_sessions([PutSession(session=session) for session in shown])
 
     def _beside_core(self) -> tuple[Any, ...]:
         """What goes with the core into a snapshot."""
