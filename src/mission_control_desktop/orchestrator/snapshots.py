@@ -29,10 +29,13 @@ log = structlog.get_logger(__name__)
 
 FILE = "snapshot"
 VERSION = 1
-ENTRIES = 250
-"""A new one after so many entries, or more where the state is big (one entry for each KiB of it)."""
+ENTRIES = 4000
+"""A new one after so many entries (they are folded again in 0.2 s), or more where the state is big (one entry for each
+KiB of it)."""
 QUIET_SECONDS = 2.0
 """And so long after the first entry that the last one lacks."""
+PAUSE_SECONDS = 5.0
+"""But then not sooner than so long after the last one: of a session that talks all the time each holds little news."""
 MAX_BYTES = 16 << 20
 CURSOR_TRIES, CURSOR_SECONDS = 20, 0.25
 
@@ -106,6 +109,7 @@ class Snapshots:
         self._at = 0
         self._needs = 0
         self._interval = ENTRIES
+        self._pause_ends = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._writing = False
 
@@ -123,7 +127,9 @@ class Snapshots:
         if behind >= self._interval:
             self._take(core)
         elif self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(QUIET_SECONDS, self._take, core)
+            loop = asyncio.get_running_loop()
+            wait = max(QUIET_SECONDS, self._pause_ends - loop.time())
+            self._timer = loop.call_later(wait, self._take, core)
 
     def stop(self) -> None:
         if self._timer is not None:
@@ -139,6 +145,7 @@ class Snapshots:
         if self._writing or core.last <= self._at or core.finished:
             return
         n = self._at = core.last
+        self._pause_ends = asyncio.get_running_loop().time() + PAUSE_SECONDS
         try:
             state = freeze(core, self._more())
         except Exception:
