@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from PySide6.QtCore import QUrl
 from PySide6.QtGui import (
@@ -21,6 +21,7 @@ from PySide6.QtGui import (
     QTextFrameFormat,
     QTextLayout,
     QTextLength,
+    QTextLine,
     QTextOption,
     QTextTable,
 )
@@ -74,7 +75,8 @@ def simple(text: str) -> bool:
 
 def continue_prose(document: QTextDocument, before: Prose, now: Prose) -> bool:
     """Append to the document of a paragraph of plain words. False where it has to be made anew."""
-    if not now.text.startswith(before.text) or now.definitions or not (simple(before.text) and simple(now.text)):
+    # The beginning of what is simple is simple, too.
+    if not before.text or not now.text.startswith(before.text) or now.definitions or not simple(now.text):
         return False
     append_plain(document, now.text.rstrip()[len(before.text.rstrip()) :])
     return True
@@ -107,8 +109,43 @@ def plain_document(text: str, font: QFont, color: QColor, *, wrap_anywhere: bool
 def append_plain(document: QTextDocument, text: str) -> None:
     """Continue a plain document."""
     cursor = QTextCursor(document)
-    cursor.movePosition(QTextCursor.MoveOperation.End)
+    # As one edit: outside of one, to move a cursor lays out the text a second time, to know its place on the line.
+    cursor.beginEditBlock()
+    cursor.setPosition(document.characterCount() - 1)
     cursor.insertText(text)
+    cursor.endEditBlock()
+
+
+class LastLine(NamedTuple):
+    """Where the last line of a document begins: in its text (UTF-16 units), and how far from the top."""
+
+    position: int
+    top: float
+
+
+def last_line(document: QTextDocument) -> LastLine | None:
+    """None while nothing is laid out."""
+    block = document.lastBlock()
+    layout = block.layout()
+    if (count := layout.lineCount()) == 0:
+        return None
+    line = layout.lineAt(count - 1)
+    return LastLine(block.position() + line.textStart(), _line_top(document, block, line))
+
+
+def stands(document: QTextDocument, line: LastLine) -> bool:
+    """Whether a line still begins where it did: then all that is above it looks as it did."""
+    block = document.findBlock(line.position)
+    now = block.layout().lineForTextPosition(line.position - block.position())
+    return (
+        now.isValid()
+        and block.position() + now.textStart() == line.position
+        and _line_top(document, block, now) == line.top
+    )
+
+
+def _line_top(document: QTextDocument, block: QTextBlock, line: QTextLine) -> float:
+    return document.documentLayout().blockBoundingRect(block).top() + line.y()
 
 
 def color_code(document: QTextDocument, code: str, spans: Spans, style: Style) -> None:

@@ -234,7 +234,8 @@ class TranscriptLayout(QListView):
             if not rows.exact(row):
                 before = heights[row]
                 rows.measure(row)
-                changed.append((row, min(rows.layout(row).changed_from, before)))
+                layout = rows.drawn(row)
+                changed.append((row, min(layout.changed_from if layout is not None else 0, before)))
 
         if self._following:
             covered, row = END_GAP, count - 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from dataclasses import dataclass, field
+from functools import partial
 
 from PySide6.QtCore import QPoint, QPointF, QRectF, Qt
 from PySide6.QtGui import (
@@ -142,6 +143,8 @@ class RowLayout:
         first = len(self.segments) - sum(len(owned) for owned in old)
         self.segments[first:] = [segment for owned in fresh for segment in owned]
         self._place(first if same_form else 0)
+        if not same_form:
+            self.changed_from = 0
 
     def set_width(self, width: int) -> None:
         """Lay out the same documents at another width."""
@@ -177,7 +180,7 @@ class RowLayout:
             if number:
                 y += segment.gap
             if number == first_changed:
-                self.changed_from = y
+                self.changed_from = y + segment.changed_from
             segment.x, segment.y = x + own + lead, y
             y += segment.height
         if self._card and len(self.segments) > 1:
@@ -206,10 +209,9 @@ class RowLayout:
                 if (
                     isinstance(before, Prose)
                     and reused
-                    and (document_before := reused[0].document) is not None
-                    and documents.continue_prose(document_before, before, block)
+                    and isinstance(text := reused[0], s.TextSegment)
+                    and text.growing(partial(documents.continue_prose, before=before, now=block))
                 ):
-                    reused[0].width = 0
                     return reused
                 indent = 14 if entry.kind is MessageKind.THOUGHT else 0
                 document = documents.prose_document(block, style, color)
@@ -224,7 +226,6 @@ class RowLayout:
                     and segment.language == block.language
                     and segment.grow(block.text, lines)
                 ):
-                    segment.width = 0
                     return [segment, *self._more(segment.shown, block.text, segment.total_lines, number)]
                 made = s.CodeSegment(style, block, lines, self._highlighter)
                 return [made, *self._more(made.shown, block.text, made.total_lines, number)]

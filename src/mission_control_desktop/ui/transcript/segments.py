@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from PySide6.QtCore import QPointF, QRectF, Qt
 from PySide6.QtGui import (
@@ -79,6 +80,8 @@ class Segment(ABC):
         self.y = 0
         self.width = 0
         self.height = 0
+        self.changed_from = 0
+        """Nothing above this offset changed when text was appended last."""
         self.document: QTextDocument | None = None
         self.document_at = QPointF(0, 0)
         """Where the document starts, relative to the segment."""
@@ -114,11 +117,28 @@ class TextSegment(Segment):
         self._pad, self._background, self._bar, self._indent = pad, background, bar, indent
         self.document_at = QPointF(pad + indent, pad)
         self._quotes = _quote_blocks(document)
+        self._text_width = 0
 
     def lay_out(self, width: int) -> None:
         self.width = width
-        self._document.setTextWidth(max(40, width - 2 * self._pad - self._indent))
+        text_width = max(40, width - 2 * self._pad - self._indent)
+        # What was appended is laid out already; to say the same width again would lay out everything.
+        if text_width != self._text_width:
+            self._text_width = text_width
+            self.changed_from = 0
+            self._document.setTextWidth(text_width)
         self.height = int(self._document.size().height() + 0.999) + 2 * self._pad
+
+    def growing(self, grow: Callable[[QTextDocument], bool]) -> bool:
+        """Append to the document (`grow`, False if it cannot): what is above its last line stays as it is drawn."""
+        before = documents.last_line(self._document)
+        if not grow(self._document):
+            return False
+        self.changed_from = 0
+        if before is not None and documents.stands(self._document, before):
+            # A little more: letters may be higher than their line.
+            self.changed_from = max(0, int(self.document_at.y() + before.top) - 4)
+        return True
 
     def paint(self, painting: Painting) -> None:
         painter = painting.painter
@@ -169,6 +189,11 @@ def _quote_blocks(document: QTextDocument) -> list[tuple[int, int, int]]:
     return found
 
 
+def _append(text: str, document: QTextDocument) -> bool:
+    documents.append_plain(document, text)
+    return True
+
+
 class CodeSegment(TextSegment):
     """Code, with its language in the corner; colours come when the worker has them."""
 
@@ -202,7 +227,7 @@ class CodeSegment(TextSegment):
         if not shown.startswith(self.shown) or self.document is None:
             return False
         if len(shown) > len(self.shown):
-            documents.append_plain(self.document, shown[len(self.shown) :])
+            self.growing(partial(_append, shown[len(self.shown) :]))
         self.shown, self.total_lines = shown, total
         return True
 
