@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -88,3 +89,29 @@ def rig(qt: Any, qapp: Any, tmp_path: Path) -> Any:
     from support.rig import Rig
 
     return Rig(qapp, tmp_path / "data")
+
+
+@pytest.fixture
+def kept() -> Iterator[Any]:
+    """A keyring in memory."""
+    import keyring
+
+    from support.several_planes import Kept
+
+    before, made = keyring.get_keyring(), Kept()
+    keyring.set_keyring(made)
+    yield made
+    keyring.set_keyring(before)
+
+
+@pytest.fixture
+def planes(rig: Any, tmp_path: Path) -> Iterator[tuple[Any, Any]]:
+    """Home, in the window's own data directory, and a team's."""
+    from support.served import served
+
+    with ExitStack() as stack:
+        home = stack.enter_context(served(rig.folder))
+        team = stack.enter_context(served(tmp_path / "team"))
+        for plane in (home, team):
+            plane.double()
+        yield home, team

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
-import keyring
 import pytest
-from keyring.backend import KeyringBackend
 from PySide6.QtCore import QPoint, Qt
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QLabel, QRadioButton
@@ -20,75 +15,12 @@ from mission_control_desktop.ui.application import Desktop
 from mission_control_desktop.ui.audit.model import AuditColumn
 from mission_control_desktop.ui.dialogs import kill_flow
 from mission_control_desktop.ui.dialogs.kill_all import KillAllDialog
-from mission_control_desktop.ui.settings.connections import ConnectionsPage, PlaneForm, PlaneRemoval
-from mission_control_desktop.ui.settings.dialog import SettingsDialog
+from mission_control_desktop.ui.settings.connections import PlaneForm, PlaneRemoval
 from support.rig import Rig, dialog, press, until
-from support.served import Served, served
+from support.served import Served
+from support.several_planes import Kept, add_team, connections, type_into
 
 LONG = 60.0
-
-
-class Kept(KeyringBackend):
-    """A keyring in memory."""
-
-    priority = 1
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.held: dict[tuple[str, str], str] = {}
-
-    def get_password(self, service: str, username: str) -> str | None:
-        return self.held.get((service, username))
-
-    def set_password(self, service: str, username: str, password: str) -> None:
-        self.held[service, username] = password
-
-    def delete_password(self, service: str, username: str) -> None:
-        self.held.pop((service, username), None)
-
-
-@pytest.fixture
-def kept() -> Iterator[Kept]:
-    before, made = keyring.get_keyring(), Kept()
-    keyring.set_keyring(made)
-    yield made
-    keyring.set_keyring(before)
-
-
-@pytest.fixture
-def planes(rig: Rig, tmp_path: Path) -> Iterator[tuple[Served, Served]]:
-    """Home, in the window's own data directory, and a team's."""
-    with ExitStack() as stack:
-        home = stack.enter_context(served(rig.folder))
-        team = stack.enter_context(served(tmp_path / "team"))
-        for plane in (home, team):
-            plane.double()
-        yield home, team
-
-
-def type_into(field: Any, text: str) -> None:
-    field.setFocus()
-    field.selectAll()
-    QTest.keyClicks(field, text)
-
-
-async def connections(desk: Desktop) -> tuple[SettingsDialog, ConnectionsPage]:
-    desk.window.settings_requested.emit("connections")
-    shown = await dialog(SettingsDialog, desk.window)
-    return shown, shown.page(ConnectionsPage)
-
-
-async def add_team(desk: Desktop, team: Served, token: str) -> None:
-    """By the settings, as a person does."""
-    shown, page = await connections(desk)
-    press(page.add, Qt.Key.Key_Space)
-    form = await dialog(PlaneForm, page)
-    type_into(form.name, "team")
-    type_into(form.address, team.url)
-    type_into(form.token, token)
-    press(form.token, Qt.Key.Key_Return)
-    await until(lambda: (plane := desk.planes.get("team")) is not None and plane.connected and plane.role, "team", LONG)
-    shown.close()
 
 
 def shown_actions(desk: Desktop) -> set[str]:

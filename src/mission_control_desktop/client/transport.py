@@ -258,6 +258,9 @@ class Transport:
         if read_seconds is not None:
             timeout = httpx.Timeout(read_seconds, connect=CONNECT_SECONDS, pool=10.0)
         for attempt in range(1, ATTEMPTS + 1):
+            if self._calls.is_closed:
+                # Another connection has taken its place (with another token), while this waited to try again.
+                raise Unreachable(f"{self._what} cannot be reached: this connection was closed", reason="closed")
             try:
                 response = await self._calls.request(
                     method, path, params=params, content=content, headers=headers, timeout=timeout

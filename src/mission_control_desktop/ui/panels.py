@@ -70,6 +70,7 @@ class Panels(QObject):
 
         session_id = session.session_id
         panel = OrchestratorPanel(session, self._port, self._drafts, may_act=self._planes.may_act(session_id))
+        panel.set_may_act(self._planes.may_act(session_id), self._planes.refusal(session_id))
         panel.session_wanted.connect(self.session_wanted)
         self._live[session_id] = panel
         panel.set_sub_agents(len(self._store.descendants(session_id)))
@@ -183,7 +184,7 @@ class Panels(QObject):
         """A control plane was connected and read; streams come back by themselves after a passing fault."""
         for session_id, panel in self._live.items():
             if self._planes.of(session_id) is plane:
-                panel.set_may_act(plane.may_act)
+                panel.set_may_act(plane.may_act, plane.refusal)
                 self._start_filling(panel)
 
     # -- from outside

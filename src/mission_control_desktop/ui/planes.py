@@ -84,6 +84,7 @@ class Plane(QObject):
         self.away_since: datetime | None = None
         self._health_task: asyncio.Task[Any] | None = None
         self._trying: asyncio.Task[Any] | None = None
+        self._once_more = False
         self._before: dict[str, tuple[AgentSession, AgentSession]] = {}
         self._health_before: dict[str, tuple[ProviderHealth, ProviderHealth]] = {}
         bridge.listen(workspace_topic(key), self._on_items)
@@ -125,20 +126,22 @@ class Plane(QObject):
         self.ready.emit()
 
     def keep_trying(self) -> None:
-        """Connect in the background, again and again until it is there; for those that are not home."""
+        """Connect in the background, again and again until it is there; for those that are not home. Once more, with
+        the token that is kept now, if that is under way."""
+        self._once_more = True
         if self._trying is None or self._trying.done():
             self._trying = self._tasks.start(self._try(), name=f"connect {self.key}")
 
     async def _try(self) -> None:
-        while True:
+        while self._once_more:
+            self._once_more = False
             try:
                 await self.follow(await self.connection.reach(lambda _text: None))
             except MissionControlError as error:
                 self.problem = error.message
                 self.changed.emit()
+                self._once_more = True
                 await asyncio.sleep(TRY_SECONDS)
-            else:
-                return
 
     async def leave(self) -> None:
         """Let go of it, and of everything that was known of it here. Nothing ends there."""

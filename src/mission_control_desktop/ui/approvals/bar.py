@@ -98,7 +98,7 @@ class ApprovalBar(QFrame):
         self._shown: Approval | None = None
         self._room = (10_000, 10_000)
         self._closed_at: datetime | None = None
-        self._may_act = True
+        self._may_act, self._why = True, ONLY_WATCHES
         self._busy = False
         self.setProperty("surface", "notice")
         self._shape = _Shape()
@@ -147,8 +147,9 @@ class ApprovalBar(QFrame):
     def count(self) -> int:
         return len(self._open)
 
-    def set_may_act(self, may_act: bool) -> None:
-        self._may_act = may_act
+    def set_may_act(self, may_act: bool, why: str = "") -> None:
+        """Whether the person may answer, and why not."""
+        self._may_act, self._why = may_act, why or ONLY_WATCHES
         self._show()
 
     def set_all(self, approvals: list[Approval]) -> None:
@@ -235,7 +236,7 @@ class ApprovalBar(QFrame):
         self._busy = busy
         for button in self._buttons.findChildren(QPushButton):
             button.setEnabled(not busy and self._may_act)
-            button.setToolTip(str(button.property("key_hint") or "") if self._may_act else ONLY_WATCHES)
+            button.setToolTip(str(button.property("key_hint") or "") if self._may_act else self._why)
 
     def failed(self, approval_id: str, why: str) -> None:
         """The answer was not taken: somebody else was first, or it did not get through."""
@@ -309,7 +310,7 @@ class ApprovalBar(QFrame):
             button = QPushButton(f"{number}  {clean(option.label)}" if number <= 9 else clean(option.label))
             button.setProperty("option", option.option_id)
             button.setProperty("key_hint", f"Key {number}" if number <= 9 else "")
-            button.setToolTip(str(button.property("key_hint")) if self._may_act else ONLY_WATCHES)
+            button.setToolTip(str(button.property("key_hint")) if self._may_act else self._why)
             button.setAccessibleName(option.label)
             if option.kind.startswith("allow") and number == 1:
                 button.setProperty("kind", "primary")

@@ -61,8 +61,16 @@ class ApprovalsDialog(QDialog):
     """Approval id and option id."""
     session_wanted = Signal(str)
 
-    def __init__(self, name_of: Callable[[str], str], parent: QWidget | None = None, *, may_act: bool = True) -> None:
+    def __init__(
+        self,
+        name_of: Callable[[str], str],
+        parent: QWidget | None = None,
+        *,
+        refusal: Callable[[str], str] = lambda _session_id: "",
+    ) -> None:
+        """`refusal` says of a session why its questions cannot be answered here; empty if they can."""
         super().__init__(parent)
+        self._refusal = refusal
         self._name_of = name_of
         self._rows: list[Row] = []
         self.setObjectName("dialog.approvals")
@@ -76,9 +84,13 @@ class ApprovalsDialog(QDialog):
         self.note.setWordWrap(True)
         self.table = self._make_table()
         self.bar = ApprovalBar(keeps_detail=True)
-        self.bar.set_may_act(may_act)
         self.bar.answer_wanted.connect(self.answer_wanted)
         self.table.number_pressed.connect(self.bar.answer_number)
+        self.refused = QLabel()
+        self.refused.setObjectName("approvals.refused")
+        self.refused.setProperty("tone", "attention")
+        self.refused.setWordWrap(True)
+        self.refused.hide()
         self.go = QPushButton("&Go to the session")
         self.go.setObjectName("approvals.go")
         self.go.setAutoDefault(False)
@@ -94,6 +106,7 @@ class ApprovalsDialog(QDialog):
         column.addWidget(self.note)
         column.addWidget(self.table, 1)
         column.addWidget(self.bar)
+        column.addWidget(self.refused)
         column.addLayout(foot)
 
     def _make_table(self) -> QuestionTable:
@@ -185,7 +198,11 @@ class ApprovalsDialog(QDialog):
     def _on_selected(self) -> None:
         row = self.chosen()
         self.go.setEnabled(row is not None and bool(row.session_id))
+        why = "" if row is None or not row.is_open else self._refusal(row.session_id)
+        self.bar.set_may_act(not why, why)
         self.bar.show_one(None if row is None else row.approval)
+        self.refused.setText(f"{why}. The question is answered by others." if why else "")
+        self.refused.setVisible(bool(why))
 
     def _on_go(self) -> None:
         row = self.chosen()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -57,6 +58,8 @@ class ApprovalsFlow(QObject):
         window.store.approvals_changed.connect(self._on_news)
         window.store.audit_arrived.connect(self._on_audit)
         window.store.sessions_changed.connect(self._on_sessions)
+        planes.ready.connect(self._on_news)
+        planes.came_or_went.connect(self._on_news)
 
     def open(self) -> ApprovalsDialog:
         """Open the list, or bring it to the front."""
@@ -66,8 +69,7 @@ class ApprovalsFlow(QObject):
             self._dialog.raise_()
             self._dialog.activateWindow()
             return self._dialog
-        may_act = any(plane.may_act for plane in self._planes)
-        dialog = ApprovalsDialog(self._name_of, self._window, may_act=may_act)
+        dialog = ApprovalsDialog(self._name_of, self._window, refusal=self._planes.refusal)
         dialog.answer_wanted.connect(self._on_answer)
         dialog.session_wanted.connect(self._window.open_session)
         dialog.finished.connect(self._on_closed)
@@ -133,7 +135,14 @@ class ApprovalsFlow(QObject):
         entries = [*allowed.items, *denied.items]
         named = [entry.metadata.get("approvalId") for entry in entries]
         ids = {name: qualified(plane.key, name) for name in named if isinstance(name, str)}
-        return history_rows([*answered.items, *expired.items], entries, ids)
+        rows = history_rows([*answered.items, *expired.items], entries, ids)
+        # What the audit log alone knows names its session as its own control plane does.
+        return [
+            replace(row, session_id=qualified(plane.key, row.session_id))
+            if row.approval is None and row.session_id
+            else row
+            for row in rows
+        ]
 
     def _show(self) -> None:
         if self._dialog is None:

@@ -50,7 +50,8 @@ class ProfileForm(QDialog):
     save_requested = Signal(object)
     remove_requested = Signal(str)
 
-    def __init__(self, profile: ProfileView | None = None, parent: QWidget | None = None) -> None:
+    def __init__(self, profile: ProfileView | None = None, parent: QWidget | None = None, *, where: str = "") -> None:
+        """`where`: the control plane that keeps it, if there are several."""
         super().__init__(parent)
         self._known_env = profile.env_names if profile else ()
         self._errors = FieldErrors()
@@ -59,7 +60,8 @@ class ProfileForm(QDialog):
         self.setWindowTitle("Launch profile")
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.setMinimumWidth(560)
-        title = QLabel("Edit launch profile" if own else "New launch profile")
+        on = f" on {where}" if where else ""
+        title = QLabel(f"Edit launch profile{on}" if own else f"New launch profile{on}")
         title.setProperty("tone", "heading")
         about = QLabel("A command that speaks the Agent Client Protocol over standard input and output.")
         about.setProperty("tone", "muted")

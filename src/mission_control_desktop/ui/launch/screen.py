@@ -23,6 +23,7 @@ from PySide6.QtWidgets import (
 from mission_control_desktop.domain.profiles import ProfileView
 from mission_control_desktop.ui import icons, theme
 from mission_control_desktop.ui.launch.start_form import StartForm
+from mission_control_desktop.ui.plane_choice import PlaneChoice
 
 
 class Card(QPushButton):
@@ -111,6 +112,8 @@ class LaunchScreen(QFrame):
         self.subtitle.setProperty("tone", "muted")
         self.subtitle.setWordWrap(True)
         self._refusals = ("", "")
+        self._place = "this computer"
+        self.plane = PlaneChoice("Start it &on")
         self.refusal = QLabel()
         self.refusal.setProperty("tone", "attention")
         self.refusal.setWordWrap(True)
@@ -123,6 +126,7 @@ class LaunchScreen(QFrame):
         words.setSpacing(4)
         words.addWidget(self.title)
         words.addWidget(self.subtitle)
+        words.addWidget(self.plane)
         words.addWidget(self.refusal)
         head.addLayout(words, 1)
         head.addWidget(self.back, 0, Qt.AlignmentFlag.AlignTop)
@@ -189,6 +193,11 @@ class LaunchScreen(QFrame):
             self.subtitle.setText("It gets a panel and a place in the roster, and goes on when this window is closed.")
         self.back.setVisible(not first)
 
+    def set_place(self, name: str, *, here: bool) -> None:
+        """On which control plane it is started; `here`: the one that the window started with."""
+        self._place = name
+        self.form.set_place(name, here=here)
+
     def set_refusals(self, start: str, change: str) -> None:
         """Why the person may not start an agent, and why they may not add or change a profile; empty if they may."""
         self._refusals = start, change
@@ -221,7 +230,7 @@ class LaunchScreen(QFrame):
         found = [p for p in profiles if p.detected]
         for profile in demos:
             self._add(profile, "Demo mission", "scripted agents · no key, no network", "demo")
-        for heading, group in (("Your profiles", own), ("Found on this computer", found)):
+        for heading, group in (("Your profiles", own), (f"Found on {self._place}", found)):
             if group:
                 label = QLabel(heading)
                 label.setProperty("tone", "small")
@@ -231,8 +240,8 @@ class LaunchScreen(QFrame):
                 self._add(profile, profile.title or profile.name, version, "agent")
         if profiles and not found:
             none = QLabel(
-                "No known agent was found in PATH (Claude Code, Codex, Gemini, OpenCode, Qwen, Kimi, Vibe, …). "
-                "Install one, or add any command that speaks the Agent Client Protocol."
+                f"No known agent was found in PATH of {self._place} (Claude Code, Codex, Gemini, OpenCode, Qwen, Kimi, "
+                "Vibe, …). Install one, or add any command that speaks the Agent Client Protocol."
             )
             none.setProperty("tone", "muted")
             none.setWordWrap(True)

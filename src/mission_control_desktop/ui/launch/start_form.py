@@ -117,6 +117,7 @@ class StartForm(QWidget):
         self._errors = FieldErrors()
         self._busy = False
         self._refusal = ""
+        self._place, self._here = "this computer", True
         self.heading = QLabel()
         self.heading.setProperty("tone", "heading")
         self.heading.setWordWrap(True)
@@ -196,20 +197,31 @@ class StartForm(QWidget):
         self.command.setText(" ".join(profile.command))
         if demo:
             self.about.setText(
-                "Three scripted agents with sub-agents: real child processes on this computer that stream words, call "
-                "tools, ask for permission and react to what you tell them. A demo: no model, no key, no network. "
+                f"Three scripted agents with sub-agents: real child processes on {self._place} that stream words, "
+                "call tools, ask for permission and react to what you tell them. A demo: no model, no key, no network. "
                 "Everything it does is marked DEMO."
             )
             self.start.setText("&Start the demo mission")
         else:
-            kind = (
-                "Demo agent" if profile.demo else "Found on this computer" if profile.detected else "Your own profile"
-            )
+            found = f"Found on {self._place}"
+            kind = "Demo agent" if profile.demo else found if profile.detected else "Your own profile"
             self.about.setText(f"{kind}{f', version {profile.version}' if profile.version else ''}.")
             self.start.setText("&Start")
             self.edit.setText("&Make a profile of it…" if profile.detected else "&Edit profile…")
             if changed or not self.cwd.line.text():
-                self.cwd.line.setText(profile.cwd or str(Path.home()))
+                self.cwd.line.setText(profile.cwd or (str(Path.home()) if self._here else ""))
+
+    def set_place(self, name: str, *, here: bool) -> None:
+        """On which control plane it is started. Folders of another one than the window's own cannot be looked into."""
+        if (name, here) == (self._place, self._here):
+            return
+        self._place, self._here = name, here
+        self.cwd.choose.setVisible(here)
+        self.cwd.line.setPlaceholderText(
+            "Folder in which the agent works" if here else f"A folder on {name}; without one, the home folder there"
+        )
+        self.cwd.line.clear()
+        self.show_profile(self._profile)
 
     def set_refusals(self, start: str, edit: str) -> None:
         """Why the person may not start an agent, and why they may not change a profile; empty if they may."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any
@@ -12,10 +11,7 @@ from PySide6.QtCore import QObject
 from PySide6.QtWidgets import QDialog
 
 from mission_control_desktop.client.inbox import Link, LinkState
-from mission_control_desktop.domain.demo import DEMO_MISSION
-from mission_control_desktop.domain.errors import BadInput, MissionControlError, NotFound
-from mission_control_desktop.domain.mission_control import MissionControl
-from mission_control_desktop.domain.profiles import LaunchProfile, ProfileView, SpawnRequest
+from mission_control_desktop.domain.errors import MissionControlError, NotFound
 from mission_control_desktop.domain.sessions import AgentSession, SessionStatus
 from mission_control_desktop.domain.tasks import Tasks
 from mission_control_desktop.ui import words
@@ -27,8 +23,7 @@ from mission_control_desktop.ui.dialogs.kill_flow import KillAllFlow
 from mission_control_desktop.ui.dialogs.kill_scopes import KillPlane
 from mission_control_desktop.ui.dialogs.reason import ReasonDialog
 from mission_control_desktop.ui.error_words import told
-from mission_control_desktop.ui.launch.profile_form import ProfileForm
-from mission_control_desktop.ui.launch.spawn_dialog import SpawnDialog
+from mission_control_desktop.ui.launch.flow import LaunchFlow
 from mission_control_desktop.ui.main_window.here import here
 from mission_control_desktop.ui.main_window.planes_view import plane_view, planes_view
 from mission_control_desktop.ui.main_window.window import MainWindow
@@ -36,8 +31,7 @@ from mission_control_desktop.ui.panels import Panels
 from mission_control_desktop.ui.plane_book import PlaneBook
 from mission_control_desktop.ui.planes import Plane, Planes
 from mission_control_desktop.ui.ports import Gateway
-from mission_control_desktop.ui.settings.flow import SettingsFlow, Standing
-from mission_control_desktop.ui.settings.profiles import profiles_refusal
+from mission_control_desktop.ui.settings.flow import SettingsFlow
 from mission_control_desktop.ui.several.flow import SeveralFlow
 
 log = structlog.get_logger(__name__)
@@ -53,9 +47,8 @@ class WindowPresenter(QObject):
         self._store = window.store
         self._port = GatewayPort(gateway)
         self._tasks = tasks
-        self._profiles: tuple[ProfileView, ...] = ()
-        self._settings = SettingsFlow(window, gateway, tasks, self._standing, planes, book, self)
-        self._settings.edit_profile_requested.connect(self._edit_profile)
+        self._launch = LaunchFlow(window, planes, tasks, self)
+        self._settings = SettingsFlow(window, tasks, self._facts, planes, book, self._launch, self)
         self._kill_flow = KillAllFlow(
             self._store,
             gateway,
@@ -67,6 +60,7 @@ class WindowPresenter(QObject):
         self.several = SeveralFlow(window, gateway, tasks, self)
         planes.changed.connect(self._show_connection)
         planes.ready.connect(self._on_ready)
+        planes.came_or_went.connect(self._weigh)
         planes.link_changed.connect(self._on_link)
         planes.failed.connect(lambda text: window.notices.show_notice(text, error=True, key="read"))
         window.session_action.connect(self._on_session_action)
@@ -75,27 +69,21 @@ class WindowPresenter(QObject):
         self._approvals = ApprovalsFlow(window, planes, self._port, tasks, self)
         window.approvals_requested.connect(self._approvals.open)
         window.settings_requested.connect(self._settings.open)
-        window.new_agent_shown.connect(self.load_profiles)
-        window.launch.refresh_requested.connect(self.load_profiles)
-        window.launch.start_requested.connect(self._on_start)
-        window.launch.demo_requested.connect(self.start_demo)
-        window.launch.own_requested.connect(lambda: self._edit_profile(None))
-        window.launch.edit_requested.connect(self._edit_profile)
         panels.session_wanted.connect(window.open_session)
         window.panels.session_wanted.connect(self._on_session_needed)
 
     # -- connection
 
-    def _on_ready(self, plane: Plane) -> None:
+    def _weigh(self) -> None:
+        """What the person may do where, as it is known now."""
         self._window.set_may_act(self._planes.any_may_act, self._planes.may_act, self._planes.refusal)
+
+    def _on_ready(self, plane: Plane) -> None:
+        self._weigh()
         self._window.set_connected(True)
         self._panels.plane_ready(plane)
         self._name_missing(plane)
         self._show_connection()
-        if plane is self._planes.home:
-            self._window.launch.set_refusals(plane.refusal, profiles_refusal(plane.role))
-            self._window.empty.set_refusal(plane.refusal)
-            self.load_profiles()
 
     def _name_missing(self, plane: Plane) -> None:
         """Panels that were restored for sessions that are not among those read."""
@@ -174,7 +162,7 @@ class WindowPresenter(QObject):
             case "terminate" | "kill":
                 self._ask_end(session, kill=action == "kill")
             case "spawn_below":
-                self._spawn_below(session)
+                self._launch.spawn_below(session)
 
     async def _pause_resume(self, session: AgentSession) -> None:
         session_id, run = session.session_id, session.run_id
@@ -221,93 +209,9 @@ class WindowPresenter(QObject):
         """Open the dialog."""
         return self._kill_flow.ask(self._window)
 
-    # -- starting
-
-    def load_profiles(self) -> None:
-        """Read the launch profiles again."""
-        self._tasks.start(self._load_profiles(), name="profiles")
-
-    async def _load_profiles(self) -> None:
-        try:
-            self._profiles = await self._gateway.call(lambda mc: mc.profiles())
-        except MissionControlError as error:
-            self._window.launch.show_profiles(self._profiles, note=f"The profiles cannot be read: {error.message}")
-            return
-        self._window.launch.show_profiles(self._profiles)
-        self._settings.show_profiles(self._profiles)
-
-    def _on_start(self, request: SpawnRequest) -> None:
-        self._tasks.start(self._start(request, self._window.launch.form), name="start")
-
-    async def _start(self, request: SpawnRequest, form: Any, dialog: QDialog | None = None) -> None:
-        key = uuid.uuid4().hex
-        try:
-            session = await self._gateway.call(lambda mc: mc.spawn(request, idempotency_key=key))
-        except MissionControlError as error:
-            if _alive(form):
-                form.failed(error.field if isinstance(error, BadInput) else None, error.message)
-            return
-        self._store.put([session] if session.session_id not in self._store.sessions else [])
-        if _alive(form):
-            form.started()
-        if dialog is not None and _alive(dialog):
-            dialog.accept()
-        self._window.leave_launch()
-        self._window.open_session(session.session_id)
-
     def start_demo(self) -> None:
-        """Start the demo mission."""
-        self._tasks.start(self._start_demo(), name="demo")
-
-    async def _start_demo(self) -> None:
-        form = self._window.launch.form
-        for request in DEMO_MISSION:
-            try:
-                session = await self._gateway.call(partial(_spawn, request=request))
-            except MissionControlError as error:
-                form.failed(None, f"The demo mission could not be started: {error.message}")
-                return
-            if session.session_id not in self._store.sessions:
-                self._store.put([session])
-        form.started()
-        self._window.leave_launch()
-
-    def _spawn_below(self, session: AgentSession) -> None:
-        dialog = SpawnDialog(session, self._profiles, self._window)
-        dialog.start_requested.connect(
-            lambda request: self._tasks.start(self._start(request, dialog.form, dialog), name="start")
-        )
-        self._open(dialog)
-
-    def _edit_profile(self, name: str | None) -> None:
-        known = next((p for p in self._profiles if p.name == name), None) if name else None
-        form = ProfileForm(known, self._window)
-        form.save_requested.connect(lambda p: self._tasks.start(self._save_profile(form, p), name="save profile"))
-        form.remove_requested.connect(lambda n: self._tasks.start(self._remove_profile(form, n), name="remove profile"))
-        self._open(form)
-
-    async def _save_profile(self, form: ProfileForm, profile: LaunchProfile) -> None:
-        try:
-            await self._gateway.call(lambda mc: mc.put_profile(profile))
-        except MissionControlError as error:
-            if _alive(form):
-                form.failed(error.field if isinstance(error, BadInput) else None, error.message)
-            return
-        if _alive(form):
-            form.accept()
-        await self._load_profiles()
-        self._window.launch.choose(profile.name)
-
-    async def _remove_profile(self, form: ProfileForm, name: str) -> None:
-        try:
-            await self._gateway.call(lambda mc: mc.delete_profile(name))
-        except MissionControlError as error:
-            if _alive(form):
-                form.failed(None, error.message)
-            return
-        if _alive(form):
-            form.accept()
-        await self._load_profiles()
+        """Start the demo mission on the window's own control plane."""
+        self._launch.start_demo()
 
     # -- the rest
 
@@ -316,27 +220,15 @@ class WindowPresenter(QObject):
         dialog.change_requested.connect(lambda: self._settings.open("keys"))
         self._open(dialog)
 
-    def _standing(self) -> Standing:
+    def _facts(self) -> tuple[tuple[str, str], ...]:
         home = self._planes.home
-        facts = (
+        return (
             ("Control plane", home.where or "not connected"),
             ("Its version", home.version or "not known"),
             ("You are", f"{home.user} ({home.role.value})" if home.role else "not known"),
             ("Connection", plane_view(home).text),
         )
-        return Standing(role=home.role, facts=facts)
 
     @staticmethod
     def _open(dialog: QDialog) -> None:
         dialog.open()
-
-
-async def _spawn(mission_control: MissionControl, *, request: SpawnRequest) -> AgentSession:
-    return await mission_control.spawn(request)
-
-
-def _alive(widget: Any) -> bool:
-    """Whether a widget was not deleted while something was awaited."""
-    from shiboken6 import isValid
-
-    return bool(isValid(widget))

@@ -358,7 +358,10 @@ class MainWindow(QMainWindow):
         session = self.store.sessions.get(self.current_session_id())
         if session is not None:
             holds.add(When.SESSION)
-            if not session.status.final and self._may_act_on(session.session_id):
+            # Of several that are selected, one that can be acted on is enough: the others are left out by name.
+            ids = self.several_ids() or [session.session_id]
+            chosen = [one for i in ids if (one := self.store.sessions.get(i)) is not None]
+            if any(not one.status.final and self._may_act_on(one.session_id) for one in chosen):
                 holds.add(When.LIVE_SESSION)
         anywhere = "" if self._may_act else self._refusal("")
         here = anywhere if session is None else self._refusal(session.session_id)

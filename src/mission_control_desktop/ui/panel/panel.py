@@ -223,12 +223,12 @@ class OrchestratorPanel(QFrame):
             self._update_state()
             self._update_empty_text()
 
-    def set_may_act(self, may_act: bool) -> None:
-        """Observers watch: controls are disabled and say so."""
+    def set_may_act(self, may_act: bool, why: str = "") -> None:
+        """Observers watch: controls are disabled and say so; `why` in words that name the control plane."""
         self._may_act = may_act
         self.header.set_may_act(may_act)
         self.composer.set_may_act(may_act)
-        self.approvals.set_may_act(may_act)
+        self.approvals.set_may_act(may_act, why)
         self.strip.set_may_act(may_act)
 
     def set_input_visible(self, visible: bool) -> None:

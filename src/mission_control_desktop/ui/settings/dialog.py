@@ -83,6 +83,19 @@ class SettingsDialog(QDialog):
                 return one
         raise LookupError(kind.__name__)
 
+    def replace(self, pages: Sequence[SettingsPage]) -> None:
+        """Others in place of those of the same keys, which go."""
+        row = self.stack.currentIndex()
+        made = {one.key: one for one in pages}
+        for place, old in enumerate(self._pages):
+            if (new := made.get(old.key)) is not None:
+                self.stack.removeWidget(old)
+                self.stack.insertWidget(place, new)
+                old.hide()
+                old.deleteLater()
+        self._pages = tuple(made.get(one.key, one) for one in self._pages)
+        self._turn_to(row)
+
     def show_page(self, key: str) -> None:
         """Turn to a page; to the first one if there is none of this key."""
         keys = [one.key for one in self._pages]

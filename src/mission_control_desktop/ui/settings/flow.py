@@ -2,65 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 
-from PySide6.QtCore import QObject, Signal
+from PySide6.QtCore import QObject
 
-from mission_control_desktop.domain.people import Role
-from mission_control_desktop.domain.profiles import ProfileView
 from mission_control_desktop.domain.tasks import Tasks
+from mission_control_desktop.ui.launch.flow import LaunchFlow
 from mission_control_desktop.ui.main_window.window import MainWindow
 from mission_control_desktop.ui.plane_book import PlaneBook
 from mission_control_desktop.ui.planes import Planes
-from mission_control_desktop.ui.ports import Gateway
 from mission_control_desktop.ui.settings.appearance import TRAY, AppearancePage
 from mission_control_desktop.ui.settings.connections import ConnectionsPage
 from mission_control_desktop.ui.settings.connections_presenter import ConnectionsPresenter
 from mission_control_desktop.ui.settings.dialog import SettingsDialog
 from mission_control_desktop.ui.settings.keys import KeysPage
 from mission_control_desktop.ui.settings.notifications import NotificationsPage
-from mission_control_desktop.ui.settings.profiles import ProfilesPage, profiles_refusal
-from mission_control_desktop.ui.settings.providers import ProvidersPage
-from mission_control_desktop.ui.settings.providers_presenter import ProvidersPresenter
-from mission_control_desktop.ui.settings.retention import RetentionPage, RetentionPresenter
-
-
-@dataclass(frozen=True)
-class Standing:
-    """Who is connected to what. `role` is None before the first connection."""
-
-    role: Role | None
-    facts: tuple[tuple[str, str], ...]
+from mission_control_desktop.ui.settings.plane_pages import PlanePages
 
 
 class SettingsFlow(QObject):
     """At most one dialog at a time."""
 
-    edit_profile_requested = Signal(object)
-    """The name of a profile, or None for a new one."""
-
     def __init__(
         self,
         window: MainWindow,
-        gateway: Gateway,
         tasks: Tasks,
-        standing: Callable[[], Standing],
+        facts: Callable[[], tuple[tuple[str, str], ...]],
         planes: Planes,
         book: PlaneBook,
+        launch: LaunchFlow,
         parent: QObject | None = None,
     ) -> None:
+        """`facts`: what is said of the window's own connection."""
         super().__init__(parent)
-        self._planes, self._book = planes, book
-        self._window, self._gateway, self._tasks, self._standing = window, gateway, tasks, standing
+        self._planes, self._book, self._launch = planes, book, launch
+        self._window, self._tasks, self._facts = window, tasks, facts
         self._dialog: SettingsDialog | None = None
-        self._profiles: Sequence[ProfileView] = ()
-
-    def show_profiles(self, profiles: Sequence[ProfileView]) -> None:
-        """The profiles as they are now."""
-        self._profiles = profiles
-        if self._dialog is not None:
-            self._dialog.page(ProfilesPage).show_profiles(profiles)
 
     def open(self, key: str = "") -> SettingsDialog:
         """Open the settings at a page, or turn to it if they are open."""
@@ -68,39 +45,28 @@ class SettingsFlow(QObject):
             if key:
                 self._dialog.show_page(key)
             return self._dialog
-        state, standing = self._window.state, self._standing()
+        state = self._window.state
         appearance = AppearancePage(tray=bool(state.get(TRAY, True)))
         appearance.chosen.connect(self._window.choose_appearance)
         appearance.tray_chosen.connect(lambda on: state.put(TRAY, on))
         keys = KeysPage(self._window.commands)
         keys.changed.connect(self._window.keep_keys)
         keys.enter_chosen.connect(self._window.choose_enter)
-        profiles = ProfilesPage()
-        profiles.set_refusal(profiles_refusal(standing.role))
-        profiles.show_profiles(self._profiles)
-        profiles.add_requested.connect(lambda: self.edit_profile_requested.emit(None))
-        profiles.edit_requested.connect(self.edit_profile_requested.emit)
-        connections = ConnectionsPage(standing.facts)
+        connections = ConnectionsPage(self._facts())
         ConnectionsPresenter(
             connections, self._book, self._planes, self._window.store, self._tasks, self._window.notices.show_notice
-        )
-        providers = ProvidersPage()
-        presenter = ProvidersPresenter(
-            providers, self._window.store, self._gateway, self._tasks, standing.role, parent=providers
         )
         telling = self._window.telling
         notifications = NotificationsPage(telling.teller.rules, how=telling.how)
         notifications.chosen.connect(telling.choose)
         notifications.try_requested.connect(telling.attempt)
-        retention = RetentionPage(standing.role)
-        kept = RetentionPresenter(retention, self._gateway, self._tasks)
+        of_plane = PlanePages(self._planes, self._window.store, self._launch, self._tasks)
+        providers, profiles, retention = of_plane.all
         pages = (connections, providers, profiles, appearance, keys, notifications, retention)
         dialog = SettingsDialog(pages, self._window, page=key)
-        dialog.finished.connect(presenter.close)
-        dialog.finished.connect(kept.close)
         dialog.finished.connect(self._on_closed)
         self._dialog = dialog
-        presenter.load()
+        of_plane.serve(dialog)
         dialog.open()
         return dialog
 

@@ -7,6 +7,8 @@ from typing import ClassVar
 from PySide6.QtGui import QMouseEvent
 from PySide6.QtWidgets import QLabel, QPushButton, QVBoxLayout, QWidget
 
+from mission_control_desktop.ui.plane_choice import PlaneChoice
+
 
 class SettingsPage(QWidget):
     """One page. `key` names it to whoever opens the settings at it, `title` stands in the list of pages."""
@@ -27,6 +29,15 @@ class SettingsPage(QWidget):
 
     def shown(self) -> None:
         """The page was turned to."""
+
+
+class PlanePage(SettingsPage):
+    """A page about one control plane; of several it is chosen at the top."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.plane = PlaneChoice("&Of the control plane")
+        self.column.addWidget(self.plane)
 
 
 class OnceButton(QPushButton):

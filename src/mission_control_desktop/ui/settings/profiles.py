@@ -9,7 +9,7 @@ from PySide6.QtWidgets import QHBoxLayout, QLabel, QListWidget, QListWidgetItem,
 
 from mission_control_desktop.domain.people import Role
 from mission_control_desktop.domain.profiles import ProfileView
-from mission_control_desktop.ui.settings.page import SettingsPage
+from mission_control_desktop.ui.settings.page import PlanePage
 
 
 def profiles_refusal(role: Role | None) -> str:
@@ -19,9 +19,10 @@ def profiles_refusal(role: Role | None) -> str:
     return f"Only an admin can add or change launch profiles; you are {role.value}."
 
 
-class ProfilesPage(SettingsPage):
+class ProfilesPage(PlanePage):
     key, title = "profiles", "Launch profiles"
 
+    turned_to = Signal()
     add_requested = Signal()
     edit_requested = Signal(str)
 
@@ -49,14 +50,19 @@ class ProfilesPage(SettingsPage):
         self.column.addWidget(self.list)
         self.column.addLayout(row)
 
+    def shown(self) -> None:
+        self.turned_to.emit()
+
     def show_profiles(self, profiles: Sequence[ProfileView]) -> None:
         """List the profiles that can be started."""
+        row = self.list.currentRow()
         self.list.clear()
         for profile in profiles:
             kind = "demo" if profile.demo else "found here" if profile.detected else "your own"
             item = QListWidgetItem(f"{profile.title or profile.name}  ({kind})\n{' '.join(profile.command)}")
             item.setData(Qt.ItemDataRole.UserRole, None if profile.demo else profile.name)
             self.list.addItem(item)
+        self.list.setCurrentRow(min(row, self.list.count() - 1))
 
     def set_refusal(self, why: str) -> None:
         """Why the person may change none; empty if they may."""

@@ -11,14 +11,14 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QScrollArea, QWidget
 from mission_control_desktop.domain.providers import CheckReport, KindView, ProviderView
 from mission_control_desktop.ui import theme, words
 from mission_control_desktop.ui.settings.check_view import CheckView
-from mission_control_desktop.ui.settings.page import OnceButton, SettingsPage
+from mission_control_desktop.ui.settings.page import OnceButton, PlanePage
 from mission_control_desktop.ui.settings.provider_table import ProvidersModel, look_of, providers_table
 
 BUILT_IN = "It is built in: it runs this computer's agents, and is neither changed nor removed."
 CHOOSE = "Choose a provider first."
 
 
-class ProvidersPage(SettingsPage):
+class ProvidersPage(PlanePage):
     """Shows and asks; `providers_presenter` carries out. Requests name the provider by its id."""
 
     key, title = "providers", "Providers"

@@ -15,7 +15,7 @@ from mission_control_desktop.domain.retention import Workspace
 from mission_control_desktop.domain.tasks import Tasks
 from mission_control_desktop.ui import times, words
 from mission_control_desktop.ui.ports import Gateway
-from mission_control_desktop.ui.settings.page import OnceButton, SettingsPage
+from mission_control_desktop.ui.settings.page import OnceButton, PlanePage
 
 ABOUT = (
     "Messages, receipts and questions that are older, and the files of sessions that ended before, are removed once a "
@@ -33,7 +33,7 @@ def why_not(role: Role | None) -> str:
     return f"You are an {role.value}: how long messages are kept is an admin's choice. Ask one to change it."
 
 
-class RetentionPage(SettingsPage):
+class RetentionPage(PlanePage):
     key, title = "retention", "Retention"
 
     wanted = Signal()
