@@ -18,11 +18,11 @@ from mission_control_desktop.orchestrator.aftermath import last_words
 from mission_control_desktop.orchestrator.core.commands import Command
 from mission_control_desktop.orchestrator.core.effects import Do, SetTimer
 from mission_control_desktop.orchestrator.core.entries import Entry
-from mission_control_desktop.orchestrator.recording import Change, RecordWriter
+from mission_control_desktop.orchestrator.recording import Change, RecordWriter, joined
 from mission_control_desktop.orchestrator.sweep import Swept
 from mission_control_desktop.orchestrator.timers import Timers
 from mission_control_desktop.orchestrator.tree import SessionTree
-from mission_control_desktop.record.ops import AppendText, RecordOp
+from mission_control_desktop.record.ops import AppendText, DropLetter, RecordOp
 
 
 def test_the_tree_knows_who_is_below_whom() -> None:
@@ -191,3 +191,32 @@ async def test_the_record_gets_every_change_once_however_slow_it_is(
     assert record.cursors[-1] == 100
     assert not writer.behind
     running.cancel()
+
+
+def test_appends_that_follow_one_another_become_one() -> None:
+    def append(message: str, offset: int, text: str) -> AppendText:
+        return AppendText(session_id="p:s", message_id=message, offset=offset, text=text)
+
+    said: list[RecordOp] = [
+        append("a", 3, "one "),
+        append("a", 7, "two "),
+        append("a", 11, "three"),
+        append("b", 0, "other "),
+        append("a", 16, " four"),
+        append("a", 16, " four"),  # the same once more is not what follows
+        append("a", 30, "a gap"),
+        DropLetter(session_id="p:s", injection_id="i"),
+        append("a", 35, "!"),
+    ]
+    assert joined(said) == [
+        append("a", 3, "one two three"),
+        append("b", 0, "other "),
+        append("a", 16, " four"),
+        append("a", 16, " four"),
+        append("a", 30, "a gap"),
+        DropLetter(session_id="p:s", injection_id="i"),
+        append("a", 35, "!"),
+    ]
+    assert joined([]) == []
+    assert joined(said[:1]) == said[:1]
+    assert joined(said[:2]) == [append("a", 3, "one two ")]

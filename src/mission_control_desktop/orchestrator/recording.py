@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import msgspec
 import structlog
@@ -120,7 +120,7 @@ class RecordWriter:
         return batch
 
     async def _apply(self, batch: Sequence[Change]) -> None:
-        ops = [op for change in batch for op in change.ops]
+        ops = joined(op for change in batch for op in change.ops)
         durable = any(change.durable for change in batch)
         last = batch[-1].n
         await self._record.apply(self._session_id, ops, cursor=last, durable=durable)
@@ -147,6 +147,34 @@ class RecordWriter:
                 await self._apply(batch)
         # No await since the comparison: nothing was folded in between, so the next change continues the sequence.
         self._overflowed = False
+
+
+def joined(ops: Iterable[RecordOp]) -> list[RecordOp]:
+    """The same changes, with appends that follow one another in one message made one: words that came one by one while
+    the record was busy are one change of it."""
+    result: list[RecordOp] = []
+    first: AppendText | None = None
+    pieces: list[str] = []
+    end = 0
+    for op in ops:
+        if (
+            first is not None
+            and isinstance(op, AppendText)
+            and op.offset == end
+            and (op.message_id, op.session_id, op.at) == (first.message_id, first.session_id, first.at)
+        ):
+            pieces.append(op.text)
+            end += len(op.text)
+            continue
+        if first is not None and len(pieces) > 1:
+            result[-1] = msgspec.structs.replace(first, text="".join(pieces))
+        result.append(op)
+        first = op if isinstance(op, AppendText) else None
+        if first is not None:
+            pieces, end = [first.text], first.offset + len(first.text)
+    if first is not None and len(pieces) > 1:
+        result[-1] = msgspec.structs.replace(first, text="".join(pieces))
+    return result
 
 
 def _chars(op: RecordOp) -> int:
