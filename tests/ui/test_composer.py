@@ -73,27 +73,34 @@ def test_what_waits_is_changed_and_taken_back(rig: Rig, house: Served) -> None:
         await until(lambda: strip.lines()[2].endswith("#3"), "its place", LONG)
         assert "behind 3 others" in panel.composer.words()
 
-        # Changed, by mouse: taken back first, and the words are in the input.
-        QTest.mouseClick(buttons(strip, "second").edit, Qt.MouseButton.LeftButton)
-        await until(lambda: edit.toPlainText() == "second", "its words", LONG)
-        await until(lambda: withdrawn(house, one) == ["second"], "on record as withdrawn", LONG)
-        QTest.keyClicks(edit, " thought")
-        press(edit, Qt.Key.Key_Return)
-        await until(lambda: any(line.startswith("second thought: stored → queued") for line in strip.lines()), "", LONG)
+        # Changed in its place, by mouse, and moved to the end: the lines are those of the record.
+        second = buttons(strip, "second")
+        QTest.mouseClick(second.edit, Qt.MouseButton.LeftButton)
+        QTest.keyClicks(second.editor, "second thought")
+        press(second.editor, Qt.Key.Key_Return)
+        await until(lambda: "second thought: stored → queued #2" in strip.lines(), "its new words", LONG)
+        assert [m["content"] for m in house.messages(one) if m["role"] == "operator"][1] == "second thought"
+        QTest.mouseClick(buttons(strip, "second thought").down, Qt.MouseButton.LeftButton)
+        await until(lambda: "second thought: stored → queued #3" in strip.lines(), "its new place", LONG)
+        await until(lambda: "third: stored → queued #2" in strip.lines(), "the other's place", LONG)
+        # And back, by keyboard.
+        press(buttons(strip, "second thought"), Qt.Key.Key_Up, Qt.KeyboardModifier.AltModifier)
+        await until(lambda: "second thought: stored → queued #2" in strip.lines(), "its old place", LONG)
 
         # Taken back, by keyboard.
         button = buttons(strip, "first").button
         button.setFocus()
         press(button, Qt.Key.Key_Space)
         await until(lambda: any(line == "first: withdrawn" for line in strip.lines()), "withdrawn", LONG)
+        assert withdrawn(house, one) == ["first"]
 
         # Up finds what was sent, the last first, and down leads back to what was being written.
         edit.setFocus()
         QTest.keyClicks(edit, "half a")
         press(edit, Qt.Key.Key_Up)
-        assert edit.toPlainText() == "second thought"
-        press(edit, Qt.Key.Key_Up)
         assert edit.toPlainText() == "third"
+        press(edit, Qt.Key.Key_Up)
+        assert edit.toPlainText() == "second thought"
         panel.composer.save_now()
         assert desk.state.get(f"draft:{one}")["text"] == "half a", "the draft is what was written"
         press(edit, Qt.Key.Key_Down)

@@ -31,7 +31,7 @@ from mission_control_desktop.domain.sessions import (
 from mission_control_desktop.ui import theme
 from mission_control_desktop.ui.panel.panel import OrchestratorPanel
 from mission_control_desktop.ui.panel.port import Draft, MemoryDrafts
-from mission_control_desktop.ui.panel.strip import ladder_text
+from mission_control_desktop.ui.panel.queue_line import ladder_text
 from mission_control_desktop.ui.transcript.highlight import Highlighter
 from mission_control_desktop.ui.transcript.scheduler import FlushScheduler
 from support.panels import Call, HeldPort, eventually

@@ -39,13 +39,15 @@ from mission_control_desktop.ui.panel.port import Draft, DraftStore, PanelPort
 from mission_control_desktop.ui.panel.presenter import PanelPresenter
 from mission_control_desktop.ui.panel.strip import ReceiptStrip
 from mission_control_desktop.ui.panel.ticker import shared_ticker
-from mission_control_desktop.ui.panel.wording import State, long_freeze, state_of
+from mission_control_desktop.ui.panel.wording import State, long_freeze, queue_possible, state_of
 from mission_control_desktop.ui.transcript.highlight import Highlighter
 from mission_control_desktop.ui.transcript.model import TranscriptModel
 from mission_control_desktop.ui.transcript.pane import TranscriptPane
 from mission_control_desktop.ui.transcript.place import ReadingPlace
 from mission_control_desktop.ui.transcript.scheduler import FlushScheduler
 
+QUEUE_WORK = {"withdraw": "withdrawing…", "edit": "saving…", "move": "moving…"}
+"""What the presenter's actions on messages that wait are called while they are under way."""
 STRIP = 3
 """Height of the coloured edge at the top, in device-independent pixels."""
 
@@ -263,7 +265,13 @@ class OrchestratorPanel(QFrame):
         composer.left.connect(self.focus_transcript)
         self.strip.withdraw_wanted.connect(presenter.withdraw)
         self.strip.put_back_wanted.connect(self._on_put_back)
-        self.strip.edit_wanted.connect(presenter.take_back)
+        self.strip.take_back_wanted.connect(presenter.take_back)
+        self.strip.edit_wanted.connect(presenter.edit_message)
+        self.strip.move_wanted.connect(presenter.move_message)
+        self.strip.words_left.connect(composer.put_back)
+        presenter.edited.connect(self.strip.edited)
+        presenter.not_edited.connect(self.strip.not_edited)
+        presenter.not_moved.connect(self._on_not_moved)
         presenter.taken_back.connect(self._on_put_back)
         # The model, not the panel: nothing that the panel owns may hold it, or it goes in pieces.
         composer.recall_from(partial(operator_texts, self.model))
@@ -336,10 +344,13 @@ class OrchestratorPanel(QFrame):
             self.notice.clear(kind)
         if kind == "answer":
             self.approvals.set_busy(busy)
-        elif kind == "withdraw":
-            self.strip.set_busy(which, busy)
+        elif kind in QUEUE_WORK:
+            self.strip.set_busy(which, QUEUE_WORK[kind] if busy else "")
         else:
             self.header.set_busy(action, busy)
+
+    def _on_not_moved(self, why: str) -> None:
+        self.notice.show_text("move", why, dismissable=True)
 
     def _on_failed(self, action: str, why: str) -> None:
         names = {
@@ -412,6 +423,7 @@ class OrchestratorPanel(QFrame):
         self._last_sign = max(self._last_sign, session.evidence.last_event_at)
         self.presenter.set_run(session.run_id)
         self.header.set_session(session)
+        self.strip.set_may_edit(queue_possible(session))
         self.composer.set_session(session)
         self._update_state()
         self._update_attention()

@@ -28,7 +28,8 @@ class PanelPresenter(QObject):
     """One session's actions. Each runs in a task that this object owns, one of a kind at a time."""
 
     busy_changed = Signal(str, bool)
-    """An action ("send", "pause", "resume", "hold", "terminate", "kill", "answer", "withdraw:ID") began or ended."""
+    """An action ("send", "pause", "resume", "hold", "terminate", "kill", "answer", "withdraw:ID",
+    "edit:ID", "move:ID") began or ended."""
     failed = Signal(str, str)
     """An action failed: its name, and why in words."""
     session_received = Signal(object)
@@ -40,6 +41,12 @@ class PanelPresenter(QObject):
     receipt_received = Signal(object)
     taken_back = Signal(str)
     """A message was withdrawn to be changed."""
+    edited = Signal(str, str)
+    """A message that waits has these words now."""
+    not_edited = Signal(str, str)
+    """It has its old words, and why."""
+    not_moved = Signal(str)
+    """Why a message has not the place that it was to have."""
     answered = Signal(object)
     answer_failed = Signal(str, str)
     """Approval id, and why in words."""
@@ -104,6 +111,13 @@ class PanelPresenter(QObject):
     def take_back(self, injection_id: str) -> None:
         """Withdraw a message so that its words can be changed: `taken_back` says that it will not arrive as it was."""
         self._begin(f"withdraw:{injection_id}", partial(self._withdraw, injection_id, edit=True))
+
+    def edit_message(self, injection_id: str, words: str, was: str) -> None:
+        """Give a message that waits other words; they are to replace `was` and nothing else."""
+        self._begin(f"edit:{injection_id}", partial(self._edit_message, injection_id, words, was))
+
+    def move_message(self, injection_id: str, position: int) -> None:
+        self._begin(f"move:{injection_id}", partial(self._move_message, injection_id, position))
 
     def pause(self, level: str | None) -> None:
         self._act("pause", partial(self._port.pause, self._session_id, level=level, expected_run_id=self._run_id))
@@ -203,6 +217,27 @@ class PanelPresenter(QObject):
             self._take_receipt(receipt)
             if edit and receipt.state is ReceiptState.WITHDRAWN:
                 self.taken_back.emit(injection_id)
+
+    async def _edit_message(self, injection_id: str, words: str, was: str) -> None:
+        work = self._port.edit_message(self._session_id, injection_id, content=words, was=was)
+        try:
+            receipt = await asyncio.wait_for(work, CALL_SECONDS)
+        except (MissionControlError, TimeoutError, OSError) as error:
+            self.not_edited.emit(injection_id, error_words(error))
+        else:
+            self.edited.emit(injection_id, words)
+            self._take_receipt(receipt)
+
+    async def _move_message(self, injection_id: str, position: int) -> None:
+        work = self._port.move_message(self._session_id, injection_id, position=position)
+        try:
+            receipt = await asyncio.wait_for(work, CALL_SECONDS)
+        except (MissionControlError, TimeoutError, OSError) as error:
+            self.not_moved.emit(f"Not moved: {error_words(error)}")
+            return
+        self._take_receipt(receipt)
+        if receipt.state is ReceiptState.QUEUED and receipt.position != position:
+            self.not_moved.emit(f"It is at place {receipt.position}: what interrupts goes out before the rest")
 
     async def _answer(self, approval_id: str, option_id: str) -> None:
         try:

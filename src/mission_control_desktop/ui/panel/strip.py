@@ -1,17 +1,19 @@
-"""Receipts of the messages that are on their way: one line each, the ladder in words."""
+"""Receipts of the messages that are on their way: a line each. What waits can be edited there."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QPushButton, QVBoxLayout, QWidget
 
 from mission_control_desktop.domain.receipts import Receipt, ReceiptState
 from mission_control_desktop.ui import theme
 from mission_control_desktop.ui.panel.elided import ElidedLabel
-from mission_control_desktop.ui.transcript.row import receipt_text
+from mission_control_desktop.ui.panel.queue_line import WAITS, QueueLine, Shown
+from mission_control_desktop.ui.panel.wording import Possible
 
 SHOWN = 3
 """Lines at most; how many more there are is said."""
@@ -19,25 +21,12 @@ MOST = 12
 """Lines when all are wanted; a small panel must still show its transcript."""
 KEPT_AFTER = timedelta(seconds=6)
 """How long a finished message stays to be seen."""
+KEPT_TEXTS = 300
+"""More than can wait in one session."""
 FRESH = timedelta(minutes=2)
 """A receipt that finished longer ago than this, and whose message was not sent from here, is not shown."""
 
 _ENDS = frozenset({ReceiptState.ANSWERED, ReceiptState.FAILED, ReceiptState.WITHDRAWN})
-
-
-def ladder_text(receipt: Receipt) -> str:
-    """`stored → queued #2`: the steps so far."""
-    if receipt.state in (ReceiptState.FAILED, ReceiptState.WITHDRAWN):
-        return receipt_text(receipt)
-    if receipt.state is ReceiptState.STORED:
-        return "stored"
-    steps = ["stored"]
-    if receipt.state is ReceiptState.QUEUED:
-        return f"stored → {receipt_text(receipt)}"
-    steps.append("delivered")
-    if receipt.state is ReceiptState.ANSWERED:
-        steps.append("answered")
-    return " → ".join(steps)
 
 
 @dataclass
@@ -47,74 +36,31 @@ class _Known:
     since: datetime
 
 
-class _Line(QWidget):
-    def __init__(self, strip: ReceiptStrip, injection_id: str) -> None:
-        super().__init__()
-        self._strip, self._id = strip, injection_id
-        self.text = ElidedLabel(least=60)
-        self.text.setProperty("tone", "small")
-        self.state = QLabel()
-        self.state.setTextFormat(Qt.TextFormat.PlainText)
-        self.button = QPushButton()
-        self.button.setProperty("kind", "quiet")
-        self.button.clicked.connect(self._on_clicked)
-        policy = self.button.sizePolicy()
-        policy.setRetainSizeWhenHidden(True)
-        self.button.setSizePolicy(policy)
-        self.edit = QPushButton("Edit")
-        self.edit.setProperty("kind", "quiet")
-        self.edit.setToolTip(
-            "Take the message back and put its words into the input; sent again, it is the last in line"
-        )
-        self.edit.clicked.connect(self._on_edit)
-        self.edit.hide()
-        row = QHBoxLayout(self)
-        row.setContentsMargins(0, 0, 0, 0)
-        theme.keep_distances(row, spacing="gap")
-        row.addWidget(self.text, 1)
-        row.addWidget(self.state)
-        row.addWidget(self.edit)
-        row.addWidget(self.button)
-
-    def show_known(self, known: _Known, *, editable: bool) -> None:
-        state = known.receipt.state
-        self.edit.setVisible(editable and state in (ReceiptState.QUEUED, ReceiptState.STORED))
-        self.edit.setAccessibleName(f"Edit the message: {known.text}")
-        self.button.setAccessibleName(f"{'Put back' if state is ReceiptState.FAILED else 'Withdraw'}: {known.text}")
-        self.text.setText(known.text or "Message")
-        self.state.setText(ladder_text(known.receipt))
-        self.state.setProperty("tone", "error" if state is ReceiptState.FAILED else "small")
-        self.state.style().unpolish(self.state)
-        self.state.style().polish(self.state)
-        self.button.setVisible(state in (ReceiptState.QUEUED, ReceiptState.STORED, ReceiptState.FAILED))
-        self.button.setText("Put back" if state is ReceiptState.FAILED else "Withdraw")
-        self.button.setToolTip(
-            "Put the words back into the input"
-            if state is ReceiptState.FAILED
-            else "Take the message back before it is delivered"
-        )
-
-    def _on_clicked(self) -> None:
-        self._strip.clicked(self._id)
-
-    def _on_edit(self) -> None:
-        self._strip.edit_wanted.emit(self._id)
-
-
 class ReceiptStrip(QFrame):
     """What became of the newest messages."""
 
     withdraw_wanted = Signal(str)
     put_back_wanted = Signal(str)
-    edit_wanted = Signal(str)
+    take_back_wanted = Signal(str)
     """Take the message back, and let its words be written anew."""
+    edit_wanted = Signal(str, str, str)
+    """Give it other words in its place: message, new words, and those that they are to replace."""
+    move_wanted = Signal(str, int)
+    """Put it at this place, counted from 1."""
+    words_left = Signal(str)
+    """Words that somebody wrote for a message that cannot have them any more."""
     queued_changed = Signal(int)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._known: dict[str, _Known] = {}
         self._texts: dict[str, str] = {}
-        self._lines: dict[str, _Line] = {}
+        self._lines: dict[str, QueueLine] = {}
+        self._may_edit = Possible(False, "")
+        self._busy: dict[str, str] = {}
+        self._moving: dict[str, int] = {}
+        """Places that were asked for, while they are."""
+        self._tabbed: list[str] = []
         self._queued = 0
         self._may_act = True
         self._column = QVBoxLayout(self)
@@ -125,19 +71,29 @@ class ReceiptStrip(QFrame):
         self._rest.clicked.connect(self._on_rest)
         self._all = False
         self._column.addWidget(self._rest, 0, Qt.AlignmentFlag.AlignLeft)
+        self.why = ElidedLabel(least=60)
+        """Why what waits cannot be changed."""
+        self.why.setProperty("tone", "small")
+        self._column.addWidget(self.why)
         self.hide()
 
     def set_may_act(self, may_act: bool) -> None:
         self._may_act = may_act
+        self._show()
+
+    def set_may_edit(self, possible: Possible) -> None:
+        """Whether what waits can be changed and moved, or why not."""
+        if possible != self._may_edit:
+            self._may_edit = possible
+            self._show()
 
     def note_text(self, injection_id: str, text: str) -> None:
         """The words of a message, for its line."""
         self._texts[injection_id] = text
-        short = " ".join(text[:400].split())[:160]
-        while len(self._texts) > 100:
+        while len(self._texts) > KEPT_TEXTS:
             del self._texts[next(iter(self._texts))]
-        if (known := self._known.get(injection_id)) is not None and known.text != short:
-            known.text = short
+        if (known := self._known.get(injection_id)) is not None and known.text != text:
+            known.text = text
             self._show()
 
     def text_of(self, injection_id: str) -> str:
@@ -151,9 +107,7 @@ class ReceiptStrip(QFrame):
         if known is None:
             if receipt.state in _ENDS and not own and now - receipt.at > FRESH:
                 return
-            self._known[receipt.injection_id] = _Known(
-                receipt, " ".join(self._texts.get(receipt.injection_id, "")[:400].split())[:160], now
-            )
+            self._known[receipt.injection_id] = _Known(receipt, self._texts.get(receipt.injection_id, ""), now)
         elif known.receipt != receipt:
             known.receipt, known.since = receipt, now
         self._show()
@@ -164,7 +118,9 @@ class ReceiptStrip(QFrame):
         gone = [
             key
             for key, known in self._known.items()
-            if known.receipt.state in (ReceiptState.ANSWERED, ReceiptState.WITHDRAWN) and now - known.since > KEPT_AFTER
+            if known.receipt.state in (ReceiptState.ANSWERED, ReceiptState.WITHDRAWN)
+            and now - known.since > KEPT_AFTER
+            and not ((line := self._lines.get(key)) is not None and line.writing)
         ]
         for key in gone:
             del self._known[key]
@@ -182,44 +138,116 @@ class ReceiptStrip(QFrame):
         else:
             self.withdraw_wanted.emit(injection_id)
 
-    def set_busy(self, injection_id: str, busy: bool) -> None:
+    def set_busy(self, injection_id: str, what: str) -> None:
+        """What is under way with a message, in a word; empty: nothing."""
+        if what:
+            self._busy[injection_id] = what
+        else:
+            self._busy.pop(injection_id, None)
+            self._moving.pop(injection_id, None)
+        self._show()
+
+    def edited(self, injection_id: str, words: str) -> None:
+        """The message has these words now."""
         if (line := self._lines.get(injection_id)) is not None:
-            line.button.setEnabled(not busy)
-            line.edit.setEnabled(not busy)
+            line.saved()
+        self.note_text(injection_id, words)
+
+    def not_edited(self, injection_id: str, why: str) -> None:
+        if (line := self._lines.get(injection_id)) is not None:
+            line.failed(why)
+
+    def move_by(self, injection_id: str, places: int) -> None:
+        """Ask for another place: as many further down, or up if it is negative."""
+        order = self._waiting()
+        if injection_id not in order or self._moving or not self._may_act or not self._may_edit.can:
+            return
+        there = order.index(injection_id) + places
+        if not 0 <= there < len(order):
+            return
+        target = self._known[order[there]].receipt.position
+        if target is None:
+            return
+        self._moving[injection_id] = target
+        self._show()
+        self.move_wanted.emit(injection_id, target)
 
     def lines(self) -> list[str]:
         """What is shown, as text."""
         return [f"{line.text.text()}: {line.state.text()}" for line in self._lines.values()]
 
-    @staticmethod
-    def _place(receipt: Receipt) -> tuple[bool, int]:
-        return receipt.state in _ENDS, receipt.position or 0
+    def _place(self, key: str) -> tuple[bool, float]:
+        """Open ones first, in the order in which they go out. One that is being moved stands where it is to be."""
+        receipt, target = self._known[key].receipt, self._moving.get(key)
+        place: float = receipt.position or 0
+        if target is not None:
+            place = target + (0.5 if target > place else -0.5)
+        return receipt.state in _ENDS, place
+
+    def _waiting(self) -> list[str]:
+        order = sorted(self._known, key=self._place)
+        return [key for key in order if self._known[key].receipt.state in WAITS]
+
+    def _line(self, key: str) -> QueueLine:
+        line = QueueLine(key)
+        line.withdraw_wanted.connect(self.clicked)
+        line.take_back_wanted.connect(self.take_back_wanted)
+        line.edit_wanted.connect(self.edit_wanted)
+        line.move_wanted.connect(self.move_by)
+        line.words_left.connect(self.words_left)
+        return line
+
+    def _order_of_tab(self, shown: list[str]) -> None:
+        """Tab goes through the lines in the order in which they are seen."""
+        if shown == self._tabbed:
+            return
+        self._tabbed = shown
+        widgets: list[QWidget] = [self]
+        for key in shown:
+            line = self._lines[key]
+            widgets += (line, line.up, line.down, line.edit, line.take_back, line.button, line.editor)
+        for first, second in pairwise([*widgets, self._rest]):
+            QWidget.setTabOrder(first, second)
 
     def _on_rest(self) -> None:
         self._all = not self._all
         self._show()
 
     def _show(self) -> None:
-        # Open ones first, in the order in which they go out: they are what can still be changed.
-        order = sorted(self._known, key=lambda key: self._place(self._known[key].receipt))
+        order = sorted(self._known, key=self._place)
         shown = order[: MOST if self._all else SHOWN]
+        held = [key for key in order if key not in shown and (line := self._lines.get(key)) and line.has_focus]
+        shown += held  # What somebody works on is not taken from under their hands.
         for key in [key for key in self._lines if key not in shown]:
-            line = self._lines.pop(key)
-            self._column.removeWidget(line)
-            line.deleteLater()
-        for key in shown:
-            if key not in self._lines:
-                self._lines[key] = _Line(self, key)
-                self._column.insertWidget(self._column.count() - 1, self._lines[key])
-            self._lines[key].show_known(self._known[key], editable=self._may_act and bool(self._texts.get(key)))
-            if not self._may_act:
-                self._lines[key].button.hide()
+            gone = self._lines.pop(key)
+            self._column.removeWidget(gone)
+            gone.deleteLater()
+        waiting = self._waiting()
         for place, key in enumerate(shown):
-            if self._column.indexOf(self._lines[key]) != place:
+            if key not in self._lines:
+                self._lines[key] = self._line(key)
                 self._column.insertWidget(place, self._lines[key])
+            elif self._column.indexOf(self._lines[key]) != place:
+                self._column.insertWidget(place, self._lines[key])
+            known = self._known[key]
+            at = waiting.index(key) if key in waiting else -1
+            self._lines[key].show_message(
+                Shown(
+                    receipt=known.receipt,
+                    words=known.text,
+                    may=self._may_edit,
+                    acting=self._may_act,
+                    up=at > 0,
+                    down=0 <= at < len(waiting) - 1,
+                    busy=self._busy.get(key, ""),
+                )
+            )
+        self._order_of_tab(shown)
         rest = len(order) - len(shown)
         self._rest.setText(f"and {rest} more" if not self._all or rest else "show less")
         self._rest.setVisible(rest > 0 or (self._all and len(order) > SHOWN))
+        self.why.setText("" if self._may_edit.can or not waiting or not self._may_act else self._may_edit.words)
+        self.why.setVisible(bool(self.why.text()))
         self.setVisible(bool(order))
         queued = sum(
             known.receipt.state in (ReceiptState.QUEUED, ReceiptState.STORED) for known in self._known.values()

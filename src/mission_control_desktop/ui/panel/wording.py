@@ -167,6 +167,14 @@ def other_delivery(session: AgentSession, delivery: Delivery | None) -> Delivery
     return other if other in session.capabilities.inject else None
 
 
+def queue_possible(session: AgentSession) -> Possible:
+    """Whether messages that wait can be changed and put into another order."""
+    if session.capabilities.edit_queue:
+        return Possible(True, "")
+    reason = session.capabilities.reasons.get("editQueue")
+    return Possible(False, reason or "This provider cannot change messages that wait: withdraw and send again")
+
+
 def sending_possible(session: AgentSession) -> Possible:
     """Whether the session takes messages at all."""
     if session.status.final:

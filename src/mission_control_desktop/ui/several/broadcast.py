@@ -14,7 +14,7 @@ from mission_control_desktop.domain.limits import MAX_INJECT_CHARS
 from mission_control_desktop.domain.receipts import RECEIPT_TRANSITIONS, Receipt, ReceiptState
 from mission_control_desktop.domain.sessions import AgentSession, Delivery
 from mission_control_desktop.ui import words
-from mission_control_desktop.ui.panel.strip import ladder_text
+from mission_control_desktop.ui.panel.queue_line import ladder_text
 from mission_control_desktop.ui.panel.wording import (
     DELIVERY_NAMES,
     default_delivery,

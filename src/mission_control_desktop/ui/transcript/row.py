@@ -480,6 +480,9 @@ class RowLayout:
         operator = entry.message.metadata.get("operatorId")
         if isinstance(operator, str) and operator:
             words = f"{operator}  {words}"
+        editor = entry.message.metadata.get("editedBy")
+        if isinstance(editor, str) and editor:
+            words = f"{words}  edited" if editor == operator else f"{words}  edited by {editor}"
         painter.drawText(QRectF(x, self._header_y, self._width - x, height), flags, words)
         receipt = self._looks.receipt
         if receipt is not None:

@@ -1,0 +1,306 @@
+"""Messages that wait, in their panel: changed in their place and put into another order, by keyboard and by mouse."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from PySide6.QtCore import Qt
+from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QAbstractButton, QApplication
+from qasync import QEventLoop
+
+from mission_control_desktop.domain.errors import Conflict
+from mission_control_desktop.domain.events import EventType, StreamEvent
+from mission_control_desktop.domain.messages import AgentMessage, MessageRole
+from mission_control_desktop.domain.receipts import Receipt, ReceiptState
+from mission_control_desktop.domain.sessions import AgentSession, Capabilities, Delivery, Evidence, SessionStatus
+from mission_control_desktop.ui.panel.panel import OrchestratorPanel
+from mission_control_desktop.ui.panel.port import MemoryDrafts
+from mission_control_desktop.ui.panel.queue_line import CHANGED, HANDED_OVER, QueueLine
+from mission_control_desktop.ui.transcript.highlight import Highlighter
+from support.panels import Call, HeldPort
+from support.rig import press, until
+
+SESSION = "internal:s"
+LONG = 60.0
+NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
+ALT = Qt.KeyboardModifier.AltModifier
+OURS = Capabilities(inject=(Delivery.QUEUE,), edit_queue=True, terminate=True, kill=True)
+THEIRS = Capabilities(inject=(Delivery.QUEUE,), reasons={"editQueue": "The gateway keeps the queue itself."})
+
+
+class Stage:
+    """A shown panel in which three messages wait, over a port that answers when the test says so."""
+
+    def __init__(self, qt: Any, capabilities: Capabilities = OURS, **more: Any) -> None:
+        session = AgentSession(
+            session_id=SESSION,
+            provider="internal",
+            status=SessionStatus.RUNNING,
+            spawned_at=NOW,
+            capabilities=capabilities,
+            evidence=Evidence(last_event_at=datetime.now(UTC), source="agent"),
+        )
+        self.port = HeldPort()
+        self.highlighter = Highlighter()
+        self.panel = OrchestratorPanel(session, self.port, MemoryDrafts(), highlighter=self.highlighter, **more)
+        qt.addWidget(self.panel)
+        self.panel.resize(420, 600)
+        self.panel.show()
+        qt.waitExposed(self.panel)
+        self.panel.activateWindow()
+        for place, words in enumerate(("one", "two", "three"), 1):
+            self.says(words, words)
+            self.receipt(words, place)
+        QApplication.processEvents()
+
+    def says(self, ref: str, words: str) -> None:
+        message = AgentMessage(
+            message_id=f"m-{ref}",
+            session_id=SESSION,
+            role=MessageRole.OPERATOR,
+            content=words,
+            timestamp=NOW,
+            seq=1,
+            metadata={"kind": "text", "complete": True, "injectionId": ref},
+        )
+        self.panel.apply([StreamEvent(event_id=None, type=EventType.MESSAGE, data=message)])
+
+    def receipt(self, ref: str, place: int | None, state: ReceiptState = ReceiptState.QUEUED) -> Receipt:
+        told = Receipt(injection_id=ref, session_id=SESSION, state=state, position=place, at=datetime.now(UTC))
+        self.panel.apply([StreamEvent(event_id=None, type=EventType.RECEIPT, data=told)])
+        return told
+
+    def line(self, ref: str) -> QueueLine:
+        return self.panel.strip._lines[ref]
+
+    def order(self) -> list[str]:
+        """The lines as they stand, from above."""
+        lines = sorted(self.panel.strip._lines.items(), key=lambda item: item[1].y())
+        return [ref for ref, _ in lines]
+
+    async def call(self, name: str, count: int = 1) -> Call:
+        await until(lambda: len(self.port.named(name)) >= count, name)
+        return self.port.named(name)[count - 1]
+
+    async def settled(self) -> None:
+        await until(lambda: self.panel.presenter.at_rest, "at rest")
+
+
+@pytest.fixture
+def stage(qt: Any) -> Iterator[Stage]:
+    made = Stage(qt)
+    yield made
+    made.highlighter.wait()
+
+
+@pytest.fixture
+def run(qapp: QApplication) -> Callable[[Coroutine[Any, Any, None]], None]:
+    def runner(scenario: Coroutine[Any, Any, None]) -> None:
+        loop = QEventLoop(qapp)
+        with loop:
+            loop.run_until_complete(scenario)
+
+    return runner
+
+
+Run = Callable[[Coroutine[Any, Any, None]], None]
+
+
+def test_words_are_changed_in_their_place(stage: Stage, run: Run) -> None:
+    async def scenario() -> None:
+        line = stage.line("two")
+        line.setFocus()
+        press(line, Qt.Key.Key_Return)
+        assert line.editor.hasFocus()
+        assert line.editor.toPlainText() == "two"
+        QTest.keyClicks(line.editor, "zwei")
+        press(line.editor, Qt.Key.Key_Return, Qt.KeyboardModifier.ShiftModifier)
+        QTest.keyClicks(line.editor, "drei")
+        press(line.editor, Qt.Key.Key_Return)
+        call = await stage.call("edit_message")
+        assert call.arguments == {"injection_id": "two", "content": "zwei\ndrei", "was": "two"}
+        # Not so yet, and shown so.
+        assert (line.text.text(), line.state.text()) == ("two", "saving…")
+        assert line.hint.text().startswith("Saving…")
+        assert line.editor.isReadOnly()
+        assert not any(button.isEnabled() for button in line.findChildren(QAbstractButton))
+        press(line.editor, Qt.Key.Key_Return)
+        press(line.editor, Qt.Key.Key_Escape)
+        assert line.editor.isVisible()
+        call.answer.set_result(stage.receipt("two", 2))
+        await stage.settled()
+        assert len(stage.port.named("edit_message")) == 1
+        assert (line.text.text(), line.state.text()) == ("zwei drei", "stored → queued #2")
+        assert not line.editor.isVisible()
+        assert line.hasFocus()
+
+    run(scenario())
+
+
+def test_esc_leaves_the_words_as_they_were(stage: Stage, run: Run) -> None:
+    line = stage.line("two")
+    QTest.mouseClick(line.edit, Qt.MouseButton.LeftButton)
+    QTest.keyClicks(line.editor, "zwei")
+    press(line.editor, Qt.Key.Key_Escape)
+    assert line.text.text() == "two"
+    assert line.hasFocus()
+    press(line, Qt.Key.Key_F2)
+    assert line.editor.toPlainText() == "two"
+    press(line.editor, Qt.Key.Key_Return)
+    assert not line.editor.isVisible()
+    press(line, Qt.Key.Key_F2)
+    line.editor.clear()
+    press(line.editor, Qt.Key.Key_Return)
+    assert "Withdraw" in line.hint.text()
+    assert stage.port.calls == []
+    assert stage.panel.composer.edit.toPlainText() == ""
+
+
+def test_what_was_not_saved_says_why_and_can_be_saved_again(stage: Stage, run: Run) -> None:
+    async def scenario() -> None:
+        line = stage.line("one")
+        line.edit.click()
+        QTest.keyClicks(line.editor, "eins")
+        press(line.editor, Qt.Key.Key_Return)
+        call = await stage.call("edit_message")
+        call.answer.set_exception(Conflict("Somebody was quicker."))
+        await stage.settled()
+        assert line.hint.text() == "Not saved: Somebody was quicker."
+        assert line.text.text() == "one"
+        assert line.editor.toPlainText() == "eins"
+        press(line.editor, Qt.Key.Key_Return)
+        call = await stage.call("edit_message", 2)
+        call.answer.set_result(stage.receipt("one", 1))
+        await stage.settled()
+        assert line.text.text() == "eins"
+
+    run(scenario())
+
+
+def test_what_happens_to_a_message_is_said_while_somebody_writes(stage: Stage, run: Run) -> None:
+    line = stage.line("one")
+    line.edit.click()
+    QTest.keyClicks(line.editor, "eins")
+    stage.says("one", "uno")
+    assert line.hint.text() == CHANGED
+    assert line.editor.toPlainText() == "eins"
+    stage.receipt("one", None, ReceiptState.ANSWERED)
+    assert line.hint.text() == HANDED_OVER
+    press(line.editor, Qt.Key.Key_Return)
+    assert stage.port.calls == []
+    stage.panel.strip.tick()
+    assert stage.line("one") is line
+    press(line.editor, Qt.Key.Key_Escape)
+    assert stage.panel.composer.edit.toPlainText() == "eins", "nothing that was written is lost"
+
+
+def test_order_by_keys_and_by_buttons(stage: Stage, run: Run) -> None:
+    async def scenario() -> None:
+        line = stage.line("three")
+        line.setFocus()
+        press(line, Qt.Key.Key_Down, ALT)
+        assert stage.port.calls == [], "there is nothing below"
+        press(line, Qt.Key.Key_Up, ALT)
+        press(line, Qt.Key.Key_Up, ALT)
+        call = await stage.call("move_message")
+        assert call.arguments == {"injection_id": "three", "position": 2}
+        assert line.state.text() == "moving…"
+        await until(lambda: stage.order() == ["one", "three", "two"], "where it is to be")
+        for ref, place in (("three", 2), ("two", 3)):
+            told = stage.receipt(ref, place)
+            if ref == "three":
+                call.answer.set_result(told)
+        await stage.settled()
+        assert len(stage.port.named("move_message")) == 1
+        assert stage.order() == ["one", "three", "two"]
+        assert line.hasFocus()
+        assert (line.up.isEnabled(), line.down.isEnabled()) == (True, True)
+        assert (stage.line("one").up.isEnabled(), stage.line("two").down.isEnabled()) == (False, False)
+
+        QTest.mouseClick(stage.line("one").down, Qt.MouseButton.LeftButton)
+        call = await stage.call("move_message", 2)
+        assert call.arguments == {"injection_id": "one", "position": 2}
+        await until(lambda: stage.order() == ["three", "one", "two"], "where it is to be")
+        call.answer.set_exception(Conflict("It is on its way to the agent already."))
+        await stage.settled()
+        await until(lambda: stage.order() == ["one", "three", "two"], "where it is")
+        assert stage.panel.notice.text() == "Not moved: It is on its way to the agent already."
+
+        stage.line("two").up.click()
+        call = await stage.call("move_message", 3)
+        call.answer.set_result(stage.receipt("two", 3))
+        await stage.settled()
+        assert "what interrupts goes out before" in stage.panel.notice.text()
+
+    run(scenario())
+
+
+def test_a_line_is_taken_back_by_key(stage: Stage, run: Run) -> None:
+    async def scenario() -> None:
+        stage.line("two").setFocus()
+        press(stage.line("two"), Qt.Key.Key_Delete)
+        call = await stage.call("withdraw")
+        assert call.arguments == {"injection_id": "two"}
+        call.answer.set_result(stage.receipt("two", None, ReceiptState.WITHDRAWN))
+        await stage.settled()
+        assert not any(b.isVisible() for b in stage.line("two").findChildren(QAbstractButton))
+
+    run(scenario())
+
+
+def test_tab_goes_through_the_lines_as_they_stand(stage: Stage) -> None:
+    stage.receipt("three", 1)
+    stage.receipt("one", 2)
+    stage.receipt("two", 3)
+    stage.line("three").setFocus()
+    seen = []
+    for _ in range(12):
+        focus = QApplication.focusWidget()
+        assert focus is not None
+        if isinstance(focus, QueueLine):
+            seen.append(focus.text.text())
+        press(focus, Qt.Key.Key_Tab)
+    assert seen == ["three", "one", "two"]
+
+
+def test_every_control_has_a_name_of_its_own(stage: Stage) -> None:
+    names = [
+        widget.accessibleName()
+        for line in stage.panel.strip._lines.values()
+        for widget in (line, *line.findChildren(QAbstractButton))
+        if widget.isVisible()
+    ]
+    assert all(names)
+    assert len(set(names)) == len(names)
+    assert "Move up: two" in names
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "may_act", "words"),
+    [(THEIRS, True, "The gateway keeps the queue itself."), (OURS, False, "Your role only watches")],
+)
+def test_where_it_cannot_be_done_the_controls_say_why(
+    qt: Any, capabilities: Capabilities, may_act: bool, words: str
+) -> None:
+    stage = Stage(qt, capabilities, may_act=may_act)
+    line = stage.line("two")
+    for button in (line.up, line.down, line.edit):
+        assert button.isVisible()
+        assert not button.isEnabled()
+        assert button.toolTip() == words
+    assert line.button.isEnabled() == may_act
+    assert stage.panel.strip.why.text() == (words if may_act else ""), "the role is told by the input already"
+    assert line.take_back.isVisible() == may_act
+    line.setFocus()
+    for key, modifier in ((Qt.Key.Key_F2, Qt.KeyboardModifier.NoModifier), (Qt.Key.Key_Up, ALT)):
+        press(line, key, modifier)
+    if not may_act:
+        press(line, Qt.Key.Key_Delete)
+    assert stage.port.calls == []
+    assert not line.editor.isVisible()
+    assert line.text.text() == "two"
+    stage.highlighter.wait()
