@@ -265,6 +265,9 @@ def test_tab_goes_through_the_lines_as_they_stand(stage: Stage) -> None:
             seen.append(focus.text.text())
         press(focus, Qt.Key.Key_Tab)
     assert seen == ["three", "one", "two"]
+    stage.panel.composer.edit.setFocus()
+    press(stage.panel.composer.edit, Qt.Key.Key_Backtab)
+    assert stage.line("two").has_focus, "one step from the input"
 
 
 def test_every_control_has_a_name_of_its_own(stage: Stage) -> None:

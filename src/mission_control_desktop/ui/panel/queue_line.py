@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeVar
 
-from PySide6.QtCore import Qt, Signal
+from PySide6.QtCore import QEvent, Qt, Signal
 from PySide6.QtGui import QFocusEvent, QKeyEvent, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QAbstractButton, QHBoxLayout, QLabel, QPushButton, QToolButton, QVBoxLayout, QWidget
 
@@ -22,6 +22,8 @@ from mission_control_desktop.ui.transcript.row import receipt_text
 
 B = TypeVar("B", bound=QAbstractButton)
 WAITS = frozenset({ReceiptState.QUEUED, ReceiptState.STORED})
+ARROW_WIDTH = 30
+"""In device-independent pixels; a panel can be narrow."""
 NO_WORDS = "Its words are further up in the transcript: scroll to them first"
 HINT = "Enter saves, Esc leaves it as it was"
 HANDED_OVER = "It went to the agent meanwhile, with the words from before. Esc puts yours into the input"
@@ -112,6 +114,8 @@ class QueueLine(QWidget):
         self.hint.setTextFormat(Qt.TextFormat.PlainText)
         self.hint.setWordWrap(True)
         self.hint.setProperty("tone", "small")
+        for arrow in (self.up, self.down):
+            arrow.setMaximumWidth(ARROW_WIDTH)
         row = QHBoxLayout()
         theme.keep_distances(row, margins=(4, 0, 0, 0), spacing="gap")
         row.addWidget(self.text, 1)
@@ -276,20 +280,31 @@ class QueueLine(QWidget):
     def _on_button(self) -> None:
         self.withdraw_wanted.emit(self._id)
 
-    def keyPressEvent(self, event: QKeyEvent) -> None:
+    def event(self, event: QEvent) -> bool:
+        ask = event if isinstance(event, QKeyEvent) and event.type() == QEvent.Type.ShortcutOverride else None
+        if ask is not None and self._button_for(ask) is not None:
+            ask.accept()  # Meant for the line, whatever command may have this key.
+            return True
+        return super().event(event)
+
+    def _button_for(self, event: QKeyEvent) -> QAbstractButton | None:
+        """What a key presses."""
         alt = event.modifiers() & ~Qt.KeyboardModifier.KeypadModifier == Qt.KeyboardModifier.AltModifier
         key = event.key()
-        button: QAbstractButton | None = None
         if alt:
-            button = {Qt.Key.Key_Up: self.up, Qt.Key.Key_Down: self.down}.get(Qt.Key(key))
-        elif self.hasFocus() and not event.modifiers() & ~Qt.KeyboardModifier.KeypadModifier:
-            by_key = {
+            return {Qt.Key.Key_Up: self.up, Qt.Key.Key_Down: self.down}.get(Qt.Key(key))
+        if self.hasFocus() and not event.modifiers() & ~Qt.KeyboardModifier.KeypadModifier:
+            by_key: dict[Qt.Key, QAbstractButton] = {
                 Qt.Key.Key_Return: self.edit,
                 Qt.Key.Key_Enter: self.edit,
                 Qt.Key.Key_F2: self.edit,
                 Qt.Key.Key_Delete: self.button,
             }
-            button = by_key.get(Qt.Key(key))
+            return by_key.get(Qt.Key(key))
+        return None
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        button = self._button_for(event)
         if button is None:
             super().keyPressEvent(event)
             return
