@@ -202,7 +202,8 @@ class ReceiptStrip(QFrame):
         if shown == self._tabbed:
             return
         self._tabbed = shown
-        widgets: list[QWidget] = [self]
+        # The button has its place before the input from the start; the lines are brought there.
+        widgets: list[QWidget] = [self._rest]
         for key in shown:
             line = self._lines[key]
             widgets += (line, line.up, line.down, line.edit, line.take_back, line.button, line.editor)
