@@ -15,6 +15,7 @@ from mission_control_desktop.ui.application import Desktop
 from mission_control_desktop.ui.audit.model import AuditColumn
 from mission_control_desktop.ui.dialogs import kill_flow
 from mission_control_desktop.ui.dialogs.kill_all import KillAllDialog
+from mission_control_desktop.ui.dialogs.kill_many import ManyKills
 from mission_control_desktop.ui.settings.connections import PlaneForm, PlaneRemoval
 from support.rig import Rig, dialog, press, until
 from support.served import Served
@@ -171,6 +172,8 @@ def test_one_confirmed_order_stops_every_control_plane(
         assert "Not taken by team" in asked._result.text()
         await until(lambda: home.session(here)["status"] == "killed", "killed here", LONG)
         asked.close()
+        await until(lambda: not desk.presenter.findChildren(ManyKills), "nothing of the boards is kept")
+        assert not any(kill_id.startswith("all-") for kill_id in store.kills)
         team.start()
         await desk.close()
 

@@ -63,8 +63,8 @@ class KillAllFlow(QObject):
         """Open the dialog."""
         dialog = KillAllDialog(self._store, parent, planes=self._planes())
         dialog.confirmed.connect(lambda scope, reason: self._start(dialog, scope, reason))
-        dialog.undo_requested.connect(lambda kill_id: self._tasks.start(self._undo(dialog, kill_id), name="undo kill"))
-        dialog.watch_ended.connect(lambda kill_id: self._tasks.start(self._end_watch(kill_id), name="end watch"))
+        dialog.undo_requested.connect(lambda kill_id: self._start_undo(dialog, kill_id))
+        dialog.watch_ended.connect(self._start_end_watch)
         dialog.open()
         return dialog
 
@@ -115,6 +115,9 @@ class KillAllFlow(QObject):
         planes = tuple(plane for plane in self._planes() if not plane.refusal)
         many = ManyKills(self._store, planes, reason, self)
         self._many[many.kill_id] = many
+        many.board_closed = not isValid(dialog)
+        if not many.board_closed:
+            dialog.finished.connect(lambda _result: self._on_board_closed(many))
 
         async def order(plane: str) -> None:
             try:
@@ -128,9 +131,13 @@ class KillAllFlow(QObject):
                 dialog.started(whole)
             if many.undo_wanted:
                 # It was undone on the board before this one answered.
-                await self._undo(dialog, many.kill_id)
+                await self._undo(dialog, [kill.kill_id])
 
-        await asyncio.gather(*(order(plane.key) for plane in planes))
+        try:
+            await asyncio.gather(*(order(plane.key) for plane in planes))
+        finally:
+            many.settled = True
+            self._let_go(many)
         if not many.taken:
             raise Unreachable(f"No control plane took the order. {many.problem}")
         if many.problem and not isValid(dialog):
@@ -141,12 +148,16 @@ class KillAllFlow(QObject):
         many = self._many.get(kill_id)
         return [kill_id] if many is None else [part.kill_id for part in many.parts if wanted(part)]
 
-    async def _undo(self, dialog: KillAllDialog, kill_id: str) -> None:
+    def _start_undo(self, dialog: KillAllDialog, kill_id: str) -> None:
         if (many := self._many.get(kill_id)) is not None:
             many.undo_wanted = True
-        for part in self._parts(kill_id, lambda kill: kill.state is KillState.FROZEN):
+        frozen = self._parts(kill_id, lambda kill: kill.state is KillState.FROZEN)
+        self._tasks.start(self._undo(dialog, frozen), name="undo kill")
+
+    async def _undo(self, dialog: KillAllDialog, kill_ids: list[str]) -> None:
+        for kill_id in kill_ids:
             try:
-                kill = await self._gateway.call(partial(_undone, kill_id=part))
+                kill = await self._gateway.call(partial(_undone, kill_id=kill_id))
             except MissionControlError as error:
                 self._tell(f"Not undone: {error.message}")
                 if isValid(dialog):
@@ -154,14 +165,27 @@ class KillAllFlow(QObject):
                 continue
             self._store.put([kill])
 
-    async def _end_watch(self, kill_id: str) -> None:
-        for part in self._parts(kill_id, lambda kill: kill.watching_until is not None):
+    def _start_end_watch(self, kill_id: str) -> None:
+        watching = self._parts(kill_id, lambda kill: kill.watching_until is not None)
+        self._tasks.start(self._end_watch(watching), name="end watch")
+
+    async def _end_watch(self, kill_ids: list[str]) -> None:
+        for kill_id in kill_ids:
             try:
-                kill = await self._gateway.call(partial(_closed, kill_id=part))
+                kill = await self._gateway.call(partial(_closed, kill_id=kill_id))
             except MissionControlError as error:
                 self._tell(f"The watch goes on: {error.message}")
                 continue
             self._store.put([kill])
+
+    def _on_board_closed(self, many: ManyKills) -> None:
+        many.board_closed = True
+        self._let_go(many)
+
+    def _let_go(self, many: ManyKills) -> None:
+        """Once nobody looks at it and nobody has still to answer."""
+        if many.board_closed and many.settled and self._many.pop(many.kill_id, None) is not None:
+            many.close()
 
 
 async def _undone(mission_control: MissionControl, *, kill_id: str) -> KillAll:

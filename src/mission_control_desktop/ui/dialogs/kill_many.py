@@ -28,6 +28,8 @@ class ManyKills(QObject):
         self._at = words.utc_now()
         self.undo_wanted = False
         """A control plane that takes the order from now on is to undo it at once."""
+        self.settled = self.board_closed = False
+        """Whether each control plane has answered; whether nobody looks at it any more."""
         self._before = {
             key: [session for session in store.live() if plane_of(session.session_id) == key] for key in self._titles
         }
@@ -59,6 +61,12 @@ class ManyKills(QObject):
         """A control plane has not taken it."""
         self._refused[plane] = why
         return self._put()
+
+    def close(self) -> None:
+        """Follow nothing any more; what the parts say of themselves stays."""
+        self._store.kill_changed.disconnect(self._on_part)
+        self._store.kills.pop(self.kill_id, None)
+        self.deleteLater()
 
     def _on_part(self, kill_id: str) -> None:
         if kill_id in self._parts.values():
