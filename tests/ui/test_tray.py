@@ -31,6 +31,7 @@ from mission_control_desktop.ui.attention import Attention
 from mission_control_desktop.ui.attention.center import PREFIX
 from mission_control_desktop.ui.dialogs import kill_flow
 from mission_control_desktop.ui.local_state import LocalState, stored
+from mission_control_desktop.ui.plane_book import SAVED, saved_names
 from mission_control_desktop.ui.sessions import SessionStore
 from mission_control_desktop.ui.settings.appearance import TRAY, AppearancePage
 from mission_control_desktop.ui.settings.dialog import SettingsDialog
@@ -358,5 +359,25 @@ def test_what_a_window_decided_counts_in_the_tray_too(qt: Any, tmp_path: Path) -
     entry.refresh()
     assert entry.agents.text() == "1 agent lives, 1 needs a person"
     assert [need.key for need in entry.attention.items()] == [need.key for need in window.items()]
+    entry.close()
+    state.close()
+
+
+def test_it_says_which_control_planes_it_leaves_out(qt: Any, tmp_path: Path) -> None:
+    """The windows may be on others too: what the tray counts and stops is this one alone."""
+    state = LocalState(tmp_path, problem=lambda text: pytest.fail(text))
+    entry = TrayEntry(SessionStore())
+    entry.set_link(connected=True)
+    assert entry.kill_all.text() == "&Kill All…"
+    state.put(SAVED, [{"name": "team", "url": "https://team.example"}, {"damaged": True}])
+    assert state.flush()
+    entry.set_others(saved_names(stored(tmp_path, SAVED)))
+    assert entry.kill_all.text() == "&Kill All on this control plane…"
+    assert "Agents of team go on" in entry.kill_all.toolTip()
+    assert "Without team" in entry.icon.toolTip()
+    entry.set_link(connected=True, refused="Your role may not do this.")
+    assert entry.kill_all.toolTip() == "Your role may not do this."
+    entry.set_others([])
+    assert entry.kill_all.text() == "&Kill All…"
     entry.close()
     state.close()

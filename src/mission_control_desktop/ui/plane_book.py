@@ -50,16 +50,7 @@ class PlaneBook:
     @property
     def saved(self) -> list[SavedPlane]:
         """Those that are kept; damaged entries are left out."""
-        found = []
-        for raw in self._state.get(SAVED) or ():
-            try:
-                one = msgspec.convert(raw, SavedPlane)
-            except msgspec.ValidationError as error:
-                log.warning("a kept control plane is damaged", reason=str(error))
-                continue
-            if re.fullmatch(PLANE_NAME_PATTERN, one.name):
-                found.append(one)
-        return found
+        return _saved(self._state.get(SAVED))
 
     def open_saved(self) -> None:
         """Connect to all that are kept, in the background. Nothing the second time."""
@@ -145,3 +136,21 @@ class PlaneBook:
         from mission_control_desktop.client.tokens import TokenStore
 
         return TokenStore(self._folder)
+
+
+def saved_names(stored: dict[str, object]) -> list[str]:
+    """The names of those that a window has kept, of what `ui.local_state.stored` read of its file."""
+    return [one.name for one in _saved(stored.get(SAVED))]
+
+
+def _saved(values: object) -> list[SavedPlane]:
+    found = []
+    for raw in values if isinstance(values, list) else ():
+        try:
+            one = msgspec.convert(raw, SavedPlane)
+        except msgspec.ValidationError as error:
+            log.warning("a kept control plane is damaged", reason=str(error))
+            continue
+        if re.fullmatch(PLANE_NAME_PATTERN, one.name):
+            found.append(one)
+    return found

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from PySide6.QtCore import QObject, QPointF, QRectF, Qt, QTimer, Signal
 from PySide6.QtGui import QAction, QIcon, QPainter
 from PySide6.QtWidgets import QMenu, QSystemTrayIcon
@@ -42,6 +44,8 @@ class TrayEntry(QObject):
         """The window's queue; what was decided there is merged from its file."""
         self._connected = False
         self._problem = "looking for the control plane"
+        self._refused = ""
+        self._others: tuple[str, ...] = ()
         self.lamp: LampView = lamp_view({}, words.utc_now(), connected=False)
         self.menu = QMenu()
         self.menu.setToolTipsVisible(True)
@@ -94,10 +98,28 @@ class TrayEntry(QObject):
 
     def set_link(self, *, connected: bool, problem: str = "", refused: str = "") -> None:
         """Whether the control plane is there; if not, why. `refused`: why Kill All is not allowed here at all."""
-        self._connected, self._problem = connected, problem
-        self.kill_all.setEnabled(not refused)
-        self.kill_all.setToolTip(refused)
+        self._connected, self._problem, self._refused = connected, problem, refused
+        self._level()
         self.refresh()
+
+    def set_others(self, names: Sequence[str]) -> None:
+        """Control planes that the windows are on as well: the tray neither counts nor stops what is there."""
+        if tuple(names) == self._others:
+            return
+        self._others = tuple(names)
+        where = " on this control plane" if names else ""
+        self.kill_all.setText(f"&Kill All{where}…")
+        self._level()
+        self.refresh()
+
+    def _level(self) -> None:
+        elsewhere = (
+            f"Here alone. Agents of {', '.join(self._others)} go on: they are stopped from the window."
+            if self._others
+            else ""
+        )
+        self.kill_all.setEnabled(not self._refused)
+        self.kill_all.setToolTip(self._refused or elsewhere)
 
     def refresh(self, _what: object = None) -> None:
         """Say what the store says now."""
@@ -108,6 +130,8 @@ class TrayEntry(QObject):
         self.stop.setText(self.lamp.text)
         self.stop.setToolTip(self.lamp.detail)
         tip = [f"Mission Control: {said}", self.lamp.text]
+        if self._others:
+            tip.append(f"Without {', '.join(self._others)}: see the window")
         if not self._connected and self._problem:
             tip.append(self._problem.splitlines()[0][:160])
         self.icon.setToolTip("\n".join(tip))

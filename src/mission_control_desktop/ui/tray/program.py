@@ -32,6 +32,7 @@ from mission_control_desktop.ui.failures import Failures
 from mission_control_desktop.ui.garbage import collected_here
 from mission_control_desktop.ui.local_state import APPEARANCE, LocalState, stored
 from mission_control_desktop.ui.notifications.teller import NOTIFICATIONS
+from mission_control_desktop.ui.plane_book import SAVED, saved_names
 from mission_control_desktop.ui.process import configure_logs, is_headless, make_app, on_end_signals
 from mission_control_desktop.ui.sessions import SessionStore
 from mission_control_desktop.ui.tray.entry import TrayEntry
@@ -146,6 +147,7 @@ class TrayDesk(QObject):
         while True:
             self.entry.attention.merge(await in_thread(lambda: stored(self._folder, PREFIX)))
             self.telling.choose((await in_thread(lambda: stored(self._folder, NOTIFICATIONS))).get(NOTIFICATIONS))
+            self.entry.set_others(saved_names(await in_thread(lambda: stored(self._folder, SAVED))))
             self.telling.window_open = await in_thread(self._any_window)
             await asyncio.sleep(DECIDED_SECONDS)
 
