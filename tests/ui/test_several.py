@@ -9,21 +9,24 @@ import msgspec
 import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QLabel
+from PySide6.QtWidgets import QLabel, QPushButton
 
-from mission_control_desktop.domain.errors import Forbidden
+from mission_control_desktop.domain.errors import Forbidden, Unreachable
 from mission_control_desktop.domain.people import Role
 from mission_control_desktop.domain.receipts import Receipt, ReceiptState
 from mission_control_desktop.domain.sessions import AgentSession, Capabilities, Delivery, PauseKind, SessionStatus
 from mission_control_desktop.ui.application import Desktop
+from mission_control_desktop.ui.control import GatewayPort
 from mission_control_desktop.ui.sessions import SessionStore
 from mission_control_desktop.ui.several.broadcast import BroadcastDialog, Letter
 from mission_control_desktop.ui.several.ending import EndSeveralDialog
 from mission_control_desktop.ui.several.flow import DRAFT
+from mission_control_desktop.ui.several.pending import LETTER, TEXT
 from mission_control_desktop.ui.several.targets import Target
 from mission_control_desktop.ui.words import utc_now
 from support.rig import Rig, dialog, press, until
 from support.scripted_plane import ScriptedPlane, session
+from support.served import served
 
 Make = Callable[..., AgentSession]
 CTRL, SHIFT = Qt.KeyboardModifier.ControlModifier, Qt.KeyboardModifier.ShiftModifier
@@ -186,6 +189,55 @@ def test_what_is_written_to_several_survives_the_window(rig: Rig) -> None:
         await desk.close()
 
     rig.run(scenario)
+
+
+def test_what_was_being_sent_is_finished_by_the_next_window_and_arrives_once(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a real control plane: of two, one answer is lost; the window ends, and the next one sends the same again."""
+    with served(rig.folder) as house:
+        house.double()
+        one, two = house.spawn("[wait]", title="One"), house.spawn("[wait]", title="Two")
+        real = GatewayPort.inject
+
+        async def lost(port: GatewayPort, session_id: str, content: str, **more: Any) -> Receipt:
+            taken = await real(port, session_id, content, **more)
+            if session_id == two:
+                raise Unreachable("The connection broke before the answer came.")
+            return taken
+
+        async def first() -> None:
+            desk = await rig.open()
+            await until(lambda: {one, two} <= set(desk.store.sessions), "both", 60)
+            monkeypatch.setattr(GatewayPort, "inject", lost)
+            shown = desk.presenter.several.ask_message([one, two])
+            QTest.keyClicks(shown.edit, "Stop at the next milestone")
+            press(shown.edit, Qt.Key.Key_Return, CTRL)
+            await until(lambda: shown.retry.isVisible() and shown.retry.text() == "Send again to 1", "lost", 60)
+            assert len(desk.state.keys(LETTER)) == 1
+            desk.state.put("closing_said", True)
+            await desk.close()
+
+        async def second() -> None:
+            monkeypatch.setattr(GatewayPort, "inject", real)
+            desk = await rig.open()
+            await until(lambda: any("For 1 session" in text for text in desk.window.notices.texts()), "the offer", 60)
+            offer = next(b for b in desk.window.notices.findChildren(QPushButton) if b.text() == "Finish…")
+            press(offer, Qt.Key.Key_Space)
+            shown = await dialog(BroadcastDialog, desk.window)
+            assert [one.session_id for one in shown.model.targets] == [two]
+            assert shown.edit.toPlainText() == "Stop at the next milestone"
+            press(shown.retry, Qt.Key.Key_Space)
+            await until(lambda: not shown.retry.isVisible() and not desk.state.keys(LETTER), "its answer", 60)
+            assert not desk.state.keys(TEXT)
+            shown.close()
+            await desk.close()
+
+        rig.run(first)
+        rig.run(second)
+        for session_id in (one, two):
+            said = [m for m in house.messages(session_id) if m["content"] == "Stop at the next milestone"]
+            assert len(said) == 1, session_id
 
 
 # -- what is sent, refused, and sent again

@@ -84,6 +84,7 @@ class WindowPresenter(QObject):
         self._panels.plane_ready(plane)
         self._name_missing(plane)
         self._show_connection()
+        self.several.offer_unfinished()
 
     def _name_missing(self, plane: Plane) -> None:
         """Panels that were restored for sessions that are not among those read."""

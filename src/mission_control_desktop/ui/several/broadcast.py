@@ -26,6 +26,7 @@ from mission_control_desktop.ui.sessions import SessionStore
 from mission_control_desktop.ui.several.targets import Target, TargetsModel, TargetsTable, target
 
 SAVE_MS = 400
+UNSEEN = "The window ended before the answer came"
 GENTLEST = "The gentlest way of each"
 _WAYS: tuple[Delivery | None, ...] = (None, *DELIVERY_NAMES)
 """The rows of the selector; None: each one's gentlest."""
@@ -84,6 +85,8 @@ class BroadcastDialog(QDialog):
 
     send_requested = Signal(list)
     """`Letter`s."""
+    dropped = Signal(list)
+    """`Letter`s that were begun by an earlier window and are not to be finished."""
     text_changed = Signal(str)
     """What stands in the input and was not sent, some moments after the last key."""
 
@@ -133,11 +136,16 @@ class BroadcastDialog(QDialog):
         self.retry.setObjectName("retry")
         self.retry.clicked.connect(self._on_retry)
         self.retry.hide()
+        self.drop = QPushButton("&Do not send these")
+        self.drop.setObjectName("drop")
+        self.drop.setToolTip("Those that arrived already stay; nothing is sent again")
+        self.drop.clicked.connect(self._on_drop)
+        self.drop.hide()
         self.act = QPushButton()
         self.act.setObjectName("act")
         self.act.setProperty("kind", "primary")
         self.act.clicked.connect(self._on_send)
-        for button in (self.close_button, self.retry, self.act):
+        for button in (self.close_button, self.drop, self.retry, self.act):
             button.setAutoDefault(False)
         self._lay_out()
         self._save = QTimer(self)
@@ -165,6 +173,7 @@ class BroadcastDialog(QDialog):
         buttons = QHBoxLayout()
         buttons.addWidget(self.close_button)
         buttons.addStretch(1)
+        buttons.addWidget(self.drop)
         buttons.addWidget(self.retry)
         buttons.addWidget(self.act)
         layout = QVBoxLayout(self)
@@ -182,6 +191,27 @@ class BroadcastDialog(QDialog):
     def begun(self) -> bool:
         """Whether the message was sent to somebody."""
         return bool(self._ways)
+
+    def finish(self, letters: Sequence[Letter]) -> None:
+        """Take up what an earlier window began: the very same letters, of which nobody knows whether they arrived."""
+        for letter in letters:
+            self._ways[letter.session_id] = _Way(letter, refused=UNSEEN, uncertain=True)
+            self.model.tell(letter.session_id, "no answer seen: sending again cannot double it", "warning", UNSEEN)
+        self.edit.setPlainText(letters[0].text)
+        self._fix()
+        self.drop.show()
+        self._refresh()
+        self.retry.setFocus()
+
+    def _fix(self) -> None:
+        self.model.fix()
+        self.edit.setReadOnly(True)
+        self.way.setEnabled(False)
+        self._save.stop()
+
+    def _on_drop(self) -> None:
+        self.dropped.emit([way.letter for way in self._ways.values() if way.refused])
+        self.reject()
 
     # -- who gets it
 
@@ -232,10 +262,7 @@ class BroadcastDialog(QDialog):
             return
         self._say("")
         self._send([letter for session_id in chosen if (letter := self._letter(session_id, text)) is not None])
-        self.model.fix()
-        self.edit.setReadOnly(True)
-        self.way.setEnabled(False)
-        self._save.stop()
+        self._fix()
         self.text_changed.emit("")
         self.table.setFocus()
 
@@ -248,6 +275,7 @@ class BroadcastDialog(QDialog):
     def _send(self, letters: list[Letter]) -> None:
         for letter in letters:
             self._ways[letter.session_id] = _Way(letter)
+            self.drop.hide()
             self.model.tell(letter.session_id, "sending…", "busy")
         self._refresh()
         self.send_requested.emit(letters)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import QObject
 from shiboken6 import isValid
 
-from mission_control_desktop.domain.errors import MissionControlError
+from mission_control_desktop.domain.errors import Forbidden, MissionControlError, NotAuthenticated, RateLimited
 from mission_control_desktop.domain.sessions import AgentSession, SessionStatus
 from mission_control_desktop.domain.tasks import Tasks
 from mission_control_desktop.ui import words
@@ -19,6 +19,7 @@ from mission_control_desktop.ui.panel.wording import error_words, resuming_possi
 from mission_control_desktop.ui.ports import Gateway
 from mission_control_desktop.ui.several.broadcast import BroadcastDialog, Letter
 from mission_control_desktop.ui.several.ending import EndSeveralDialog
+from mission_control_desktop.ui.several.pending import PendingLetters
 
 if TYPE_CHECKING:
     from mission_control_desktop.ui.main_window.window import MainWindow
@@ -29,6 +30,8 @@ AT_A_TIME = 8
 CALL_SECONDS = 30.0
 """An action without an answer for so long is given up; whether it took effect is then said to be unknown."""
 _NAMED = 6
+_BEFORE = (NotAuthenticated, Forbidden, RateLimited)
+"""Refused before the key was looked at: says nothing of the request that was sent under it earlier."""
 
 
 class SeveralFlow(QObject):
@@ -40,6 +43,10 @@ class SeveralFlow(QObject):
         self._store, self._state = window.store, window.state
         self._port = GatewayPort(gateway)
         self._turn = asyncio.Semaphore(AT_A_TIME)
+        self._pending = PendingLetters(window.state)
+        self._unsure: set[str] = set()
+        """Keys of letters that may have arrived although no answer says so."""
+        self._offered = False
         window.several_requested.connect(self.act)
 
     def act(self, session_ids: list[str], action: str) -> None:
@@ -165,7 +172,45 @@ class SeveralFlow(QObject):
         dialog.open()
         return dialog
 
+    def offer_unfinished(self) -> None:
+        """Say, once, what an earlier window has begun to send and has not seen the answers to."""
+        letters = [] if self._offered else self._pending.left()
+        self._offered = True
+        if letters:
+            count = words.plural(len(letters), "session")
+            self._window.notices.show_notice(
+                f"The window ended while a message to several was being sent. For {count} no answer was seen; it can "
+                "be finished, and arrives once whatever happened.",
+                action="Finish…",
+                key="unfinished",
+            ).acted.connect(self.finish_unfinished)
+
+    def finish_unfinished(self) -> BroadcastDialog | None:
+        """Open the dialog on it: one text at a time."""
+        self._window.notices.dismiss("unfinished")
+        left = self._pending.left()
+        letters = [letter for letter in left if letter.text == left[0].text]
+        if not letters:
+            return None
+        self._unsure.update(letter.key for letter in letters)
+        dialog = BroadcastDialog(
+            self._store, [one.session_id for one in letters], "", self._window, why_not=self._window.why_not
+        )
+        dialog.finish(letters)
+        dialog.dropped.connect(self._pending.settle)
+        dialog.send_requested.connect(
+            lambda again: self._tasks.start(self._send_all(dialog, again), name="message to several")
+        )
+        dialog.finished.connect(self._on_finished)
+        dialog.open()
+        return dialog
+
+    def _on_finished(self) -> None:
+        self._offered = False
+        self.offer_unfinished()
+
     async def _send_all(self, dialog: BroadcastDialog, letters: list[Letter]) -> None:
+        await self._pending.keep(letters)
         async with asyncio.TaskGroup() as group:
             for letter in letters:
                 group.create_task(self._send(dialog, letter))
@@ -186,15 +231,25 @@ class SeveralFlow(QObject):
                 )
         except (MissionControlError, TimeoutError) as error:
             why = error_words(error)
+            unsure = uncertain(error) or (letter.key in self._unsure and isinstance(error, _BEFORE))
+            if unsure:
+                self._unsure.add(letter.key)
+            else:
+                self._settle(letter)
             if isValid(dialog):
-                dialog.refused(letter, why, uncertain(error))
+                dialog.refused(letter, why, unsure)
             else:
                 session = self._store.sessions.get(letter.session_id)
                 name = words.name(session) if session is not None else letter.session_id
                 self._window.notices.show_notice(f"The message to {name} failed: {why}", error=True, key=letter.key)
             return
+        self._settle(letter)
         if isValid(dialog):
             dialog.stored(letter, receipt)
+
+    def _settle(self, letter: Letter) -> None:
+        self._unsure.discard(letter.key)
+        self._pending.settle([letter])
 
 
 def _pausable(session: AgentSession) -> bool:
