@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from mission_control_desktop.client.http import HttpMissionControl
-from mission_control_desktop.domain.approvals import ApprovalState
+from mission_control_desktop.domain.approvals import Approval, ApprovalState
 from mission_control_desktop.domain.audit import AuditAction, AuditOutcome
 from mission_control_desktop.domain.credentials import Credentials
 from mission_control_desktop.domain.errors import BadInput, Conflict, IdempotencyMismatch, NotFound, Unsupported
@@ -143,6 +143,16 @@ async def test_streams_and_questions(mc: MissionControl) -> None:
         assert (answered.state, answered.answered_by) == (ApprovalState.ANSWERED, "ann")
         with pytest.raises(Conflict):
             await mc.answer(approval.approval_id, "reject")
+        await mc.spawn(SpawnRequest(profile="double", prompt="[permission]", title="Another"))
+        async for event in events:
+            if isinstance(event.data, Approval) and event.data.approval_id != approval.approval_id:
+                break
+        newest = await mc.approvals(limit=1, newest_first=True)
+        older = await mc.approvals(limit=1, newest_first=True, cursor=newest.next_cursor)
+        assert [one.approval_id for one in older.items] == [approval.approval_id]
+        assert [one.approval_id for one in (await mc.approvals(limit=1)).items] == [approval.approval_id]
+        with pytest.raises(BadInput):
+            await mc.approvals(limit=501)
     await idle(mc, session.session_id)
     async with asyncio.timeout(60), mc.stream(session.session_id, replay=100) as stream:
         found: list[StreamEvent] = []

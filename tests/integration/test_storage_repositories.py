@@ -203,6 +203,10 @@ async def test_approvals_and_receipts(database: Database) -> None:
     first = await database.approvals.page(limit=3)
     rest = await database.approvals.page(limit=3, cursor=first.next_cursor)
     assert [*first.items, *rest.items] == asked
+    newest = await database.approvals.page(limit=3, newest_first=True)
+    before = await database.approvals.page(limit=3, cursor=newest.next_cursor, newest_first=True)
+    assert [*newest.items, *before.items] == asked[::-1]
+    assert before.next_cursor is None
     assert len((await database.approvals.page(state=ApprovalState.OPEN)).items) == 4
     assert await database.approvals.get("p2") == asked[2]
     assert await database.receipts.get("r1") == receipt("r1", ReceiptState.DELIVERED)

@@ -299,7 +299,7 @@ class ScriptedPlane:
         self.tell(closed)
         return closed
 
-    async def approvals(self, *, state: ApprovalState | None = None) -> Page[Approval]:
+    async def approvals(self, *, state: ApprovalState | None = None, **_page: Any) -> Page[Approval]:
         return Page(items=tuple(a for a in self.questions.values() if state in (None, a.state)))
 
     async def answer(self, approval_id: str, option_id: str) -> Approval:

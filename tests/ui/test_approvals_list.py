@@ -14,6 +14,7 @@ from PySide6.QtWidgets import QDialog
 from mission_control_desktop.domain.approvals import Approval, ApprovalOption, ApprovalState
 from mission_control_desktop.domain.audit import AuditAction, AuditEntry, AuditOutcome
 from mission_control_desktop.domain.people import ActorKind
+from mission_control_desktop.ui.approvals import listing
 from mission_control_desktop.ui.approvals.dialog import ApprovalsDialog
 from mission_control_desktop.ui.approvals.rows import history_rows, open_row
 from support.rig import Rig, dialog, press, until
@@ -143,3 +144,39 @@ def test_answered_in_the_list_by_key_and_by_mouse(rig: Rig, house: Served) -> No
     rig.run(scenario)
     done = {(row["action"], row["outcome"]) for row in house.audit()}
     assert {("approve", "done"), ("deny", "done")} <= done
+
+
+def test_what_was_asked_long_ago_is_read_page_by_page(rig: Rig, house: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With pages of one question each: the older one comes when it is asked for, with who answered it and when."""
+    monkeypatch.setattr(listing, "PAGE", 1)
+    for title in ("First", "Second", "Third"):
+        session_id = house.spawn("[permission]", title=title)
+        house.until(session_id, waitingFor="approval")
+        (asked,) = house.admin.get("/api/mission-control/approvals", params={"state": "open"}).json()["items"]
+        answer = house.admin.post(
+            f"/api/mission-control/approvals/{asked['approvalId']}", json={"optionId": asked["options"][0]["optionId"]}
+        )
+        assert answer.status_code == 200, answer.text
+
+    async def scenario() -> None:
+        desk = await rig.open()
+        window = desk.window
+        window.commands["mission.approvals"].trigger()
+        shown = await dialog(ApprovalsDialog, window)
+
+        def listed() -> list[str]:
+            return [shown.table.item(place, 1).text() for place in range(shown.table.rowCount())]  # type: ignore[union-attr]
+
+        await until(lambda: listed() == ["Third"] and shown.older.isEnabled(), "the newest", LONG)
+        window.activateWindow()
+        shown.older.setFocus()
+        press(shown.older, Qt.Key.Key_Space)
+        await until(lambda: listed() == ["Third", "Second"] and shown.older.isEnabled(), "one page more", LONG)
+        press(shown.older, Qt.Key.Key_Space)
+        await until(lambda: listed() == ["Third", "Second", "First"], "the oldest", LONG)
+        assert all(row.by and row.answered for row in shown.rows)
+        await until(lambda: not shown.older.isEnabled() and shown.older.toolTip(), "that there is no more", LONG)
+        shown.close()
+        await desk.close()
+
+    rig.run(scenario)

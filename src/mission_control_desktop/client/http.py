@@ -17,6 +17,7 @@ from mission_control_desktop.domain.base import Record, to_builtins
 from mission_control_desktop.domain.events import StreamEvent
 from mission_control_desktop.domain.keys import KeyRotation, KeyStatus
 from mission_control_desktop.domain.kill import WATCH_SECONDS, KillAll
+from mission_control_desktop.domain.limits import PAGE_MAX
 from mission_control_desktop.domain.messages import AgentMessage
 from mission_control_desktop.domain.mission_control import AuditFilter, Health, Page, TreeNode
 from mission_control_desktop.domain.people import Me, Member, NewToken, Role, TokenInfo
@@ -105,8 +106,18 @@ class HttpMissionControl(Transport):
     async def provider_kinds(self) -> tuple[KindView, ...]:
         return self._decode(await self._get("/api/agent-providers"), ProviderPage).kinds
 
-    async def approvals(self, *, state: ApprovalState | None = None) -> Page[Approval]:
-        return self._decode(await self._get("/api/mission-control/approvals", {"state": state}), Page[Approval])
+    async def approvals(
+        self,
+        *,
+        state: ApprovalState | None = None,
+        limit: int = PAGE_MAX,
+        cursor: str | None = None,
+        newest_first: bool = False,
+    ) -> Page[Approval]:
+        order = "newest" if newest_first else None
+        most = None if limit == PAGE_MAX else limit  # what a control plane takes of itself
+        params = {"state": state, "limit": most, "cursor": cursor, "order": order}
+        return self._decode(await self._get("/api/mission-control/approvals", params), Page[Approval])
 
     async def kill_state(self, kill_id: str) -> KillAll:
         return self._decode(await self._get(_kill(kill_id)), KillAll)

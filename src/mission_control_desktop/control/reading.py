@@ -114,9 +114,18 @@ class Reader(Caller):
         found = await self._plane.registry.call(provider.name, provider.processes(native), timeout=LOOK_TIMEOUT)
         return tuple(found)
 
-    async def approvals(self, *, state: ApprovalState | None = None) -> Page[Approval]:
+    async def approvals(
+        self,
+        *,
+        state: ApprovalState | None = None,
+        limit: int = PAGE_MAX,
+        cursor: str | None = None,
+        newest_first: bool = False,
+    ) -> Page[Approval]:
         await self._permit(Operation.APPROVALS)
-        return await self._plane.database.approvals.page(workspace_id=self._workspace, state=state, limit=PAGE_MAX)
+        return await self._plane.database.approvals.page(
+            workspace_id=self._workspace, state=state, limit=limit, cursor=cursor, newest_first=newest_first
+        )
 
     async def audit(
         self,

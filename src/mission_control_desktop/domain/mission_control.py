@@ -19,6 +19,7 @@ from mission_control_desktop.domain.base import Record
 from mission_control_desktop.domain.events import StreamEvent
 from mission_control_desktop.domain.keys import KeyRotation, KeyStatus
 from mission_control_desktop.domain.kill import WATCH_SECONDS, KillAll
+from mission_control_desktop.domain.limits import PAGE_MAX
 from mission_control_desktop.domain.messages import AgentMessage
 from mission_control_desktop.domain.people import Me, Member, NewToken, Role, TokenInfo
 from mission_control_desktop.domain.profiles import LaunchProfile, ProfileView, SpawnRequest
@@ -252,7 +253,17 @@ class MissionControl(People, Protocol):
         """Try the connection now; some 15 s at most. What fails is told in the report, not raised."""
         ...
 
-    async def approvals(self, *, state: ApprovalState | None = None) -> Page[Approval]: ...
+    async def approvals(
+        self,
+        *,
+        state: ApprovalState | None = None,
+        limit: int = PAGE_MAX,
+        cursor: str | None = None,
+        newest_first: bool = False,
+    ) -> Page[Approval]:
+        """Who waits longest first, or the newest first. A cursor is good for the order that it was given in."""
+        ...
+
     async def answer(self, approval_id: str, option_id: str, *, expected_run_id: str | None = None) -> Approval: ...
 
     async def audit(

@@ -111,6 +111,10 @@ class EventsQuery(Input, frozen=True, kw_only=True):
 
 class ApprovalsQuery(Input, frozen=True, kw_only=True):
     state: ApprovalState | None = None
+    limit: Limit = PAGE_MAX
+    cursor: Cursor | None = None
+    order: Annotated[str, msgspec.Meta(pattern="^(newest|oldest)$")] = "oldest"
+    """What comes first."""
 
 
 class AuditQuery(Input, frozen=True, kw_only=True):

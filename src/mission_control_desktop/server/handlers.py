@@ -274,7 +274,10 @@ async def undo_kill_all(call: Call) -> KillAll:
 
 
 async def approvals(call: Call) -> Page[Approval]:
-    return await call.service.approvals(state=call.query(bodies.ApprovalsQuery).state)
+    query = call.query(bodies.ApprovalsQuery)
+    return await call.service.approvals(
+        state=query.state, limit=query.limit, cursor=query.cursor, newest_first=query.order == "newest"
+    )
 
 
 async def answer(call: Call) -> Approval:

@@ -70,8 +70,10 @@ class Approvals:
         session_id: str | None = None,
         limit: int = 100,
         cursor: str | None = None,
+        newest_first: bool = False,
     ) -> Page[Approval]:
-        """Oldest first: who waits longest stands first."""
+        """Oldest first, since who waits longest stands first, unless told. Raises BadInput for a bad limit or
+        cursor."""
         check_limit(limit)
         column = t.approvals.c
         query = approvals_in(workspace_id)
@@ -81,8 +83,12 @@ class Approvals:
             query = query.where(column.session_id == session_id)
         if cursor is not None:
             at, after = read_cursor(cursor, tuple[datetime, str])
-            query = query.where(or_(column.created_at > at, and_(column.created_at == at, column.approval_id > after)))
-        query = query.order_by(column.created_at, column.approval_id).limit(limit + 1)
+            beyond, later = column.created_at > at, column.approval_id > after
+            if newest_first:
+                beyond, later = column.created_at < at, column.approval_id < after
+            query = query.where(or_(beyond, and_(column.created_at == at, later)))
+        order = (column.created_at, column.approval_id)
+        query = query.order_by(*(one.desc() if newest_first else one for one in order)).limit(limit + 1)
         found = await self._access.read(lambda c: [approval_of(row) for row in c.execute(query)])
         more = None
         if len(found) > limit:

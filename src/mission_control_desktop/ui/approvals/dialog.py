@@ -60,6 +60,8 @@ class ApprovalsDialog(QDialog):
     answer_wanted = Signal(str, str)
     """Approval id and option id."""
     session_wanted = Signal(str)
+    older_wanted = Signal()
+    """More of what was asked before."""
 
     def __init__(
         self,
@@ -73,6 +75,7 @@ class ApprovalsDialog(QDialog):
         self._refusal = refusal
         self._name_of = name_of
         self._rows: list[Row] = []
+        self._on_older = False
         self.setObjectName("dialog.approvals")
         self.setWindowTitle("Approvals")
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
@@ -99,7 +102,12 @@ class ApprovalsDialog(QDialog):
         buttons.button(QDialogButtonBox.StandardButton.Close).setAutoDefault(False)
         buttons.rejected.connect(self.reject)
         foot = QHBoxLayout()
+        self.older = QPushButton("Show &older questions")
+        self.older.setObjectName("approvals.older")
+        self.older.setAutoDefault(False)
+        self.older.clicked.connect(self.older_wanted)
         foot.addWidget(self.go)
+        foot.addWidget(self.older)
         foot.addStretch(1)
         foot.addWidget(buttons)
         column = QVBoxLayout(self)
@@ -160,6 +168,17 @@ class ApprovalsDialog(QDialog):
             self.table.setCurrentCell(-1, -1)
         self.table.blockSignals(False)
         self._on_selected()
+
+    def show_older(self, more: bool, *, busy: bool) -> None:
+        """Whether there is more to be read; `busy`: it is being read."""
+        self._on_older |= self.older.hasFocus()
+        self.older.setEnabled(more and not busy)
+        if self._on_older and not busy:
+            # A button that is disabled loses the focus; the keys go on from where they were.
+            self._on_older = False
+            (self.older if more else self.table).setFocus()
+        self.older.setText("Reading…" if busy else "Show &older questions")
+        self.older.setToolTip("" if more or busy else "All that is on record is listed")
 
     def chosen(self) -> Row | None:
         """The row that is turned to."""

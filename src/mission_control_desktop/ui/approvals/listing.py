@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -28,16 +29,79 @@ if TYPE_CHECKING:
 
 SETTLE_MS = 200
 """News within so long is listed once."""
-ANSWERS = 400
-"""Rows read from the audit log, of each kind: an answer is two of them, what was intended and what was done."""
+PAGE = 100
+"""Questions read at a time, the newest first, of each state; of the audit log twice as many rows, because an answer is
+two of them: what was intended, and what was done."""
+_STATES = (ApprovalState.ANSWERED, ApprovalState.EXPIRED)
+_ACTIONS = (AuditAction.APPROVE, AuditAction.DENY)
 
 
-async def _asked(mission_control: MissionControl, *, state: ApprovalState) -> Page[Approval]:
-    return await mission_control.approvals(state=state)
+async def _asked(mission_control: MissionControl, *, state: ApprovalState, cursor: str | None) -> Page[Approval]:
+    return await mission_control.approvals(state=state, limit=PAGE, cursor=cursor, newest_first=True)
 
 
-async def _answers(mission_control: MissionControl, *, action: AuditAction) -> Page[AuditEntry]:
-    return await mission_control.audit(AuditFilter(action=action.value), limit=ANSWERS)
+async def _answers(mission_control: MissionControl, *, action: AuditAction, cursor: str | None) -> Page[AuditEntry]:
+    return await mission_control.audit(AuditFilter(action=action.value), limit=2 * PAGE, cursor=cursor)
+
+
+class Past:
+    """What was asked on one control plane before, as far back as it was read."""
+
+    def __init__(self) -> None:
+        self._approvals: dict[str, Approval] = {}
+        self._entries: dict[str, AuditEntry] = {}
+        self._next: dict[ApprovalState | AuditAction, str | None] = {}
+        """The cursor of what is older, where there is more; by what is read."""
+
+    @property
+    def more(self) -> bool:
+        """Whether there is anything older."""
+        return any(self._next.values())
+
+    async def read(self, plane: Plane, *, older: bool) -> None:
+        """The newest, or a page more of what is older. Raises the tree of `domain.errors`."""
+        call = plane.gateway.call
+        async with asyncio.TaskGroup() as group:
+            for state in _STATES:
+                if not older or self._next.get(state):
+                    work = partial(_asked, state=state, cursor=self._next[state] if older else None)
+                    group.create_task(self._take_approvals(state, call(work), older=older))
+            for action in _ACTIONS:
+                if not older or self._next.get(action):
+                    look = partial(_answers, action=action, cursor=self._next[action] if older else None)
+                    group.create_task(self._take_entries(action, call(look), older=older))
+
+    async def _take_approvals(self, what: ApprovalState, work: Awaitable[Page[Approval]], *, older: bool) -> None:
+        page = await work
+        known = any(one.approval_id in self._approvals for one in page.items)
+        self._approvals |= {one.approval_id: one for one in page.items}
+        self._note(what, page.next_cursor, anew=older or not known)
+
+    async def _take_entries(self, what: AuditAction, work: Awaitable[Page[AuditEntry]], *, older: bool) -> None:
+        page = await work
+        known = any(one.id in self._entries for one in page.items)
+        self._entries |= {one.id: one for one in page.items}
+        self._note(what, page.next_cursor, anew=older or not known)
+
+    def _note(self, what: ApprovalState | AuditAction, cursor: str | None, *, anew: bool) -> None:
+        # The newest page again: it joins what was read further back, unless more than a page came between.
+        if anew or what not in self._next:
+            self._next[what] = cursor
+
+    def rows(self, plane: str) -> list[Row]:
+        """All that was read, the newest first."""
+        from mission_control_desktop.ui.approvals.rows import history_rows
+
+        entries = list(self._entries.values())
+        named = [entry.metadata.get("approvalId") for entry in entries]
+        ids = {name: qualified(plane, name) for name in named if isinstance(name, str)}
+        # What the audit log alone knows names its session as its own control plane does.
+        return [
+            replace(row, session_id=qualified(plane, row.session_id))
+            if row.approval is None and row.session_id
+            else row
+            for row in history_rows(self._approvals.values(), entries, ids)
+        ]
 
 
 class ApprovalsFlow(QObject):
@@ -48,6 +112,7 @@ class ApprovalsFlow(QObject):
         self._window, self._planes, self._port, self._tasks = window, planes, port, tasks
         self._dialog: ApprovalsDialog | None = None
         self._history: list[Row] = []
+        self._past: dict[str, Past] = {}
         self._seen: dict[str, Approval] = {}
         self._problem = ""
         self._reading = False
@@ -73,7 +138,9 @@ class ApprovalsFlow(QObject):
         dialog.answer_wanted.connect(self._on_answer)
         dialog.session_wanted.connect(self._window.open_session)
         dialog.finished.connect(self._on_closed)
+        dialog.older_wanted.connect(self._read_older)
         self._dialog, self._history, self._seen, self._problem = dialog, [], {}, ""
+        self._past = {}
         self._reading = True
         self._show()
         dialog.show()
@@ -109,40 +176,29 @@ class ApprovalsFlow(QObject):
         self._show()
         self._tasks.start(self._read(), name="read approvals")
 
-    async def _read(self) -> None:
+    def _read_older(self) -> None:
+        self._reading = True
+        self._show()
+        self._tasks.start(self._read(older=True), name="read older approvals")
+
+    async def _read(self, *, older: bool = False) -> None:
         found: list[Row] = []
         problems = []
+        past = self._past
         for plane in self._planes:
+            one = past.setdefault(plane.key, Past())
             try:
-                found += await self._of(plane)
-            except MissionControlError as error:
-                problems.append(f"Earlier questions of {plane.title} cannot be read: {error.message}")
+                await one.read(plane, older=older)
+            except* MissionControlError as group:
+                why = "; ".join(dict.fromkeys(_message(error) for error in group.exceptions))
+                problems.append(f"Earlier questions of {plane.title} cannot be read: {why}")
+            found += one.rows(plane.key)
+        if past is not self._past:
+            return  # the list was closed and opened meanwhile
         self._reading = False
         self._history = sorted(found, key=lambda row: row.answered or row.asked or words.utc_now(), reverse=True)
         self._problem = " ".join(problems)
         self._show()
-
-    async def _of(self, plane: Plane) -> list[Row]:
-        from mission_control_desktop.ui.approvals.rows import history_rows
-
-        call = plane.gateway.call
-        answered, expired, allowed, denied = await asyncio.gather(
-            call(partial(_asked, state=ApprovalState.ANSWERED)),
-            call(partial(_asked, state=ApprovalState.EXPIRED)),
-            call(partial(_answers, action=AuditAction.APPROVE)),
-            call(partial(_answers, action=AuditAction.DENY)),
-        )
-        entries = [*allowed.items, *denied.items]
-        named = [entry.metadata.get("approvalId") for entry in entries]
-        ids = {name: qualified(plane.key, name) for name in named if isinstance(name, str)}
-        rows = history_rows([*answered.items, *expired.items], entries, ids)
-        # What the audit log alone knows names its session as its own control plane does.
-        return [
-            replace(row, session_id=qualified(plane.key, row.session_id))
-            if row.approval is None and row.session_id
-            else row
-            for row in rows
-        ]
 
     def _show(self) -> None:
         if self._dialog is None:
@@ -167,6 +223,8 @@ class ApprovalsFlow(QObject):
                 f"{words.plural(len(waiting), 'question waits', 'questions wait')}. Number keys answer the chosen one."
             )
         self._dialog.show_rows(rows, f"{note} {self._problem}".strip())
+        more = any(past.more for key, past in self._past.items() if self._planes.get(key) is not None)
+        self._dialog.show_older(more, busy=self._reading)
 
     # -- answering
 
@@ -184,3 +242,7 @@ class ApprovalsFlow(QObject):
         else:
             self._seen[approval_id] = approval
             self._window.store.put([approval])
+
+
+def _message(error: BaseException) -> str:
+    return error.message if isinstance(error, MissionControlError) else str(error)

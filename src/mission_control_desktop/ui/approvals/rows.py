@@ -14,8 +14,6 @@ from mission_control_desktop.domain.sessions import AgentSession, Freshness
 from mission_control_desktop.ui.approvals.bar import answer_text
 from mission_control_desktop.ui.transcript.blocks import clean
 
-MAX_HISTORY = 500
-"""Earlier questions that are listed, the newest."""
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -129,5 +127,4 @@ def history_rows(
                 answered=entry.created_at,
                 answer=said,
             )
-    newest = sorted(rows.values(), key=lambda row: row.answered or row.asked or _LONG_AGO, reverse=True)
-    return newest[:MAX_HISTORY]
+    return sorted(rows.values(), key=lambda row: row.answered or row.asked or _LONG_AGO, reverse=True)
