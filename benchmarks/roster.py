@@ -52,7 +52,7 @@ from mission_control_desktop.record.ops import PutSession
 from mission_control_desktop.record.recorder import Recorder
 from mission_control_desktop.storage import SystemClock, Uuid7, open_database
 from mission_control_desktop.ui.application import Desktop
-from mission_control_desktop.ui.planes import PAGE
+from mission_control_desktop.ui.plane_reading import PAGE
 from mission_control_desktop.ui.roster.tree import RosterTree
 
 BELOW_EACH = 9

@@ -92,20 +92,26 @@ async def test_no_page_sorts_the_record(database: Database, filters: dict[str, A
     engine = database.access._reader_engine
     event.listen(engine, "before_cursor_execute", note)
     found, cursor = 0, None
+    totals: list[int | msgspec.UnsetType] = []
     while True:
         page = await database.sessions.page(workspace_id="default", limit=7, cursor=cursor, **filters)
         found += len(page.items)
+        totals.append(page.total)
         if (cursor := page.next_cursor) is None:
             break
     event.remove(engine, "before_cursor_execute", note)
     assert found == (MANY + 3) // 4 if "status" in filters else found == MANY + 1
-    reads = [one for one in asked if "agent_session_tree" in one[0]]
+    counted = "provider" not in filters
+    assert totals == [found if counted else msgspec.UNSET] + [msgspec.UNSET] * (len(totals) - 1)
+    counts = [one for one in asked if "count(*)" in one[0]]
+    assert len(counts) == counted
+    reads = [one for one in asked if one not in counts and "agent_session_tree" in one[0]]
     assert len(reads) == -(-found // 7), "one statement for each page"
 
     def plan(connection: Connection) -> list[str]:
         return [
             row.detail
-            for statement, parameters in (reads[0], reads[-1])
+            for statement, parameters in (reads[0], reads[-1], *counts)
             for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
         ]
 

@@ -207,6 +207,22 @@ def test_columns_order_and_groups_are_remembered(qt: Any, make_session: Make, tm
     assert problems == []
 
 
+def test_control_planes_are_a_group_where_there_are_several(qt: Any, make_session: Make) -> None:
+    roster = pane(qt, SessionStore())
+
+    def offered() -> list[str]:
+        menu = roster.options.menu.actions()[0].menu()
+        return [action.text() for action in menu.actions() if action.isVisible()]  # type: ignore[attr-defined]
+
+    roster.options.set_planes(1)
+    assert "Control plane" not in offered()
+    roster.options.set_planes(2)
+    assert "Control plane" in offered()
+    roster.options.set_group(GroupBy.PLANE)
+    roster.options.set_planes(1)
+    assert "Control plane" in offered(), "what is chosen can be seen"
+
+
 def test_a_wrong_term_is_named_and_the_rest_filters(qt: Any, make_session: Make) -> None:
     store = SessionStore()
     store.put([make_session("a"), make_session("b")])

@@ -199,6 +199,29 @@ def test_groups_take_sessions_of_any_depth() -> None:
     assert rows(index)[0] == "No profile"
 
 
+def test_groups_by_control_plane_begin_at_home() -> None:
+    index = filled(session("a"), session("b", "a"), session("c", provider="zoo/internal"))
+    index.put(session("d", provider="ant/lab"))
+    index.set_group(GroupBy.PLANE)
+    built = index.build(NOW, {})
+    assert [one.title for one in built if not isinstance(one, Node)] == ["This computer", "ant", "zoo"]
+
+
+def test_parents_that_come_after_their_children_cost_no_moves(monkeypatch: pytest.MonkeyPatch) -> None:
+    moved: list[Node] = []
+    whole = RosterIndex._move
+
+    def move(self: RosterIndex, one: Node, target: Node | None) -> None:
+        moved.append(one)
+        whole(self, one, target)
+
+    monkeypatch.setattr(RosterIndex, "_move", move)
+    index = RosterIndex()
+    index.put_all([session("3", "2"), session("2", "1"), session("1")])
+    assert rows(index) == ["1", "-2", "--3"]
+    assert not moved
+
+
 @pytest.mark.parametrize(
     ("by", "expected"),
     [

@@ -222,7 +222,11 @@ class PlaneGateway:
 
     async def call(self, work: Callable[[MissionControl], Coroutine[Any, Any, T]]) -> T:
         """Raises the tree of `domain.errors`; Unavailable while it is not connected."""
-        return await self._host.run(lambda: work(self._host.mission_control_of(self._plane)))
+        return await asyncio.wrap_future(self.begin(work))
+
+    def begin(self, work: Callable[[MissionControl], Coroutine[Any, Any, T]]) -> concurrent.futures.Future[T]:
+        """`call` that is awaited later; cancelling the future cancels the work."""
+        return self._host.submit(lambda: work(self._host.mission_control_of(self._plane)))
 
 
 async def _begin(work: Callable[[], Coroutine[Any, Any, T]]) -> T:

@@ -56,7 +56,7 @@ class Reader(Caller):
         cursor: str | None = None,
     ) -> Page[AgentSession]:
         page = await self.written_sessions(provider=provider, status=status, q=q, limit=limit, cursor=cursor)
-        return Page(items=tuple(map(session_from, page.items)), next_cursor=page.next_cursor)
+        return Page(items=tuple(map(session_from, page.items)), next_cursor=page.next_cursor, total=page.total)
 
     async def written_sessions(
         self,
@@ -78,7 +78,7 @@ class Reader(Caller):
         if not away:
             return page
         known = (unreachable(one) if one.provider in away else one for one in page.items)
-        return Page(items=tuple(known), next_cursor=page.next_cursor)
+        return Page(items=tuple(known), next_cursor=page.next_cursor, total=page.total)
 
     async def session(self, session_id: str) -> AgentSession:
         session_id = whole_id(session_id)

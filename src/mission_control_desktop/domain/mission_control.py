@@ -38,10 +38,12 @@ T = TypeVar("T")
 
 
 class Page(msgspec.Struct, Generic[T], frozen=True, kw_only=True, rename="camel"):
-    """A part of a list; `next_cursor` continues it, None ends it."""
+    """A part of a list; `next_cursor` continues it, None ends it. `total` is how many there are in all parts, where
+    that is known: in the first part of all sessions, or of those with one status."""
 
     items: tuple[T, ...]
     next_cursor: str | None = None
+    total: int | msgspec.UnsetType = msgspec.UNSET
 
 
 class TreeNode(Record, frozen=True, kw_only=True):

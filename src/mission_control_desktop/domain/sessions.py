@@ -26,10 +26,11 @@ class SessionStatus(StrEnum):
 
     @property
     def final(self) -> bool:
-        return self in FINAL_STATUSES
+        return self._value_ in _FINAL
 
 
-FINAL_STATUSES = frozenset({SessionStatus.COMPLETED, SessionStatus.FAILED, SessionStatus.KILLED})
+_FINAL = frozenset({"completed", "failed", "killed"})
+FINAL_STATUSES = frozenset(status for status in SessionStatus if status.final)
 
 # Final statuses leave only by a new run of the same session (`spawned` again clears completedAt).
 LEGAL_TRANSITIONS: dict[SessionStatus, frozenset[SessionStatus]] = {

@@ -25,7 +25,7 @@ from mission_control_desktop.storage.kills import kill_of
 from mission_control_desktop.storage.messages import newest_messages, whole_messages
 from mission_control_desktop.storage.receipts import UNFINISHED as UNFINISHED_RECEIPTS
 from mission_control_desktop.storage.receipts import receipt_of
-from mission_control_desktop.storage.sessions import FINAL, session_of, session_query, sessions_in
+from mission_control_desktop.storage.sessions import FINAL, LIVING, session_of, session_query, sessions_in
 
 PAGE_ROWS = 200
 PAGE_CHARS = 4_000_000
@@ -183,7 +183,7 @@ def workspace_opening(connection: Connection, workspace_id: str) -> CatchUp:
     """Every session that is not final, the newest that are, open approvals, stops under way and the providers' health,
     each with the number of its last change."""
     column = t.sessions.c
-    living = sessions_in(workspace_id).where(column.status.not_in(FINAL))
+    living = sessions_in(workspace_id).where(column.status.in_(LIVING))
     ended = sessions_in(workspace_id).where(column.status.in_(FINAL)).order_by(column.wseq.desc()).limit(OPENING_FINALS)
     items = [
         Item(row.wseq, EventType.SESSION, session_of(row))

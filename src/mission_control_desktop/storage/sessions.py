@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Row, Select, String, func, literal, or_, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Row, Select, String, func, literal, or_, select, tuple_
 
 from mission_control_desktop.domain.mission_control import Page, TreeNode
 from mission_control_desktop.domain.sessions import (
@@ -193,28 +193,38 @@ class Sessions:
         BadInput for a limit outside 1..500 and for a cursor that is none."""
         check_limit(limit)
         columns = t.sessions.c
-        query = written_query()
+        wanted: list[ColumnElement[bool]] = []
         if workspace_id is not None:
-            query = query.where(columns.workspace_id == workspace_id)
-        if provider is not None:
-            query = query.where(columns.provider == provider)
+            wanted.append(columns.workspace_id == workspace_id)
         if status is not None:
-            query = query.where(columns.status == status.value)
+            wanted.append(columns.status == status.value)
+        # These two have an index, which counts too; for more, each session would be looked at.
+        count = None if provider is not None or q or cursor else select(func.count()).where(*wanted)
+        if provider is not None:
+            wanted.append(columns.provider == provider)
         if q:
             pattern = like_pattern(q.lower())
             places = (columns.title, columns.session_id, columns.task_id, columns.mission_id, columns.agent_type)
-            query = query.where(or_(*(func.lower(place).like(pattern, escape="\\") for place in places)))
+            wanted.append(or_(*(func.lower(place).like(pattern, escape="\\") for place in places)))
         if cursor is not None:
             at, after = read_cursor(cursor, tuple[datetime, str])
             place = tuple_(columns.spawned_at, columns.session_id)
-            query = query.where(place < tuple_(literal(at, UtcDateTime), literal(after, String)))
+            wanted.append(place < tuple_(literal(at, UtcDateTime), literal(after, String)))
+        query = written_query().where(*wanted)
         query = query.order_by(columns.spawned_at.desc(), columns.session_id.desc()).limit(limit + 1)
-        found = await self._access.read(lambda c: [written_of(row) for row in c.execute(query)])
+
+        def work(connection: Connection) -> tuple[list[WrittenSession], int | msgspec.UnsetType]:
+            found = [written_of(row) for row in connection.execute(query)]
+            if count is None:
+                return found, msgspec.UNSET
+            return found, connection.execute(count.select_from(t.sessions)).scalar_one()
+
+        found, total = await self._access.read(work)
         more = None
         if len(found) > limit:
             del found[limit:]
             more = make_cursor(found[-1].spawned_at.isoformat(), found[-1].session_id)
-        return Page(items=tuple(found), next_cursor=more)
+        return Page(items=tuple(found), next_cursor=more, total=total)
 
     async def living(
         self, *, provider: str | None = None, workspace_id: str | None = None, finals: int = 0

@@ -40,6 +40,7 @@ from mission_control_desktop.ui.plane_book import PlaneBook
 from mission_control_desktop.ui.planes import Plane, Planes
 from mission_control_desktop.ui.presence import Presence
 from mission_control_desktop.ui.process import configure_logs, is_headless, make_app, on_end_signals
+from mission_control_desktop.ui.roster.flow import RosterFlow
 from mission_control_desktop.ui.sessions import SessionStore
 from mission_control_desktop.ui.settings.appearance import TRAY
 from mission_control_desktop.ui.transcript.scheduler import shared_scheduler
@@ -168,6 +169,7 @@ class Desktop(QObject):
         )
         self.book = PlaneBook(self.planes, self.state, folder)
         self.presenter = WindowPresenter(self.window, self.planes, self.book, self.panels, self.tasks)
+        self.roster = RosterFlow(self.window.roster, self.planes, self.tasks)
         self.planes.link_changed.connect(self._on_link)
         self.desks = DeskPresenter(self.window, self.tasks)
         self.audit = AuditPresenter(self._audit_sources(), self.store, self.window.audit, self.state, self.tasks)

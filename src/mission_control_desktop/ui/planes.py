@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from functools import partial
 from typing import Any
 
 import msgspec
@@ -18,7 +17,6 @@ from mission_control_desktop.client.inbox import InboxItem, Link, LinkState
 from mission_control_desktop.domain.approvals import ApprovalState
 from mission_control_desktop.domain.errors import MissionControlError
 from mission_control_desktop.domain.events import EventType, ProviderHealth, StopChannel, StreamEvent
-from mission_control_desktop.domain.mission_control import MissionControl, Page
 from mission_control_desktop.domain.people import Role
 from mission_control_desktop.domain.providers import REMOVED
 from mission_control_desktop.domain.sessions import AgentSession, Freshness
@@ -27,14 +25,14 @@ from mission_control_desktop.ui import words
 from mission_control_desktop.ui.bridge import Bridge
 from mission_control_desktop.ui.connection import Connection, Reached
 from mission_control_desktop.ui.health_words import degraded, record_words
+from mission_control_desktop.ui.plane_reading import Extent, find_sessions, read_sessions
 from mission_control_desktop.ui.provider_words import UNREACHABLE
 from mission_control_desktop.ui.sessions import SessionStore
 
 log = structlog.get_logger(__name__)
 
-PAGE = 500
-MAX_SESSIONS = 10_000
-"""Sessions read of each control plane, newest pages first; live ones come through the stream in any case."""
+MAX_FOUND = 5_000
+"""Sessions beyond the reading's limit that are held because somebody looked for them."""
 HEALTH_SECONDS = 10.0
 AWAY_AFTER = 2
 """Attempts of the workspace's stream to come back before its sessions count as unreachable."""
@@ -53,6 +51,8 @@ class Plane(QObject):
     """Something that is said of it is different."""
     link_changed = Signal(object)
     """A `Link`: how the workspace's stream is doing."""
+    extent_changed = Signal()
+    """More of its sessions was read, or all of them."""
     failed = Signal(str)
     """In words for a person: it could not be read again."""
 
@@ -82,6 +82,9 @@ class Plane(QObject):
         self.problem = ""
         """Why it is not connected, where the stream was never opened."""
         self.away_since: datetime | None = None
+        self.extent = Extent()
+        """How many of its sessions are here."""
+        self._found = 0
         self._health_task: asyncio.Task[Any] | None = None
         self._trying: asyncio.Task[Any] | None = None
         self._once_more = False
@@ -160,17 +163,31 @@ class Plane(QObject):
 
     async def read_all(self) -> None:
         """Read the sessions and what is asked of persons. Raises the tree of `domain.errors`."""
-        cursor: str | None = None
-        count = 0
-        while count < MAX_SESSIONS:
-            page = await self.gateway.call(partial(_sessions_page, cursor=cursor))
-            self._take_read(page.items)
-            count += len(page.items)
-            cursor = page.next_cursor
-            if cursor is None:
-                break
+        try:
+            await read_sessions(self.gateway, self._take_read, self._set_extent)
+        finally:
+            if self.extent.reading:  # broken off: what was read stays, and nothing claims to go on
+                self._set_extent(_replace(self.extent, reading=False))
         approvals = await self.gateway.call(lambda mc: mc.approvals(state=ApprovalState.OPEN))
         self._store.replace_approvals(approvals.items, plane=self.key)
+
+    def _set_extent(self, extent: Extent) -> None:
+        self.extent = extent
+        self.extent_changed.emit()
+
+    async def find_older(self, text: str) -> str:
+        """Ask the control plane for sessions with these words that were not read, and hold them; what came of it, in
+        words. Raises the tree of `domain.errors`."""
+        if self._found >= MAX_FOUND:
+            return f"No more than {MAX_FOUND:,} older sessions are held: start the window again to look for others."
+        page = await find_sessions(self.gateway, text)
+        new = [session for session in page.items if session.session_id not in self._store.sessions]
+        self._found += len(new)
+        self._take_read(new)
+        more = " There are more: look for something that fewer have." if page.next_cursor is not None else ""
+        if not new:
+            return f"No older session was found.{more}"
+        return f"{words.plural(len(new), 'older session')} found.{more}"
 
     def _take_read(self, sessions: Sequence[AgentSession]) -> None:
         """A page may be older than what the stream has brought meanwhile: the newer evidence counts."""
@@ -272,6 +289,7 @@ class Planes(QObject):
     came_or_went = Signal()
     ready = Signal(object)
     """A `Plane` was read."""
+    extent_changed = Signal()
     link_changed = Signal(object, object)
     """A `Plane` and its `Link`."""
     failed = Signal(str)
@@ -297,6 +315,7 @@ class Planes(QObject):
         self._planes[key] = plane
         plane.changed.connect(self.changed)
         plane.failed.connect(self.failed)
+        plane.extent_changed.connect(self.extent_changed)
         plane.ready.connect(lambda: self.ready.emit(plane))
         plane.link_changed.connect(lambda link: self.link_changed.emit(plane, link))
         self.changed.emit()
@@ -334,6 +353,13 @@ class Planes(QObject):
         """Whether there is anything here that the person may intervene in."""
         return any(plane.may_act for plane in self)
 
+    @property
+    def extent(self) -> Extent:
+        """How many sessions of all of them are here."""
+        return Extent.of_all(plane.extent for plane in self)
 
-async def _sessions_page(mission_control: MissionControl, *, cursor: str | None) -> Page[AgentSession]:
-    return await mission_control.sessions(limit=PAGE, cursor=cursor)
+    async def find_older(self, text: str) -> str:
+        """Ask those of which not all was read; what came of it, in words. Raises the tree of `domain.errors`."""
+        asked = [plane for plane in self if plane.extent.left_out]
+        told = [(plane.title, await plane.find_older(text)) for plane in asked]
+        return told[0][1] if len(told) == 1 else "\n".join(f"{title}: {said}" for title, said in told)

@@ -45,6 +45,8 @@ class SessionStore(QObject):
         self.demo_count = 0
         """Sessions of the demo mission that have not ended."""
         self._children: dict[str, set[str]] = {}
+        self._live: dict[str, None] = {}
+        """Ids of sessions that have not ended: what looks at them again and again does not go through all."""
 
     # -- feeding
 
@@ -106,6 +108,10 @@ class SessionStore(QObject):
             if old.parent_session_id and old.parent_session_id != session.parent_session_id:
                 self._children.get(old.parent_session_id, set()).discard(session.session_id)
         self.counts[session.status] += 1
+        if session.status.final:
+            self._live.pop(session.session_id, None)
+        else:
+            self._live[session.session_id] = None
         self.sessions[session.session_id] = session
         if session.parent_session_id:
             self._children.setdefault(session.parent_session_id, set()).add(session.session_id)
@@ -118,6 +124,7 @@ class SessionStore(QObject):
         gone = [session_id for session_id in self.sessions if session_id not in keep]
         for session_id in gone:
             session = self.sessions.pop(session_id)
+            self._live.pop(session_id, None)
             self.demo_count -= _live_demo(session)
             self.counts[session.status] -= 1
             if session.parent_session_id:
@@ -156,17 +163,12 @@ class SessionStore(QObject):
 
     def live(self, provider: str | None = None) -> list[AgentSession]:
         """Sessions that have not ended, of one provider or of all."""
-        return [
-            s for s in self.sessions.values() if not s.status.final and (provider is None or s.provider == provider)
-        ]
+        found = (self.sessions[session_id] for session_id in self._live)
+        return [session for session in found if provider is None or session.provider == provider]
 
     def idle(self) -> list[str]:
         """Ids of sessions that wait for an operator's words, longest first."""
-        waiting = [
-            s
-            for s in self.sessions.values()
-            if s.status is SessionStatus.WAITING and s.waiting_for is WaitingFor.OPERATOR
-        ]
+        waiting = [s for s in self.live() if s.status is SessionStatus.WAITING and s.waiting_for is WaitingFor.OPERATOR]
         return [s.session_id for s in sorted(waiting, key=lambda s: s.evidence.last_event_at)]
 
 

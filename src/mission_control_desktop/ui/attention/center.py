@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -22,6 +23,8 @@ PREFIX = "attention."
 _ACKNOWLEDGED, _SHELVED = f"{PREFIX}acknowledged.", f"{PREFIX}shelved."
 SETTLE_MS = 50
 """News within so long is counted once."""
+SHARE = 20
+"""Where counting takes long, it waits so many times as long: at most a twentieth of the time goes into it."""
 LOOK_MS = 5_000
 """How often is looked for what comes about by time alone: a stall, the end of a shelf."""
 
@@ -45,7 +48,7 @@ class Attention(QObject):
         self._queue = AttentionQueue()
         self._own: dict[str, Need] = {}
         self._shown: list[Need] = []
-        self._touched: set[str] = set()
+        self._touched: set[str] = set(store.sessions)
         self._all = self._dirty = True
         self._soon = QTimer(self)
         self._soon.setSingleShot(True)
@@ -147,8 +150,16 @@ class Attention(QObject):
             self._soon.start()
 
     def _refresh(self) -> None:
+        began = time.thread_time()
+        self._count()
+        took = round((time.thread_time() - began) * 1_000)
+        self._soon.setInterval(max(SETTLE_MS, took * SHARE))
+
+    def _count(self) -> None:
         now, store = self._now(), self._store
-        touched = [*store.sessions, *self._own] if self._all else list(self._touched)
+        touched = set(self._touched)
+        if self._all:  # what has ended changes with neither time nor its provider
+            touched.update((session.session_id for session in store.live()), self._own)
         self._touched.clear()
         self._all = self._dirty = False
         for session_id in touched:

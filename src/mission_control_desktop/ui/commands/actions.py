@@ -25,6 +25,7 @@ class CommandActions(QObject):
         self._actions: dict[str, QAction] = {}
         self._handled: set[str] = set()
         self._conditions: set[When] = {When.ALWAYS}
+        self._said: tuple[set[When], dict[When, str], int] | None = None
         for command in COMMANDS:
             self._actions[command.id] = self._make(command, window)
 
@@ -56,7 +57,11 @@ class CommandActions(QObject):
     def set_conditions(self, conditions: set[When], why_not: Mapping[When, str] = MappingProxyType({})) -> None:
         """Say what is so now; commands whose condition does not hold are disabled, and where there is a reason for that
         in `why_not` they say it."""
-        self._conditions = conditions | {When.ALWAYS}
+        said = (conditions | {When.ALWAYS}, dict(why_not), len(self._handled))
+        if said == self._said:
+            return
+        self._said = said
+        self._conditions = said[0]
         for command_id in self._handled:
             action, command = self._actions[command_id], BY_ID[command_id]
             on = command.when in self._conditions

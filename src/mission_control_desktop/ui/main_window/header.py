@@ -203,6 +203,7 @@ class Header(QFrame):
         layout.addWidget(self.kill_all)
         theme.keep(self, lambda header: header.setFixedHeight(theme.metrics.header))
         self._row = layout
+        self._shown: tuple[int, theme.Theme] | None = None
         self._short = 0
         """How many of those that give their words where there is no room have given them."""
 
@@ -308,6 +309,10 @@ class Header(QFrame):
         self.counts.set_counts(dict(self._store.counts))
         self.demo.setVisible(self._store.demo_count > 0)
         needed = self._queue.count
+        look = (needed, theme.current())
+        if look == self._shown:
+            return
+        self._shown = look
         if needed:
             self.attention.setText(f"{needed} needs you" if needed == 1 else f"{needed} need you")
         else:

@@ -57,6 +57,11 @@ class SessionFilter:
         """Whether a session can pass or not pass by time alone."""
         return any(term.key == "is" and term.values[0] in ("abnormal", "stale") for term in self.terms)
 
+    @property
+    def words(self) -> str:
+        """What a control plane can be asked to look for: the longest of the words that must be there."""
+        return max((t.values[0] for t in self.terms if t.key == "text" and not t.negated), key=len, default="")
+
     def check(self, now: datetime, health: Mapping[str, ProviderHealth]) -> Check:
         """A function of a session and its `haystack`."""
         checks = [_check(term, now, health) for term in self.terms]

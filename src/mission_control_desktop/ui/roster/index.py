@@ -103,6 +103,8 @@ class RosterIndex:
         """Insert or update sessions. Those that come with many others begin closed."""
         items = list(sessions)
         self._coming = sum(session.session_id not in self._nodes for session in items)
+        if self._coming > 1:
+            items.sort(key=_spawned_at)  # parents first: whoever comes before its parent is moved when that comes
         for session in items:
             self.put(session)
         self._coming = 0
@@ -458,6 +460,10 @@ class RosterIndex:
 
 def _key(node: Node) -> SortKey:
     return node.key
+
+
+def _spawned_at(session: AgentSession) -> datetime:
+    return session.spawned_at
 
 
 def _passes_all(_session: AgentSession, _haystack: str) -> bool:

@@ -42,6 +42,9 @@ TITLES = ("Session", "Status", "Provider", "Task", "Profile", "Elapsed", "Last s
 SETTLE_FROM = 1_000
 """With more sessions than this, new rows come together after `SETTLE_MS`: one rebuild takes some milliseconds."""
 SETTLE_MS = 60
+FILL_MS = 1_000
+"""The same while many are being read: the first rows are there at once, the others come in a few steps, so that rows
+stand still between them."""
 RESTLESS_MS = 1_000
 RESET_FROM = 500
 """More rows than this that come or go at once are one reset."""
@@ -77,6 +80,7 @@ class RosterModel(QStandardItemModel):
         # The first to hear of it: whoever asks while rows come and go gets the rows that Qt has then.
         self.rowsRemoved.connect(self._on_rows_removed)
         self.rowsInserted.connect(self._on_rows_inserted)
+        self._filling = False
         self._settle = QTimer(self)
         self._settle.setSingleShot(True)
         self._settle.timeout.connect(self.settle)
@@ -134,6 +138,13 @@ class RosterModel(QStandardItemModel):
             self.settle()
         return found and self.index_for(session_id).isValid()
 
+    def set_filling(self, filling: bool) -> None:
+        """Many sessions are about to come, or all of them have come."""
+        if self._filling and not filling:
+            self._filling = False
+            self.settle()
+        self._filling = filling
+
     def sift_again(self) -> None:
         """What passes may have changed by time alone, or with a provider."""
         self.index_of_sessions.stale = True
@@ -144,15 +155,19 @@ class RosterModel(QStandardItemModel):
         if index.stale:
             if index.sort[0] in RESTLESS and self._rows:
                 self._settle_after(RESTLESS_MS)
-            elif len(index) > SETTLE_FROM and self._rows:
-                self._settle_after(SETTLE_MS)
+            elif self._rows and (self._filling or len(index) > SETTLE_FROM):
+                self._settle_after(FILL_MS if self._filling else SETTLE_MS)
             else:
                 self.settle()
-        if index.touched:
-            rows = [node.row for node in index.touched if node.row >= 0]
-            index.touched.clear()
-            if rows:
-                self._tell(rows)
+        if not (self._filling and self._settle.isActive()):
+            self._tell_touched()
+
+    def _tell_touched(self) -> None:
+        index = self.index_of_sessions
+        rows = [node.row for node in index.touched if node.row >= 0]
+        index.touched.clear()
+        if rows:
+            self._tell(rows)
 
     def _settle_after(self, milliseconds: int) -> None:
         if not self._settle.isActive():
@@ -190,6 +205,7 @@ class RosterModel(QStandardItemModel):
             self._rows = new
         self._pending = None
         self.rows_changed.emit()
+        self._tell_touched()
 
     def _on_rows_removed(self, _parent: QModelIndex, first: int, last: int) -> None:
         self._rows = self._rows[:first] + self._rows[last + 1 :]

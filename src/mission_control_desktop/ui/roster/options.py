@@ -87,6 +87,11 @@ class RosterOptions(QObject):
 
     # -- acting
 
+    def set_planes(self, count: int) -> None:
+        """How many control planes there are: with one there is nothing to group by it."""
+        chosen = self._model.index_of_sessions.group_by is GroupBy.PLANE
+        self._groups[GroupBy.PLANE].setVisible(count > 1 or chosen)
+
     def set_group(self, by: GroupBy) -> None:
         """Put sessions together."""
         self._model.set_group(by)

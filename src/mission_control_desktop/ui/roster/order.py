@@ -6,6 +6,7 @@ from collections.abc import Callable
 from enum import StrEnum
 from typing import Any
 
+from mission_control_desktop.client.fleet import plane_of
 from mission_control_desktop.domain.sessions import AgentSession, SessionStatus
 from mission_control_desktop.ui import words
 from mission_control_desktop.ui.roster.severity import severity
@@ -32,6 +33,7 @@ class GroupBy(StrEnum):
     PROVIDER = "provider"
     STATUS = "status"
     PROFILE = "profile"
+    PLANE = "plane"
 
 
 SORT_TITLES = {
@@ -47,6 +49,7 @@ GROUP_TITLES = {
     GroupBy.PROVIDER: "Provider",
     GroupBy.STATUS: "Status",
     GroupBy.PROFILE: "Profile",
+    GroupBy.PLANE: "Control plane",
 }
 RESTLESS = frozenset({SortBy.SIGN, SortBy.USAGE})
 """Orders that change with every word of an agent: rows would never stand still, so they move once a second at most."""
@@ -90,4 +93,7 @@ def group_of(session: AgentSession, by: GroupBy) -> tuple[int, str]:
         case GroupBy.PROFILE:
             profile = str(session.metadata.get("profile") or "")
             return (0, profile) if profile else (1, "No profile")
+        case GroupBy.PLANE:
+            plane = plane_of(session.session_id)
+            return (1, plane) if plane else (0, "This computer")
     return (0, "")

@@ -10,9 +10,11 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QLineEdit, QStackedLa
 
 from mission_control_desktop.ui.local_state import LocalState
 from mission_control_desktop.ui.panel.elided import ElidedLabel
+from mission_control_desktop.ui.plane_reading import Extent
 from mission_control_desktop.ui.roster.filter import HELP, parse_filter
 from mission_control_desktop.ui.roster.model import RosterModel
 from mission_control_desktop.ui.roster.options import RosterOptions
+from mission_control_desktop.ui.roster.reach import RosterReach, reading_words
 from mission_control_desktop.ui.roster.selection_bar import SelectionBar
 from mission_control_desktop.ui.roster.tree import RosterTree
 from mission_control_desktop.ui.sessions import SessionStore
@@ -55,6 +57,8 @@ class RosterPane(QFrame):
         self.problem.setWordWrap(True)
         self.problem.setContentsMargins(10, 0, 8, 6)
         self.problem.hide()
+        self.reach = RosterReach(self)
+        self._extent = Extent()
         self.live_only = _toggle("roster.live_only", "Live", "Show only sessions that have not ended", self)
         self.abnormal_only = _toggle(
             "roster.abnormal_only",
@@ -123,6 +127,7 @@ class RosterPane(QFrame):
         self.column.addLayout(head)
         self.column.addLayout(line)
         self.column.addWidget(self.problem)
+        self.column.addWidget(self.reach)
         self.column.addWidget(holder, 1)
         self.column.addWidget(self.selection)
         self.setMinimumWidth(260)
@@ -134,6 +139,14 @@ class RosterPane(QFrame):
         """`why_not` tells of a session id why nothing can be done to it; empty if it can."""
         self.tree.set_may_act(why_not)
         self.selection.set_may_act(why_not)
+
+    def show_extent(self, extent: Extent) -> None:
+        """Say how far the reading is, and what it has left out."""
+        was, self._extent = self._extent, extent
+        self.model.set_filling(extent.reading)
+        if extent.left_out is not was.left_out or extent.read != was.read or extent.total != was.total:
+            self.reach.show_extent(extent)
+        self._show_state()
 
     def select_one(self) -> None:
         """Only the current row stays selected."""
@@ -159,6 +172,7 @@ class RosterPane(QFrame):
         self.problem.setText("\n".join(wanted.problems))
         self.problem.setVisible(bool(wanted.problems))
         self.filter_line.setAccessibleDescription(self.problem.text())
+        self.reach.set_words(wanted.words)
         self.model.set_filter(wanted)
         if wanted.timed:
             self._sift.start()
@@ -211,8 +225,11 @@ class RosterPane(QFrame):
         total = len(known)
         filtered = not self.model.session_filter.empty
         of = f"{known.matches:,} of " if filtered and total else ""
-        self._total.setText(of + (f"{total:,} session{'s' if total > 1 else ''}" if total else "No sessions"))
-        if not total:
+        counted = of + (f"{total:,} session{'s' if total > 1 else ''}" if total else "No sessions")
+        self._total.setText(reading_words(self._extent) or counted)
+        if not total and self._extent.reading:
+            self._empty.setText("Reading the sessions …")
+        elif not total:
             self._empty.setText("No sessions yet.\nStart an agent and it appears here, with every sub-agent below it.")
         elif not shown:
             self._empty.setText(self._nothing_words())
