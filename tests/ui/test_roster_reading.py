@@ -61,7 +61,7 @@ def test_what_was_not_read_is_told_and_found(rig: Rig, monkeypatch: pytest.Monke
 
         def note() -> None:
             extents.append(desk.planes.extent)
-            heads.append(roster._total.text())
+            heads.append(roster.reach.text.text())
 
         desk.planes.extent_changed.connect(note)
         await desk.show()
@@ -72,8 +72,7 @@ def test_what_was_not_read_is_told_and_found(rig: Rig, monkeypatch: pytest.Monke
         assert "internal:s3" not in desk.store.sessions
         assert [one.read for one in extents if one.reading] == [0, 5, 10]
         assert extents[-1] == Extent(read=LIMIT, total=COUNT + 1, left_out=True)
-        assert heads[1:3] == [f"Reading … 5 of {COUNT + 1}", f"Reading … 10 of {COUNT + 1}"]
-        assert heads[-1].endswith(" sessions")
+        assert heads[1:3] == [f"Reading … {n} of {COUNT + 1} sessions" for n in (5, 10)]
         assert roster.reach.isVisible()
         assert f"The newest {LIMIT} of {COUNT + 1} sessions are here" in roster.reach.text.text()
         assert not roster.reach.search.isEnabled()
@@ -117,10 +116,14 @@ def test_rows_stand_still_while_the_rest_is_read(qt: Any, make_session: Make) ->
     store.put([make_session(f"n{n}") for n in range(30)])
     roster.show_extent(Extent(read=30, total=60, reading=True))
     assert roster.model.rowCount() == 30, "the first rows are there at once"
+    assert roster.reach.text.text() == "Reading … 30 of 60 sessions"
+    assert roster.reach.isVisibleTo(roster)
+    assert not roster.reach.search.isVisibleTo(roster)
     store.put([make_session(f"o{n}") for n in range(30)])
     assert roster.model.rowCount() == 30
     roster.show_extent(Extent(read=60, total=60))
     assert roster.model.rowCount() == 60
+    assert not roster.reach.isVisibleTo(roster)
 
 
 def test_the_button_says_what_it_needs(qt: Any) -> None:

@@ -14,7 +14,7 @@ from mission_control_desktop.ui.plane_reading import Extent
 from mission_control_desktop.ui.roster.filter import HELP, parse_filter
 from mission_control_desktop.ui.roster.model import RosterModel
 from mission_control_desktop.ui.roster.options import RosterOptions
-from mission_control_desktop.ui.roster.reach import RosterReach, reading_words
+from mission_control_desktop.ui.roster.reach import RosterReach
 from mission_control_desktop.ui.roster.selection_bar import SelectionBar
 from mission_control_desktop.ui.roster.tree import RosterTree
 from mission_control_desktop.ui.sessions import SessionStore
@@ -142,10 +142,9 @@ class RosterPane(QFrame):
 
     def show_extent(self, extent: Extent) -> None:
         """Say how far the reading is, and what it has left out."""
-        was, self._extent = self._extent, extent
+        self._extent = extent
         self.model.set_filling(extent.reading)
-        if extent.left_out is not was.left_out or extent.read != was.read or extent.total != was.total:
-            self.reach.show_extent(extent)
+        self.reach.show_extent(extent)
         self._show_state()
 
     def select_one(self) -> None:
@@ -225,8 +224,7 @@ class RosterPane(QFrame):
         total = len(known)
         filtered = not self.model.session_filter.empty
         of = f"{known.matches:,} of " if filtered and total else ""
-        counted = of + (f"{total:,} session{'s' if total > 1 else ''}" if total else "No sessions")
-        self._total.setText(reading_words(self._extent) or counted)
+        self._total.setText(of + (f"{total:,} session{'s' if total > 1 else ''}" if total else "No sessions"))
         if not total and self._extent.reading:
             self._empty.setText("Reading the sessions …")
         elif not total:

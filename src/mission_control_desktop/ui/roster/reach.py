@@ -11,7 +11,7 @@ TYPE_FIRST = "Type a word into the filter first: sessions with it are looked for
 
 
 class RosterReach(QFrame):
-    """Seen only where older sessions were left out: in words, with the way to them."""
+    """Seen only while many are read, and where older sessions were left out: in words, with the way to them."""
 
     older_wanted = Signal(str)
     """Sessions with these words are to be looked for on the control plane."""
@@ -49,15 +49,19 @@ class RosterReach(QFrame):
 
     def show_extent(self, extent: Extent) -> None:
         """Say what was left out, if something was."""
-        if extent.left_out:
+        if extent.reading:
+            self.text.setText(reading_words(extent))
+        elif extent.left_out:
             of = f" of {extent.total:,}" if extent.total is not None and extent.total > extent.read else ""
             self.text.setText(f"The newest {extent.read:,}{of} sessions are here, and older ones that have not ended.")
-        self.setVisible(extent.left_out)
+        self.search.setVisible(extent.left_out)
+        self.said.setVisible(extent.left_out and bool(self.said.text()))
+        self.setVisible(extent.left_out or (extent.reading and extent.read > 0))
 
     def set_words(self, words: str) -> None:
         """What the filter looks for; empty: nothing that a control plane could look for."""
         if words != self._words:
-            self.said.hide()
+            self.show_said("")
         self._words = words
         self.search.setEnabled(bool(words))
         tip = f"Look for “{words}” among the sessions that are not here" if words else TYPE_FIRST
@@ -77,9 +81,6 @@ class RosterReach(QFrame):
 
 
 def reading_words(extent: Extent) -> str:
-    """How far the reading is; empty when it is over."""
-    if not extent.reading:
-        return ""
-    if extent.total is None:
-        return f"Reading … {extent.read:,}" if extent.read else "Reading …"
-    return f"Reading … {extent.read:,} of {max(extent.total, extent.read):,}"
+    """How far the reading is."""
+    of = "" if extent.total is None else f" of {max(extent.total, extent.read):,}"
+    return f"Reading … {extent.read:,}{of} sessions"
