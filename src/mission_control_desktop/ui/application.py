@@ -147,7 +147,7 @@ class Desktop(QObject):
             )
         self.failures.reported.connect(self._on_failure)
         self.inbox = Inbox()
-        self.bridge = Bridge(self.inbox, self)
+        self.bridge = Bridge(self.inbox, self, handed=shared_scheduler().at_once)
         self.host = EngineHost(self.inbox, on_error=self.failures.on_task)
         home = Connection(self.host, folder, url=connect, in_process=in_process)
         self.planes = Planes(self.host, home, self.store, self.bridge, self.tasks, self)

@@ -22,14 +22,18 @@ class Bridge(QObject):
 
     woken = Signal()
 
-    def __init__(self, inbox: Inbox, parent: QObject | None = None) -> None:
+    def __init__(
+        self, inbox: Inbox, parent: QObject | None = None, *, handed: Callable[[], None] | None = None
+    ) -> None:
+        """`handed` is called when a frame's batches were handed out: what they changed can be drawn."""
         super().__init__(parent)
         self._inbox = inbox
+        self._handed = handed
+        self._drained_at = 0.0
         self._sinks: dict[str, Sink] = {}
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.setTimerType(Qt.TimerType.PreciseTimer)
-        self._timer.setInterval(FRAME_MS)
         self._timer.timeout.connect(self.drain)
         self.woken.connect(self._on_woken, Qt.ConnectionType.QueuedConnection)
         inbox.on_wake(self.woken.emit)
@@ -45,12 +49,19 @@ class Bridge(QObject):
     @Slot()
     def _on_woken(self) -> None:
         if not self._timer.isActive():
-            self._timer.start()
+            # What comes after a pause is not kept waiting.
+            since = 1_000 * (perf_counter() - self._drained_at)
+            self._timer.start(max(0, FRAME_MS - int(since)))
 
     @Slot()
     def drain(self) -> None:
         """Hand out what is there, up to a slice of time; the rest comes with the next frame."""
-        until = perf_counter() + SLICE_SECONDS
+        self._hand_out(until=perf_counter() + SLICE_SECONDS)
+        if self._handed is not None:
+            self._handed()
+        self._drained_at = perf_counter()
+
+    def _hand_out(self, *, until: float) -> None:
         while items := self._inbox.drain(max_items=BATCH):
             topics: dict[str, list[InboxItem]] = {}
             for item in items:
@@ -60,7 +71,7 @@ class Bridge(QObject):
                 self._hand(topic, topics[topic])
             if perf_counter() > until:
                 if not self._timer.isActive():
-                    self._timer.start()
+                    self._timer.start(FRAME_MS)
                 return
 
     def _hand(self, topic: str, batch: list[InboxItem]) -> None:

@@ -45,6 +45,7 @@ class FlushScheduler(QObject):
         self._debt = 0.0
         self._painted = 0.0
         self._costs: deque[float] = deque(maxlen=KEPT_COSTS)
+        self._frame_at = 0.0
         self._urgent_since = 0.0
         self._urgent_spent = 0.0
         self._timer = QTimer(self)
@@ -59,6 +60,14 @@ class FlushScheduler(QObject):
         self._queue[item] = None
         if not self._timer.isActive():
             self._timer.start()
+
+    def at_once(self) -> None:
+        """Draw now what was asked for, if the last frame is long enough ago; else it waits for the next. For whoever
+        brings news in batches: then those and the frames go by one clock."""
+        if self._queue and time.perf_counter() - self._frame_at >= FRAME_MS / 1_000:
+            self._on_frame()
+            if self._queue:
+                self._timer.start()
 
     def urgently(self, item: Flushed) -> None:
         """Flush the item now if that can be afforded, else soon."""
@@ -90,6 +99,7 @@ class FlushScheduler(QObject):
     def _on_frame(self) -> None:
         # Counted in CPU time: a machine that is busy with other things shall not make us do less than we could.
         start = time.thread_time()
+        self._frame_at = time.perf_counter()
         # Painting comes after its frame: with the next one it is known.
         if self._costs:
             self._costs[-1] += self._painted
