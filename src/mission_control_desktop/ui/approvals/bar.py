@@ -100,7 +100,15 @@ class ApprovalBar(QFrame):
         self._closed_at: datetime | None = None
         self._may_act, self._why = True, ONLY_WATCHES
         self._busy = False
+        self._built = False
         self.setProperty("surface", "notice")
+        self.setAccessibleName("Question of the agent")
+        theme.signals.theme_changed.connect(self._on_theme_changed)
+        self.hide()
+
+    def _build(self) -> None:
+        """What it consists of, at its first question: most panels never have one, and on each desk stand many."""
+        self._built = True
         self._shape = _Shape()
         self._title = QLabel()
         self._title.setTextFormat(Qt.TextFormat.PlainText)
@@ -132,9 +140,6 @@ class ApprovalBar(QFrame):
         column.addWidget(self._where)
         column.addWidget(self._words)
         column.addWidget(self._buttons)
-        self.setAccessibleName("Question of the agent")
-        theme.signals.theme_changed.connect(self._on_theme_changed)
-        self.hide()
 
     # -- outside -----------------------------------------------------------------------------------------------------
 
@@ -191,7 +196,8 @@ class ApprovalBar(QFrame):
             return
         is_open = approval is not None and approval.state is ApprovalState.OPEN
         self._open = {approval.approval_id: approval} if approval is not None and is_open else {}
-        if approval is None or self._shown is None or approval.approval_id != self._shown.approval_id or not is_open:
+        same = approval is not None and self._shown is not None and approval.approval_id == self._shown.approval_id
+        if self._built and not (same and is_open):
             self._words.hide()
         self._shown, self._closed_at, self._busy = approval, None, False
         self._show()
@@ -204,6 +210,8 @@ class ApprovalBar(QFrame):
             self._fit()
 
     def _fit(self) -> None:
+        if not self._built:
+            return
         detail, whole = self._room
         column = self.layout()
         rest = 0 if column is None else column.heightForWidth(self.width()) - self._detail.height()
@@ -234,7 +242,7 @@ class ApprovalBar(QFrame):
 
     def set_busy(self, busy: bool) -> None:
         self._busy = busy
-        for button in self._buttons.findChildren(QPushButton):
+        for button in self.option_buttons():
             button.setEnabled(not busy and self._may_act)
             button.setToolTip(str(button.property("key_hint") or "") if self._may_act else self._why)
 
@@ -252,10 +260,10 @@ class ApprovalBar(QFrame):
             self._next()
 
     def words(self) -> str:
-        return "" if self._words.isHidden() else self._words.text()
+        return self._words.text() if self._built and not self._words.isHidden() else ""
 
     def option_buttons(self) -> list[QPushButton]:
-        return self._buttons.findChildren(QPushButton)
+        return self._buttons.findChildren(QPushButton) if self._built else []
 
     def focus_answers(self) -> None:
         if buttons := self.option_buttons():
@@ -267,14 +275,19 @@ class ApprovalBar(QFrame):
         self._shown = min(self._open.values(), key=lambda approval: approval.created_at, default=None)
         self._closed_at = None
         self._busy = False
-        self._words.hide()
+        if self._built:
+            self._words.hide()
         self._show()
 
     def _show(self) -> None:
         shown = self._shown
-        self.setVisible(shown is not None)
         if shown is None:
+            self.hide()
             return
+        if not self._built:
+            self._build()
+            self._words.hide()
+        self.setVisible(True)
         is_open = shown.state is ApprovalState.OPEN
         self.setProperty("surface", "notice" if is_open else "composer")
         self.style().unpolish(self)

@@ -24,7 +24,14 @@ class NoticeBar(QFrame):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._texts: dict[str, _Text] = {}
+        self._built = False
         self.setProperty("surface", "error")
+        theme.signals.theme_changed.connect(self._on_theme_changed)
+        self.hide()
+
+    def _build(self) -> None:
+        """What it consists of, at its first text: most panels never have one."""
+        self._built = True
         self._label = QLabel()
         self._label.setTextFormat(Qt.TextFormat.PlainText)
         self._label.setWordWrap(True)
@@ -43,12 +50,10 @@ class NoticeBar(QFrame):
         row.addWidget(self._label, 1)
         row.addWidget(self.act, 0, Qt.AlignmentFlag.AlignTop)
         row.addWidget(self._close, 0, Qt.AlignmentFlag.AlignTop)
-        theme.signals.theme_changed.connect(self._on_theme_changed)
-        self.hide()
 
     def text(self) -> str:
         """What is shown; empty if nothing is."""
-        return "" if self.isHidden() else self._label.text()
+        return self._label.text() if self._built and not self.isHidden() else ""
 
     def show_text(
         self, key: str, text: str, *, dismissable: bool = False, offer: tuple[str, Callable[[], None]] | None = None
@@ -67,6 +72,8 @@ class NoticeBar(QFrame):
             self._show()
 
     def _show(self) -> None:
+        if self._texts and not self._built:
+            self._build()
         self.setVisible(bool(self._texts))
         if self._texts:
             newest = list(self._texts.values())[-1]
@@ -85,4 +92,5 @@ class NoticeBar(QFrame):
             self.clear(list(self._texts)[-1])
 
     def _on_theme_changed(self) -> None:
-        self._close.setIcon(icon("close"))
+        if self._built:
+            self._close.setIcon(icon("close"))
