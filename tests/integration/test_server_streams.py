@@ -98,7 +98,7 @@ def test_a_stream_cut_again_and_again_equals_the_record(plane: Served) -> None:
                 seen.take(event)
                 answered = any(role == "operator" for role, _ in seen.contents())
                 over = answered and seen.waiting_for == "operator" and len(seen.messages) > 4
-                if over or number >= 7:
+                if over or number >= 2:  # few: a busy machine brings much in one event
                     break
         if over:
             break
