@@ -51,8 +51,8 @@ import asyncio, sys, time
 from pathlib import Path
 import gc
 gc.disable()
-from mission_control_desktop.programs import _import_structlog_alone
-_import_structlog_alone()
+from mission_control_desktop.programs import lean_imports
+lean_imports()
 from mission_control_desktop.ui import application
 from mission_control_desktop.ui.application import Desktop, make_app
 import qasync
@@ -123,6 +123,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=Path("build/bench/start.json"))
     options = parser.parse_args()
     os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # a program that is installed has its compiled files
     os.environ.setdefault("MISSION_CONTROL_LOG_LEVEL", "warning")
     bare, running, alone = [], [], []
     folder = Path(tempfile.mkdtemp(prefix="mission-control-bench-"))

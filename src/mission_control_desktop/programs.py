@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import importlib
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 def control(argv: Sequence[str] | None = None) -> int:
     """`mission-control`."""
-    _import_structlog_alone()
+    lean_imports()
     from mission_control_desktop.cli.main import Program, main
 
     return main(
@@ -30,16 +31,25 @@ def control(argv: Sequence[str] | None = None) -> int:
     )
 
 
-def _import_structlog_alone() -> None:
-    """structlog imports rich where it finds it, to draw tracebacks. Nothing here uses that, and it is a quarter of the
-    CPU time until the window's first paint (`benchmarks/start.py`), and as much of a control plane's start."""
-    if "rich" in sys.modules:
+def lean_imports() -> None:
+    """Before anything else: keep out what libraries import where they find it and nothing here uses. Together it is
+    more CPU time than all of the window until its first paint (`benchmarks/start.py`)."""
+    # The command line of httpx, with click and rich; `import httpx` goes on without it.
+    sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]
+    # structlog draws tracebacks with rich; msgspec takes from typing_extensions what `typing` has since Python 3.11.
+    _import_without("structlog", "rich")
+    _import_without("msgspec", "typing_extensions")
+
+
+def _import_without(name: str, unused: str) -> None:
+    """Import a module as if another one that it could do without were not installed."""
+    if unused in sys.modules:
         return
-    sys.modules["rich"] = None  # type: ignore[assignment]  # importing it fails, as where it is not installed
+    sys.modules[unused] = None  # type: ignore[assignment]
     try:
-        import structlog  # noqa: F401
+        importlib.import_module(name)
     finally:
-        del sys.modules["rich"]
+        del sys.modules[unused]
 
 
 def _living(data_dir: Path) -> Mapping[str, int]:
@@ -57,7 +67,7 @@ def _sweep(data_dir: Path) -> None:
 def desktop(argv: Sequence[str] | None = None) -> int:
     """`mission-control-desktop`."""
     gc.disable()  # what is imported stays: looking for garbage in it is a tenth of the start (`ui.garbage` goes on)
-    _import_structlog_alone()
+    lean_imports()
     words = list(sys.argv[1:] if argv is None else argv)
     if "--tray" in words and not {"-h", "--help"} & set(words):
         from mission_control_desktop.ui.tray.program import run as run_tray  # without a window's modules
