@@ -20,10 +20,13 @@ if TYPE_CHECKING:
 def control(argv: Sequence[str] | None = None) -> int:
     """`mission-control`."""
     lean_imports()
+    words = list(sys.argv[1:] if argv is None else argv)
+    if words[:1] == ["serve"]:
+        return _serve(words[1:])  # without the command line's modules: a window may be waiting
     from mission_control_desktop.cli.main import Program, main
 
     return main(
-        sys.argv[1:] if argv is None else argv,
+        words,
         programs={"serve": Program(about="run the control plane", run=_serve)},
         at_rest=open_at_rest,
         living=_living,
@@ -36,6 +39,8 @@ def lean_imports() -> None:
     more CPU time than all of the window until its first paint (`benchmarks/start.py`)."""
     # The command line of httpx, with click and rich; `import httpx` goes on without it.
     sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]
+    # Alembic's templates draw their errors with pygments, where they can.
+    sys.modules.setdefault("mako.ext.pygmentplugin", None)  # type: ignore[arg-type]
     # structlog draws tracebacks with rich; msgspec takes from typing_extensions what `typing` has since Python 3.11.
     _import_without("structlog", "rich")
     _import_without("msgspec", "typing_extensions")

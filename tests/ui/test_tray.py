@@ -30,10 +30,10 @@ from mission_control_desktop.ui.application import Desktop
 from mission_control_desktop.ui.attention import Attention
 from mission_control_desktop.ui.attention.center import PREFIX
 from mission_control_desktop.ui.dialogs import kill_flow
-from mission_control_desktop.ui.local_state import LocalState, stored
+from mission_control_desktop.ui.local_state import TRAY, LocalState, stored
 from mission_control_desktop.ui.plane_book import SAVED, saved_names
 from mission_control_desktop.ui.sessions import SessionStore
-from mission_control_desktop.ui.settings.appearance import TRAY, AppearancePage
+from mission_control_desktop.ui.settings.appearance import AppearancePage
 from mission_control_desktop.ui.settings.dialog import SettingsDialog
 from mission_control_desktop.ui.tray import following, program
 from mission_control_desktop.ui.tray.entry import TrayEntry

@@ -9,8 +9,9 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import qasync
 import structlog
@@ -23,15 +24,14 @@ from mission_control_desktop.client.inbox import Inbox, Link, LinkState
 from mission_control_desktop.client.paths import ENV_URL, data_dir
 from mission_control_desktop.domain.errors import MissionControlError
 from mission_control_desktop.domain.tasks import Tasks
-from mission_control_desktop.ui import detached, theme, words
-from mission_control_desktop.ui.audit.presenter import AuditPresenter, AuditSource
+from mission_control_desktop.ui import detached, later, theme, words
 from mission_control_desktop.ui.bridge import Bridge
 from mission_control_desktop.ui.connection import Connection, Opener, Reached
 from mission_control_desktop.ui.control import GatewayPort, StateDrafts, StatePlaces
 from mission_control_desktop.ui.desk.presenter import DeskPresenter
 from mission_control_desktop.ui.failures import Failures
 from mission_control_desktop.ui.garbage import collected_here
-from mission_control_desktop.ui.local_state import APPEARANCE, LocalState
+from mission_control_desktop.ui.local_state import APPEARANCE, TRAY, LocalState
 from mission_control_desktop.ui.main_window.meter import Meter
 from mission_control_desktop.ui.main_window.presenter import WindowPresenter
 from mission_control_desktop.ui.main_window.window import MainWindow
@@ -42,8 +42,10 @@ from mission_control_desktop.ui.presence import Presence
 from mission_control_desktop.ui.process import configure_logs, is_headless, make_app, on_end_signals
 from mission_control_desktop.ui.roster.flow import RosterFlow
 from mission_control_desktop.ui.sessions import SessionStore
-from mission_control_desktop.ui.settings.appearance import TRAY
 from mission_control_desktop.ui.transcript.scheduler import shared_scheduler
+
+if TYPE_CHECKING:
+    from mission_control_desktop.ui.audit.presenter import AuditPresenter, AuditSource
 
 log = structlog.get_logger(__name__)
 
@@ -128,6 +130,7 @@ class Desktop(QObject):
         self._closed = asyncio.Event()
         self._retry = asyncio.Event()
         self._notes: list[str] = []
+        self._prepared = False
         self._folder, self._url = folder, connect
         self.failures = Failures(self)
         self.failures.install()
@@ -172,17 +175,30 @@ class Desktop(QObject):
         self.roster = RosterFlow(self.window.roster, self.planes, self.tasks)
         self.planes.link_changed.connect(self._on_link)
         self.desks = DeskPresenter(self.window, self.tasks)
-        self.audit = AuditPresenter(self._audit_sources(), self.store, self.window.audit, self.state, self.tasks)
-        self.planes.came_or_went.connect(lambda: self.audit.set_sources(self._audit_sources()))
-        self.audit.session_wanted.connect(self._on_session_wanted)
-        self.window.audit_shown.connect(self.audit.reload)
+        self.planes.came_or_went.connect(self._on_planes)
+        self.window.audit_shown.connect(lambda: self.audit.reload())
         self.window.close_requested.connect(self._on_close_requested)
         self.presence.front_wanted.connect(self._on_front_wanted)
         self.presence.session_wanted.connect(self.window.telling.on_clicked)
         self.window.telling.front_wanted.connect(self._on_front_wanted)
         self.window.starting.retry_requested.connect(self._retry.set)
 
+    @cached_property
+    def audit(self) -> AuditPresenter:
+        """Made with its drawer when that is first shown, or soon after the window is usable."""
+        from mission_control_desktop.ui.audit.presenter import AuditPresenter
+
+        made = AuditPresenter(self._audit_sources(), self.store, self.window.audit, self.state, self.tasks)
+        made.session_wanted.connect(self._on_session_wanted)
+        return made
+
+    def _on_planes(self) -> None:
+        if "audit" in vars(self):
+            self.audit.set_sources(self._audit_sources())
+
     def _audit_sources(self) -> list[AuditSource]:
+        from mission_control_desktop.ui.audit.presenter import AuditSource
+
         home = os.environ.get(ENV_URL) or THIS_COMPUTER
         return [AuditSource(p.connection.url or home, p.title, p.gateway, p.key) for p in self.planes]
 
@@ -213,10 +229,15 @@ class Desktop(QObject):
     async def reach(self) -> None:
         """Find or start the control plane and read what is there. Raises the tree of `domain.errors`."""
         self.book.open_saved()
-        reached, _ = await asyncio.gather(
-            self.planes.home.connection.reach(self.window.starting.show_progress), self._import_panel()
-        )
-        await self._take(reached)
+        try:
+            reached, _ = await asyncio.gather(
+                self.planes.home.connection.reach(self.window.starting.show_progress), self._import_panel()
+            )
+            await self._take(reached)
+        finally:
+            if not self._prepared:
+                self._prepared = True
+                self.tasks.start(later.prepare(self), name="prepare what is not seen yet")
 
     @staticmethod
     async def _import_panel() -> None:
@@ -235,7 +256,8 @@ class Desktop(QObject):
 
     def _on_link(self, plane: Plane, link: Link) -> None:
         if link.state in (LinkState.CONNECTED, LinkState.RECONNECTING):
-            self.audit.note_link(plane.key, link.state is LinkState.CONNECTED)
+            if "audit" in vars(self):
+                self.audit.note_link(plane.key, link.state is LinkState.CONNECTED)
             self.window.telling.teller.note_link(plane.title, connected=link.state is LinkState.CONNECTED)
         if plane is not self.planes.home:
             return

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 from PySide6.QtCore import QEvent, QObject, Qt, QTimer, Signal
 from PySide6.QtGui import QHideEvent, QKeyEvent, QShowEvent
 from PySide6.QtWidgets import (
@@ -27,12 +25,6 @@ from mission_control_desktop.ui.attention.model import AttentionModel, Column
 from mission_control_desktop.ui.attention.queue import Need
 from mission_control_desktop.ui.commands import CommandActions
 
-SHELVES: tuple[tuple[str, timedelta | None], ...] = (
-    ("shelve_5", timedelta(minutes=5)),
-    ("shelve_30", timedelta(minutes=30)),
-    ("shelve_change", None),
-)
-"""Commands that shelve, and for how long; None: until something changes."""
 _BUTTONS = (
     ("mission.acknowledge", "Acknowledge"),
     ("mission.shelve_5", "5 minutes"),

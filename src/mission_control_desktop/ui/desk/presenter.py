@@ -14,7 +14,6 @@ from PySide6.QtWidgets import QFileDialog, QMessageBox
 from mission_control_desktop.domain.errors import MissionControlError
 from mission_control_desktop.domain.tasks import Tasks
 from mission_control_desktop.ui import words
-from mission_control_desktop.ui.desk.dialogs import NameDialog
 from mission_control_desktop.ui.desk.exchange import load_file, save_file, write_desks
 
 if TYPE_CHECKING:
@@ -40,6 +39,8 @@ class DeskPresenter(QObject):
 
     def ask_new(self) -> None:
         """Ask for the name of a new desk."""
+        from mission_control_desktop.ui.desk.dialogs import NameDialog
+
         count = len(self._window.panels.open_ids())
         offer = f"Begin with {'the panel that is' if count == 1 else f'the {count} panels that are'} open now"
         dialog = NameDialog(
@@ -53,6 +54,8 @@ class DeskPresenter(QObject):
 
     def ask_rename(self) -> None:
         """Ask for another name for the current desk."""
+        from mission_control_desktop.ui.desk.dialogs import NameDialog
+
         name = self._desks.book.current.name
         NameDialog(
             f"Rename “{name}”", "Rename", lambda new, _keep: self._desks.rename(new), name=name, parent=self._window

@@ -17,13 +17,13 @@ from mission_control_desktop.domain.mission_control import MissionControl
 from mission_control_desktop.domain.profiles import LaunchProfile, ProfileView, SpawnRequest
 from mission_control_desktop.domain.sessions import AgentSession
 from mission_control_desktop.domain.tasks import Tasks
-from mission_control_desktop.ui.launch.profile_form import ProfileForm
-from mission_control_desktop.ui.launch.spawn_dialog import SpawnDialog
 from mission_control_desktop.ui.plane_choice import offered
 from mission_control_desktop.ui.planes import Plane, Planes
-from mission_control_desktop.ui.settings.profiles import profiles_refusal
+from mission_control_desktop.ui.roles import profiles_refusal
 
 if TYPE_CHECKING:
+    # Imported with the first press, or before it while the window idles (`ui.later`).
+    from mission_control_desktop.ui.launch.profile_form import ProfileForm
     from mission_control_desktop.ui.launch.start_form import StartForm
     from mission_control_desktop.ui.main_window.window import MainWindow
 
@@ -123,6 +123,8 @@ class LaunchFlow(QObject):
 
     def edit_profile(self, name: str | None, key: str) -> None:
         """Open the form of a profile of a control plane; None: a new one."""
+        from mission_control_desktop.ui.launch.profile_form import ProfileForm
+
         plane = self._plane(key)
         known = next((p for p in self.profiles(key) if p.name == name), None) if name else None
         form = ProfileForm(known, self._window, where="" if len(self._planes) == 1 else plane.title)
@@ -203,6 +205,8 @@ class LaunchFlow(QObject):
             self._tasks.start(self._spawn_below(session, plane), name="start below")
 
     async def _spawn_below(self, session: AgentSession, plane: Plane) -> None:
+        from mission_control_desktop.ui.launch.spawn_dialog import SpawnDialog
+
         if plane.key not in self._profiles:
             try:
                 self._profiles[plane.key] = await plane.gateway.call(lambda mc: mc.profiles())

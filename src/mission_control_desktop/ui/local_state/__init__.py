@@ -8,5 +8,7 @@ from mission_control_desktop.ui.local_state.store import LocalState, stored
 
 APPEARANCE = "appearance"
 """Preference: how the window looks, as `theme.Appearance` stores it."""
+TRAY = "tray"
+"""Preference: whether the window starts an entry in the system tray."""
 
-__all__ = ["APPEARANCE", "LocalState", "stored"]
+__all__ = ["APPEARANCE", "TRAY", "LocalState", "stored"]

@@ -12,6 +12,13 @@ from mission_control_desktop.ui.attention import Need
 if TYPE_CHECKING:
     from mission_control_desktop.ui.main_window.window import MainWindow
 
+SHELVES: tuple[tuple[str, timedelta | None], ...] = (
+    ("shelve_5", timedelta(minutes=5)),
+    ("shelve_30", timedelta(minutes=30)),
+    ("shelve_change", None),
+)
+"""Commands that shelve, and for how long; None: until something changes."""
+
 
 class Attending(QObject):
     """Decides about the chosen rows while the pane has the focus, else about the session that a person is at."""
@@ -19,12 +26,15 @@ class Attending(QObject):
     def __init__(self, window: MainWindow) -> None:
         super().__init__(window)
         self._window = window
-        window.attention_pane.closed.connect(self.close)
-        window.attention_pane.open_requested.connect(self.open)
+
+    @property
+    def shown(self) -> bool:
+        """Whether the pane is seen."""
+        return self._window.is_seen("attention_pane")
 
     def toggle(self) -> None:
         """Show the pane, or hide it."""
-        if self._window.attention_pane.isVisible():
+        if self.shown:
             self.close()
         else:
             self._window.set_audit(False)
@@ -34,7 +44,8 @@ class Attending(QObject):
     def hide(self) -> None:
         """Hide the pane; the focus goes elsewhere by itself."""
         self._window.commands["mission.attention"].setChecked(False)
-        self._window.attention_pane.hide()
+        if self.shown:
+            self._window.attention_pane.hide()
 
     def close(self) -> None:
         """Hide the pane and go back to the panel that was in front."""
@@ -64,9 +75,8 @@ class Attending(QObject):
             self._window.statusBar().showMessage(f"Shelved. It comes back {when}.", 4000)
 
     def _meant(self) -> list[str]:
-        pane = self._window.attention_pane
-        if pane.isVisible():
-            keys = [need.key for need in pane.chosen()]
+        if self.shown:
+            keys = [need.key for need in self._window.attention_pane.chosen()]
         else:
             here = self._window.current_session_id()
             keys = [need.key for need in self._window.attention.items() if here and need.session_id == here]

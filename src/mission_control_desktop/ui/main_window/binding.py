@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtWidgets import QApplication
 
-from mission_control_desktop.ui.attention.pane import SHELVES
+from mission_control_desktop.ui.main_window.attending import SHELVES
 from mission_control_desktop.ui.main_window.grid import GRIDS
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def bind(window: MainWindow) -> None:
     _bind_panels(window, handle)
     _bind_desks(window, handle)
     walking = window.walking
-    handle("view.palette", window.command_palette.toggle)
+    handle("view.palette", lambda: window.command_palette.toggle())
     handle("view.next_region", partial(walking.next_region, 1))
     handle("view.previous_region", partial(walking.next_region, -1))
     handle("view.filter", window.focus_filter)

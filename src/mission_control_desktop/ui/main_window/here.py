@@ -71,9 +71,9 @@ def here(window: MainWindow) -> Here | None:
         return Here("the roster's filter", FILTER)
     if within(window.roster):
         return Here("the roster", ROSTER)
-    if within(window.attention_pane):
+    if window.is_seen("attention_pane") and within(window.attention_pane):
         return Here("what needs you", ATTENTION)
-    if within(window.audit):
+    if window.is_seen("audit") and within(window.audit):
         return Here("the audit log", AUDIT)
     return _in_panel(focus)
 

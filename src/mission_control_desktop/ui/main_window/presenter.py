@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from functools import partial
-from typing import Any
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from PySide6.QtCore import QObject
@@ -17,11 +17,6 @@ from mission_control_desktop.domain.tasks import Tasks
 from mission_control_desktop.ui import words
 from mission_control_desktop.ui.approvals.listing import ApprovalsFlow
 from mission_control_desktop.ui.control import GatewayPort
-from mission_control_desktop.ui.dialogs.keys import KeysDialog
-from mission_control_desktop.ui.dialogs.kill_all import KillAllDialog
-from mission_control_desktop.ui.dialogs.kill_flow import KillAllFlow
-from mission_control_desktop.ui.dialogs.kill_scopes import KillPlane
-from mission_control_desktop.ui.dialogs.reason import ReasonDialog
 from mission_control_desktop.ui.error_words import told
 from mission_control_desktop.ui.launch.flow import LaunchFlow
 from mission_control_desktop.ui.main_window.here import here
@@ -31,8 +26,14 @@ from mission_control_desktop.ui.panels import Panels
 from mission_control_desktop.ui.plane_book import PlaneBook
 from mission_control_desktop.ui.planes import Plane, Planes
 from mission_control_desktop.ui.ports import Gateway
-from mission_control_desktop.ui.settings.flow import SettingsFlow
-from mission_control_desktop.ui.several.flow import SeveralFlow
+
+if TYPE_CHECKING:
+    # What answers a press is imported with the first one, or before it while the window idles (`ui.later`): the first
+    # paint does not wait for it.
+    from mission_control_desktop.ui.dialogs.kill_all import KillAllDialog
+    from mission_control_desktop.ui.dialogs.kill_flow import KillAllFlow
+    from mission_control_desktop.ui.settings.flow import SettingsFlow
+    from mission_control_desktop.ui.several.flow import SeveralFlow
 
 log = structlog.get_logger(__name__)
 
@@ -48,16 +49,7 @@ class WindowPresenter(QObject):
         self._port = GatewayPort(gateway)
         self._tasks = tasks
         self._launch = LaunchFlow(window, planes, tasks, self)
-        self._settings = SettingsFlow(window, tasks, self._facts, planes, book, self._launch, self)
-        self._kill_flow = KillAllFlow(
-            self._store,
-            gateway,
-            tasks,
-            lambda text: window.notices.show_notice(text, error=True),
-            self,
-            planes=lambda: tuple(KillPlane(plane.key, plane.title, plane.refusal) for plane in planes),
-        )
-        self.several = SeveralFlow(window, gateway, tasks, self)
+        self._book = book
         planes.changed.connect(self._show_connection)
         planes.ready.connect(self._on_ready)
         planes.came_or_went.connect(self._weigh)
@@ -68,9 +60,37 @@ class WindowPresenter(QObject):
         window.keys_requested.connect(self._on_keys)
         self._approvals = ApprovalsFlow(window, planes, self._port, tasks, self)
         window.approvals_requested.connect(self._approvals.open)
-        window.settings_requested.connect(self._settings.open)
+        window.settings_requested.connect(lambda page: self._settings.open(page))
+        window.several_requested.connect(lambda ids, action: self.several.act(ids, action))
         panels.session_wanted.connect(window.open_session)
         window.panels.session_wanted.connect(self._on_session_needed)
+
+    @cached_property
+    def _settings(self) -> SettingsFlow:
+        from mission_control_desktop.ui.settings.flow import SettingsFlow
+
+        return SettingsFlow(self._window, self._tasks, self._facts, self._planes, self._book, self._launch, self)
+
+    @cached_property
+    def _kill_flow(self) -> KillAllFlow:
+        from mission_control_desktop.ui.dialogs.kill_flow import KillAllFlow
+        from mission_control_desktop.ui.dialogs.kill_scopes import KillPlane
+
+        return KillAllFlow(
+            self._store,
+            self._gateway,
+            self._tasks,
+            lambda text: self._window.notices.show_notice(text, error=True),
+            self,
+            planes=lambda: tuple(KillPlane(plane.key, plane.title, plane.refusal) for plane in self._planes),
+        )
+
+    @cached_property
+    def several(self) -> SeveralFlow:
+        """What is done to several sessions at once."""
+        from mission_control_desktop.ui.several.flow import SeveralFlow
+
+        return SeveralFlow(self._window, self._gateway, self._tasks, self)
 
     # -- connection
 
@@ -178,6 +198,8 @@ class WindowPresenter(QObject):
             )
 
     def _ask_end(self, session: AgentSession, *, kill: bool) -> None:
+        from mission_control_desktop.ui.dialogs.reason import ReasonDialog
+
         dialog = ReasonDialog(session, self._store.descendants(session.session_id), kill=kill, parent=self._window)
         dialog.confirmed.connect(lambda reason: self._end(session, reason, kill=kill))
         dialog.open()
@@ -217,6 +239,8 @@ class WindowPresenter(QObject):
     # -- the rest
 
     def _on_keys(self) -> None:
+        from mission_control_desktop.ui.dialogs.keys import KeysDialog
+
         dialog = KeysDialog(self._window.commands, here(self._window), self._window)
         dialog.change_requested.connect(lambda: self._settings.open("keys"))
         self._open(dialog)

@@ -64,7 +64,7 @@ class Telling(QObject):
         self.front_wanted.emit()
         if session_id is not None:
             self._window.open_session(session_id)
-        elif not self._window.attention_pane.isVisible() and self._window.attention.items():
+        elif not self._window.attending.shown and self._window.attention.items():
             self._window.attending.toggle()
 
     def _on_note(self, note: Note) -> None:

@@ -48,9 +48,9 @@ class Walking(QObject):
         page = window.pages.currentWidget()
         if page is not None:
             found.append(page)
-        if window.attention_pane.isVisible():
+        if window.is_seen("attention_pane"):
             found.append(window.attention_pane)
-        if window.audit.isVisible():
+        if window.is_seen("audit"):
             found.append(window.audit)
         return found
 
@@ -65,9 +65,9 @@ class Walking(QObject):
             ids = window.panels.open_ids()
             if ids:
                 window.panels.activate(window.panels.current_id or ids[0])
-        elif region is window.audit:
+        elif window.is_seen("audit") and region is window.audit:
             window.audit.table.setFocus(reason)
-        elif region is window.attention_pane:
+        elif window.is_seen("attention_pane") and region is window.attention_pane:
             window.attention_pane.table.setFocus(reason)
         elif region is window.launch:
             window.launch.focus_first()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QPoint, QSize, Qt, QTimer, Signal
 from PySide6.QtGui import QCloseEvent, QMoveEvent, QResizeEvent
@@ -12,12 +13,8 @@ from PySide6.QtWidgets import QApplication, QLabel, QMainWindow, QMenu, QSplitte
 
 from mission_control_desktop.ui import icons, theme, words
 from mission_control_desktop.ui.attention import Attention
-from mission_control_desktop.ui.attention.pane import AttentionPane
-from mission_control_desktop.ui.audit.drawer import AuditDrawer
-from mission_control_desktop.ui.audit.model import AuditModel
 from mission_control_desktop.ui.commands import CommandActions, Keymap, When
 from mission_control_desktop.ui.desk.desks import Desks
-from mission_control_desktop.ui.desk.dialogs import GridDialog, monitor_menu
 from mission_control_desktop.ui.desk.monitors import Monitors
 from mission_control_desktop.ui.desk.switcher import DeskSwitcher
 from mission_control_desktop.ui.launch.screen import LaunchScreen
@@ -33,10 +30,16 @@ from mission_control_desktop.ui.main_window.notices import Notices
 from mission_control_desktop.ui.main_window.opening import Opening
 from mission_control_desktop.ui.main_window.telling import Telling
 from mission_control_desktop.ui.main_window.walking import Walking
-from mission_control_desktop.ui.palette.palette import Palette
 from mission_control_desktop.ui.panel import enter
 from mission_control_desktop.ui.roster import RosterPane
 from mission_control_desktop.ui.sessions import SessionStore
+
+if TYPE_CHECKING:
+    # Made when they are first asked for: the first paint does not wait for what is not seen then.
+    from mission_control_desktop.ui.attention.pane import AttentionPane
+    from mission_control_desktop.ui.audit.drawer import AuditDrawer
+    from mission_control_desktop.ui.audit.model import AuditModel
+    from mission_control_desktop.ui.palette.palette import Palette
 
 KEYS = "keys"
 """Preference: the keys of commands that a person has chosen."""
@@ -110,29 +113,62 @@ class MainWindow(QMainWindow):
         below.addWidget(self.splitter)
         column.addWidget(self._below, 1)
         self.setCentralWidget(body)
-        self.audit_model = AuditModel(self._name_of, self)
-        self.audit = AuditDrawer(self.audit_model, self._below)
         self.record_label = QLabel()
         self.flow_label = QLabel()
         self.statusBar().setSizeGripEnabled(False)
         self.statusBar().setContentsMargins(8, 0, 12, 0)
         self.statusBar().addPermanentWidget(self.record_label)
         self.statusBar().addPermanentWidget(self.flow_label)
-
-        self.attention_pane = AttentionPane(self.attention, self.commands, self._below)
         self.opening = Opening(store, self.attention, self.panels, self)
         self.attending = Attending(self)
         self.telling = Telling(self)
         self.walking = Walking(self)
         self.following_focus = FollowingFocus(store, self.panels, self.commands, self._chosen_id, self)
         self.desks = Desks(self, self.monitors)
-        self.command_palette = Palette(self, state)
         bind(self)
         self.header.add_desks(DeskSwitcher(self.desks, self.commands))
         self.commands["view.roster"].setChecked(True)
         self._listen()
         self.show_page()
         self._conditions()
+
+    # -- parts that are made when they are first asked for
+
+    @cached_property
+    def audit_model(self) -> AuditModel:
+        from mission_control_desktop.ui.audit.model import AuditModel
+
+        return AuditModel(self._name_of, self)
+
+    @cached_property
+    def audit(self) -> AuditDrawer:
+        """The drawer with the audit log, over the panels."""
+        from mission_control_desktop.ui.audit.drawer import AuditDrawer
+
+        made = AuditDrawer(self.audit_model, self._below)
+        made.closed.connect(lambda: self.set_audit(False))
+        return made
+
+    @cached_property
+    def attention_pane(self) -> AttentionPane:
+        """The list of what needs a person, over the panels."""
+        from mission_control_desktop.ui.attention.pane import AttentionPane
+
+        made = AttentionPane(self.attention, self.commands, self._below)
+        made.closed.connect(self.attending.close)
+        made.open_requested.connect(self.attending.open)
+        return made
+
+    @cached_property
+    def command_palette(self) -> Palette:
+        from mission_control_desktop.ui.palette.palette import Palette
+
+        return Palette(self, self.state)
+
+    def is_seen(self, part: str) -> bool:
+        """Whether one of them was made, and is visible."""
+        made = vars(self).get(part)
+        return made is not None and made.isVisible()
 
     def _listen(self) -> None:
         self.header.attention_clicked.connect(self.attending.toggle)
@@ -160,7 +196,6 @@ class MainWindow(QMainWindow):
         self.empty.new_agent_requested.connect(self.show_launch)
         self.empty.arrange_requested.connect(self.opening.open_live)
         self.launch.closed.connect(self._leave_launch)
-        self.audit.closed.connect(lambda: self.set_audit(False))
         self.store.sessions_removed.connect(self.show_page)
         theme.signals.theme_changed.connect(self._on_theme)
         app = QApplication.instance()
@@ -258,11 +293,15 @@ class MainWindow(QMainWindow):
     def ask_monitor(self, title: str, chosen: Callable[[str], None]) -> None:
         """Ask on which monitor the active panel is to be shown."""
         panel = self.panels.panel(self.panels.current_id) or self.panels
+        from mission_control_desktop.ui.desk.dialogs import monitor_menu
+
         menu = monitor_menu(title, self.monitors, self.monitors.of(panel), chosen, self)
         menu.popup(panel.mapToGlobal(panel.rect().center()))
 
     def ask_grid(self) -> None:
         """Ask for the columns and rows of a grid."""
+        from mission_control_desktop.ui.desk.dialogs import GridDialog
+
         count = self.panels.count
         dialog = GridDialog(count, *square(count, self.panels.width(), self.panels.height()), parent=self)
         dialog.chosen.connect(self.panels.arrange_in)
@@ -384,14 +423,15 @@ class MainWindow(QMainWindow):
 
     def toggle_audit(self) -> None:
         """Show or hide the audit drawer."""
-        self.set_audit(not self.audit.isVisible())
+        self.set_audit(not self.is_seen("audit"))
 
     def set_audit(self, on: bool) -> None:
         """Let the audit drawer in or out."""
         if on:
             self.attending.hide()
         self.commands["view.audit"].setChecked(on)
-        self.audit.slide(show=on)
+        if on or "audit" in vars(self):
+            self.audit.slide(show=on)
         if on:
             self.audit_shown.emit()
         elif self.panels.current_id:

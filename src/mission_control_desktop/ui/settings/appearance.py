@@ -22,8 +22,6 @@ from PySide6.QtWidgets import (
 from mission_control_desktop.ui import theme, times, words
 from mission_control_desktop.ui.settings.page import SettingsPage
 
-TRAY = "tray"
-"""Preference: whether the window starts an entry in the system tray."""
 _SCHEMES = {"system": "As the system", "light": "Light", "dark": "Dark", "contrast": "High contrast"}
 _DENSITIES = {"comfortable": "Comfortable", "compact": "Compact"}
 _ZONES = {False: "This computer's time", True: "UTC"}

@@ -8,10 +8,11 @@ from PySide6.QtCore import QObject
 
 from mission_control_desktop.domain.tasks import Tasks
 from mission_control_desktop.ui.launch.flow import LaunchFlow
+from mission_control_desktop.ui.local_state import TRAY
 from mission_control_desktop.ui.main_window.window import MainWindow
 from mission_control_desktop.ui.plane_book import PlaneBook
 from mission_control_desktop.ui.planes import Planes
-from mission_control_desktop.ui.settings.appearance import TRAY, AppearancePage
+from mission_control_desktop.ui.settings.appearance import AppearancePage
 from mission_control_desktop.ui.settings.connections import ConnectionsPage
 from mission_control_desktop.ui.settings.connections_presenter import ConnectionsPresenter
 from mission_control_desktop.ui.settings.dialog import SettingsDialog

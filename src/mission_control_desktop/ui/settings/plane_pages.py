@@ -10,8 +10,9 @@ from mission_control_desktop.client.fleet import HOME
 from mission_control_desktop.domain.tasks import Tasks
 from mission_control_desktop.ui.plane_choice import offered
 from mission_control_desktop.ui.planes import Planes
+from mission_control_desktop.ui.roles import profiles_refusal
 from mission_control_desktop.ui.settings.page import PlanePage
-from mission_control_desktop.ui.settings.profiles import ProfilesPage, profiles_refusal
+from mission_control_desktop.ui.settings.profiles import ProfilesPage
 from mission_control_desktop.ui.settings.providers import ProvidersPage
 from mission_control_desktop.ui.settings.providers_presenter import ProvidersPresenter
 from mission_control_desktop.ui.settings.retention import RetentionPage, RetentionPresenter

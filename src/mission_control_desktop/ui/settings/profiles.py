@@ -7,16 +7,8 @@ from collections.abc import Sequence
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QListWidget, QListWidgetItem, QPushButton, QWidget
 
-from mission_control_desktop.domain.people import Role
 from mission_control_desktop.domain.profiles import ProfileView
 from mission_control_desktop.ui.settings.page import PlanePage
-
-
-def profiles_refusal(role: Role | None) -> str:
-    """Why someone may not add or change launch profiles; empty for admins, and until that is known."""
-    if role in (None, Role.ADMIN):
-        return ""
-    return f"Only an admin can add or change launch profiles; you are {role.value}."
 
 
 class ProfilesPage(PlanePage):

@@ -35,7 +35,7 @@ _BEFORE = (NotAuthenticated, Forbidden, RateLimited)
 
 
 class SeveralFlow(QObject):
-    """Listens to the window's `several_requested`: session ids and what is to be done."""
+    """Carries out the window's `several_requested`: session ids and what is to be done."""
 
     def __init__(self, window: MainWindow, gateway: Gateway, tasks: Tasks, parent: QObject) -> None:
         super().__init__(parent)
@@ -47,7 +47,6 @@ class SeveralFlow(QObject):
         self._unsure: set[str] = set()
         """Keys of letters that may have arrived although no answer says so."""
         self._offered = False
-        window.several_requested.connect(self.act)
 
     def act(self, session_ids: list[str], action: str) -> None:
         """`panels`, `message`, `pause`, `resume`, `pause_resume`, `terminate` or `kill`."""
