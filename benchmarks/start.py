@@ -47,21 +47,23 @@ app.exec()
 """
 
 OURS = """
-import asyncio, sys, time
+import gc, os, sys, time
 from pathlib import Path
-import gc
 gc.disable()
+folder, wanted = Path(sys.argv[1]), int(sys.argv[2])
+from mission_control_desktop.client import starting
+begun = starting.begin(folder, os.environ)  # as `programs.desktop` does
 from mission_control_desktop.programs import lean_imports
 lean_imports()
 from mission_control_desktop.ui import application
 from mission_control_desktop.ui.application import Desktop, make_app
+import asyncio
 import qasync
-folder, wanted = Path(sys.argv[1]), int(sys.argv[2])
 app = make_app()
 loop = qasync.QEventLoop(app)
 asyncio.set_event_loop(loop)
 async def main():
-    desktop = Desktop(folder)
+    desktop = Desktop(folder, begun=begun)
     await desktop.show()
     print("painted", time.monotonic_ns(), flush=True)
     await desktop.reach()

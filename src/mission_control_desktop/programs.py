@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import importlib
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
@@ -72,15 +73,24 @@ def _sweep(data_dir: Path) -> None:
 def desktop(argv: Sequence[str] | None = None) -> int:
     """`mission-control-desktop`."""
     gc.disable()  # what is imported stays: looking for garbage in it is a tenth of the start (`ui.garbage` goes on)
-    lean_imports()
     words = list(sys.argv[1:] if argv is None else argv)
     if "--tray" in words and not {"-h", "--help"} & set(words):
+        lean_imports()
         from mission_control_desktop.ui.tray.program import run as run_tray  # without a window's modules
 
         return run_tray(words, living=_living, sweep=_sweep)
+    from mission_control_desktop.client import starting
+    from mission_control_desktop.client.paths import data_dir
+    from mission_control_desktop.ui.arguments import parse
+
+    arguments, folder = parse(words), data_dir()
+    named = arguments.connect or arguments.in_process
+    # At once: the control plane starts while Qt is imported and the window painted.
+    begun = None if named else starting.begin(folder, os.environ)
+    lean_imports()
     from mission_control_desktop.ui.application import run
 
-    return run(words, in_process=open_in_process)
+    return run(arguments, folder, in_process=open_in_process, begun=begun)
 
 
 async def open_in_process() -> MissionControl:

@@ -12,11 +12,14 @@ from pathlib import Path
 import pytest
 
 from mission_control_desktop import __version__
+from mission_control_desktop.client import paths, starting
 from mission_control_desktop.client.discovery import Discovery, Endpoint, How
 from mission_control_desktop.client.processes import alive, looks_like_control_plane
 from mission_control_desktop.domain.profiles import LaunchProfile, SpawnRequest
 from mission_control_desktop.domain.sessions import AgentSession, SessionStatus
 from support.orchestration import DOUBLE, sweep
+
+CLEAN = {name: value for name, value in os.environ.items() if not name.startswith("MISSION_CONTROL_")}
 
 
 @pytest.fixture
@@ -31,8 +34,7 @@ async def data_dir(tmp_path: Path) -> AsyncIterator[Path]:
 
 
 def discovery(data_dir: Path, version: str = __version__) -> Discovery:
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("MISSION_CONTROL_")}
-    return Discovery(environ=clean, data_dir=data_dir, version=version)
+    return Discovery(environ=CLEAN, data_dir=data_dir, version=version)
 
 
 async def gone(pid: int) -> None:
@@ -86,3 +88,23 @@ async def test_a_control_plane_that_was_killed_is_started_again(data_dir: Path) 
     again = await discovery(data_dir).find_or_start()
     assert again.how is How.STARTED
     assert (await session_of(again, session_id, SessionStatus.RUNNING)).metadata["process"]["pid"] == agent
+
+
+async def test_what_a_program_began_to_start_is_waited_for_and_nothing_is_started_beside_it(data_dir: Path) -> None:
+    begun = starting.begin(data_dir, CLEAN)
+    assert begun is not None
+    assert starting.begin(data_dir, CLEAN) is None  # it is being started
+    mine = Discovery(environ=CLEAN, data_dir=data_dir, begun=begun)
+    first, second = await asyncio.gather(mine.find_or_start(), discovery(data_dir).find_or_start())
+    assert (first.how, first.pid) == (How.STARTED, begun.process.pid)
+    assert (second.how, second.pid) == (How.FOUND, begun.process.pid)
+    assert starting.begin(data_dir, CLEAN) is None  # it runs
+    assert (await mine.find_or_start()).how is How.FOUND
+
+
+def test_nothing_is_begun_beside_a_named_one_or_where_it_cannot_be(tmp_path: Path) -> None:
+    assert starting.begin(tmp_path, {**CLEAN, paths.ENV_URL: "http://127.0.0.1:1"}) is None
+    (tmp_path / "file").touch()
+    assert starting.begin(tmp_path / "file" / "data", CLEAN) is None
+    (tmp_path / paths.CONTROL_PLANE_FILE).write_text("damaged")
+    assert starting.begin(tmp_path, CLEAN) is None

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import stat
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -13,7 +15,8 @@ from PySide6.QtWidgets import QApplication, QMessageBox
 from mission_control_desktop.domain.errors import Unavailable
 from mission_control_desktop.domain.mission_control import MissionControl
 from mission_control_desktop.domain.people import Role
-from mission_control_desktop.ui.application import headless_seconds, parse
+from mission_control_desktop.ui.application import headless_seconds
+from mission_control_desktop.ui.arguments import parse
 from mission_control_desktop.ui.panel.panel import OrchestratorPanel
 from mission_control_desktop.ui.process import is_headless
 from support.rig import Rig, dialog, until
@@ -238,3 +241,26 @@ def test_the_clipboard_gets_the_id(rig: Rig) -> None:
         await desk.close()
 
     rig.run(scenario)
+
+
+LATER = ("httpx", "rich", "click", "typing_extensions", "sqlalchemy", "keyring", "markdown_it", "pygments")
+"""Libraries that are no part of the first paint."""
+
+
+def test_the_first_paint_imports_nothing_that_is_not_seen_then() -> None:
+    program = (
+        "import sys\n"
+        "from mission_control_desktop.programs import lean_imports\n"
+        "lean_imports()\n"
+        "import mission_control_desktop.ui.application\n"
+        "print(*sys.modules)\n"
+        "import mission_control_desktop.client.http\n"
+        "print(*sys.modules)"
+    )
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=True)
+    first, connected = (set(line.split()) for line in told.stdout.splitlines())
+    assert not first & set(LATER)
+    ours = {name.removeprefix("mission_control_desktop.ui.").split(".")[0] for name in first}
+    assert not ours & {"audit", "dialogs", "palette", "settings", "several"}
+    assert "httpx" in connected
+    assert not connected & {"rich", "click"}

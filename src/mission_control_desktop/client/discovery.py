@@ -12,7 +12,6 @@ import asyncio
 import contextlib
 import os
 import subprocess
-import sys
 import threading
 from collections.abc import AsyncIterator, Mapping, Sequence
 from enum import StrEnum
@@ -26,6 +25,7 @@ from mission_control_desktop import __version__
 from mission_control_desktop.client import paths, processes
 from mission_control_desktop.client.http import HttpMissionControl
 from mission_control_desktop.client.locks import try_lock
+from mission_control_desktop.client.starting import Begun, serve_command, spawn
 from mission_control_desktop.client.tokens import Keyring, TokenStore, in_thread
 from mission_control_desktop.client.transport import checked_url
 from mission_control_desktop.client.versions import is_older
@@ -39,7 +39,6 @@ STOP_SECONDS = 20.0
 HANG_SECONDS = 10.0
 LOCK_SECONDS = 60.0
 POLL_SECONDS = 0.05
-IDLE_EXIT_SECONDS = 900
 LOG_TAIL_LINES = 12
 
 
@@ -87,14 +86,16 @@ class Discovery:
         keyring: Keyring | None = None,
         version: str = __version__,
         command: Sequence[str] | None = None,
+        begun: Begun | None = None,
     ) -> None:
-        """`version` and `command` (all before `--data-dir`) are what is started here; tests give others."""
+        """`version` and `command` (all before `--data-dir`) are what is started here; tests give others. `begun`: what
+        the program began to start when it was started itself; it is waited for."""
         self._environ = dict(os.environ if environ is None else environ)
         self.data_dir = data_dir or paths.data_dir(self._environ)
         self.tokens = TokenStore(self.data_dir, keyring)
         self._version = version
-        serve = (sys.executable, "-m", "mission_control_desktop", "serve", "--port", "0")
-        self._command = list(command or (*serve, "--exit-when-idle", str(IDLE_EXIT_SECONDS)))
+        self._command = list(command or serve_command())
+        self._begun = begun
 
     @property
     def log_file(self) -> Path:
@@ -122,6 +123,10 @@ class Discovery:
         named = url or self._environ.get(paths.ENV_URL)
         if named:
             return await self._named(named)
+        if self._begun is not None:
+            begun, self._begun = self._begun, None
+            with contextlib.closing(begun):
+                return await self._endpoint(*(await self._ready(begun.process)), how=How.STARTED)
         found = await self._running()
         if found is not None and not is_older(found[1].version, self._version):
             return await self._endpoint(*found, how=How.FOUND)
@@ -254,7 +259,10 @@ class Discovery:
             await asyncio.sleep(POLL_SECONDS)
 
     async def _start(self) -> tuple[_PlaneFile, Health]:
-        process = await in_thread(self._spawn)
+        process = await in_thread(lambda: spawn(self.data_dir, self._environ, self._command))
+        return await self._ready(process)
+
+    async def _ready(self, process: subprocess.Popen[bytes]) -> tuple[_PlaneFile, Health]:
         log.info("control plane starting", pid=process.pid, log=str(self.log_file))
         stdout = process.stdout
         if stdout is None:
@@ -278,26 +286,6 @@ class Discovery:
             how = f"ended at once (exit code {code})" if code is not None else f"said {line[:200]!r} instead of 'ready'"
             raise Unavailable(f"the control plane {how}. {self._tail()}")
         return _PlaneFile(url=words[1], pid=process.pid), await _health(words[1])
-
-    def _spawn(self) -> subprocess.Popen[bytes]:
-        environ = dict(self._environ)
-        for name in (paths.ENV_URL, paths.ENV_TOKEN):
-            environ.pop(name, None)
-        descriptor = processes.open_log(self.log_file)
-        try:
-            return processes.Detached(
-                [*self._command, "--data-dir", str(self.data_dir)],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=descriptor,
-                env=environ,
-                cwd=self.data_dir,
-                start_new_session=True,
-            )
-        except OSError as error:
-            raise Unavailable(f"the control plane cannot be started ({self._command[0]}): {error}") from error
-        finally:
-            os.close(descriptor)
 
     def _tail(self) -> str:
         try:

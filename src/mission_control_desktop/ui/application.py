@@ -7,7 +7,7 @@ import asyncio
 import importlib
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -18,10 +18,9 @@ import structlog
 from PySide6.QtCore import QObject, Qt
 from PySide6.QtWidgets import QMessageBox, QSystemTrayIcon
 
-from mission_control_desktop import __version__
 from mission_control_desktop.client.engine import EngineHost
 from mission_control_desktop.client.inbox import Inbox, Link, LinkState
-from mission_control_desktop.client.paths import ENV_URL, data_dir
+from mission_control_desktop.client.paths import ENV_URL
 from mission_control_desktop.domain.errors import MissionControlError
 from mission_control_desktop.domain.tasks import Tasks
 from mission_control_desktop.ui import detached, later, theme, words
@@ -45,6 +44,7 @@ from mission_control_desktop.ui.sessions import SessionStore
 from mission_control_desktop.ui.transcript.scheduler import shared_scheduler
 
 if TYPE_CHECKING:
+    from mission_control_desktop.client.starting import Begun
     from mission_control_desktop.ui.audit.presenter import AuditPresenter, AuditSource
 
 log = structlog.get_logger(__name__)
@@ -61,26 +61,6 @@ RECOVER_SECONDS = 5.0
 """Pause after a search that failed; the next failing attempt of the stream begins another one."""
 
 
-def parse(argv: Sequence[str]) -> argparse.Namespace:
-    """The program's arguments. Exits with 2 on wrong ones."""
-    parser = argparse.ArgumentParser(
-        prog="mission-control-desktop", description="Watch, steer and stop many AI agents at once."
-    )
-    parser.add_argument("--demo", action="store_true", help="start the demo mission (real child processes, no key)")
-    parser.add_argument("--connect", metavar="URL", help="use the control plane at this address")
-    parser.add_argument(
-        "--in-process", action="store_true", help="run the control plane inside this program; its agents live on"
-    )
-    parser.add_argument(
-        "--tray", action="store_true", help="only the entry in the system tray, which stops everything without a window"
-    )
-    parser.add_argument("--version", action="version", version=__version__)
-    arguments = parser.parse_args(list(argv))
-    if arguments.connect and arguments.in_process:
-        parser.error("--connect and --in-process exclude each other")
-    return arguments
-
-
 def headless_seconds(environ: Mapping[str, str]) -> float:
     """How long the demo runs without a display; MISSION_CONTROL_HEADLESS_SECONDS says otherwise."""
     text = environ.get("MISSION_CONTROL_HEADLESS_SECONDS", "")
@@ -90,12 +70,14 @@ def headless_seconds(environ: Mapping[str, str]) -> float:
         return HEADLESS_SECONDS
 
 
-def run(argv: Sequence[str], *, in_process: Opener | None = None) -> int:
+def run(
+    arguments: argparse.Namespace, folder: Path, *, in_process: Opener | None = None, begun: Begun | None = None
+) -> int:
     """Run the program until its window is closed; returns the exit code.
 
-    `in_process` makes the control plane of `--in-process`; it is called on the engine's loop.
+    `folder` is the data directory. `in_process` makes the control plane of `--in-process`; it is called on the engine's
+    loop. `begun`: the control plane that is being started.
     """
-    arguments = parse(argv)
     if arguments.in_process and in_process is None:
         sys.stderr.write("mission-control-desktop: --in-process is not available in this build\n")
         return 2
@@ -110,7 +92,10 @@ def run(argv: Sequence[str], *, in_process: Opener | None = None) -> int:
     try:
         with loop, collected_here():
             desktop = Desktop(
-                data_dir(), connect=arguments.connect, in_process=in_process if arguments.in_process else None
+                folder,
+                connect=arguments.connect,
+                in_process=in_process if arguments.in_process else None,
+                begun=begun,
             )
             if headless:
                 from mission_control_desktop.ui.headless import run_headless
@@ -124,7 +109,14 @@ def run(argv: Sequence[str], *, in_process: Opener | None = None) -> int:
 class Desktop(QObject):
     """One window with everything behind it. `show` paints, `reach` finds a control plane, `close` lets go."""
 
-    def __init__(self, folder: Path, *, connect: str | None = None, in_process: Opener | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        connect: str | None = None,
+        in_process: Opener | None = None,
+        begun: Begun | None = None,
+    ) -> None:
         super().__init__()
         self._recovering: asyncio.Task[Any] | None = None
         self._closed = asyncio.Event()
@@ -152,7 +144,7 @@ class Desktop(QObject):
         self.inbox = Inbox()
         self.bridge = Bridge(self.inbox, self, handed=shared_scheduler().at_once)
         self.host = EngineHost(self.inbox, on_error=self.failures.on_task)
-        home = Connection(self.host, folder, url=connect, in_process=in_process)
+        home = Connection(self.host, folder, url=connect, in_process=in_process, begun=begun)
         self.planes = Planes(self.host, home, self.store, self.bridge, self.tasks, self)
         self.panels = Panels(
             self.store,

@@ -19,6 +19,7 @@ from mission_control_desktop.domain.mission_control import MissionControl
 
 if TYPE_CHECKING:
     from mission_control_desktop.client.discovery import Endpoint
+    from mission_control_desktop.client.starting import Begun
 
 log = structlog.get_logger(__name__)
 
@@ -49,14 +50,17 @@ class Connection:
         in_process: Opener | None,
         start: bool = True,
         plane: str = HOME,
+        begun: Begun | None = None,
     ) -> None:
-        """`start`: whether one is started if none runs. `plane`: what it is called in this window."""
+        """`start`: whether one is started if none runs; `begun`: it is being started already. `plane`: what it is
+        called in this window."""
         self._host = host
         self._folder = folder
         self._url = url
         self._in_process = in_process
         self._start = start
         self._plane = plane
+        self._begun = begun
         self._endpoint: Endpoint | None = None
 
     @property
@@ -95,7 +99,8 @@ class Connection:
 
         # The environment names a home and a token for it: that token is for no other control plane.
         environ = {k: v for k, v in os.environ.items() if not (self._plane and k in (ENV_URL, ENV_TOKEN))}
-        discovery = Discovery(data_dir=self._folder, environ=environ)
+        begun, self._begun = self._begun, None
+        discovery = Discovery(data_dir=self._folder, environ=environ, begun=begun)
         find = discovery.find_or_start if self._start else discovery.find
         return await self._host.run(lambda: find(self._url))
 
