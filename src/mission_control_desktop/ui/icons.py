@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 
 from PySide6.QtCore import QByteArray, QObject, QRectF, Qt
 from PySide6.QtGui import QColor, QIcon, QPainter, QPixmap
@@ -12,19 +12,19 @@ from PySide6.QtWidgets import QAbstractButton
 
 from mission_control_desktop.ui import theme
 
+_FOLDER = Path(__file__).parent / "resources" / "icons"
 _RATIOS = (1.0, 1.5, 2.0)
 _icons: dict[tuple[str, str, str], QIcon] = {}
 
 
 @cache
 def _source(name: str) -> str:
-    return (files("mission_control_desktop.ui") / "resources" / "icons" / f"{name}.svg").read_text("utf-8")
+    return (_FOLDER / f"{name}.svg").read_text("utf-8")
 
 
 def names() -> list[str]:
     """All icons there are."""
-    folder = files("mission_control_desktop.ui") / "resources" / "icons"
-    return sorted(item.name.removesuffix(".svg") for item in folder.iterdir() if item.name.endswith(".svg"))
+    return sorted(item.stem for item in _FOLDER.glob("*.svg"))
 
 
 def icon(name: str, color: QColor | None = None) -> QIcon:
@@ -75,8 +75,9 @@ def bind(button: QAbstractButton, name: str) -> None:
     _Bound(button, name)
 
 
+@cache
 def app_icon() -> QIcon:
-    """The program's icon."""
+    """The program's icon, which has colours of its own."""
     result = QIcon()
     for side in (16, 24, 32, 48, 64, 128, 256):
         result.addPixmap(pixmap("app", side))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache, lru_cache
 
 from PySide6.QtGui import QFont, QFontDatabase, QGuiApplication
 
@@ -97,10 +97,14 @@ def _mono_font(pixels: int, bold: bool) -> QFont:
     return _made(QFontDatabase.systemFont(QFontDatabase.SystemFont.FixedFont), _MONO_FAMILIES, pixels, bold)
 
 
+@cache
+def _installed() -> frozenset[str]:
+    return frozenset(QFontDatabase.families())
+
+
 def _made(font: QFont, families: list[str], pixels: int, bold: bool) -> QFont:
     """Take the first family that is installed, and let the others stand in for glyphs that it lacks."""
-    installed = set(QFontDatabase.families())
-    present = [family for family in families if family in installed]
+    present = [family for family in families if family in _installed()]
     if present:
         font.setFamilies([*present, *[f for f in font.families() if f not in present]])
     font.setPixelSize(max(pixels, MINIMUM_PIXELS))

@@ -6,7 +6,6 @@ Properties that widgets set: `kind` on buttons (`primary`, `danger`, `quiet`), `
 
 from __future__ import annotations
 
-from importlib.resources import files
 from pathlib import Path
 
 from mission_control_desktop.ui.theme.fonts import metrics
@@ -15,8 +14,8 @@ from mission_control_desktop.ui.theme.tokens import Theme
 
 def _picture(name: str, theme: Theme) -> str:
     """A picture that a style sheet can name. It cannot be coloured there, so each scheme has its own."""
-    path = files("mission_control_desktop.ui") / "resources" / "sheet" / f"{name}-{theme.name}.svg"
-    return f'"{Path(str(path)).as_posix()}"'
+    path = Path(__file__).parents[1] / "resources" / "sheet" / f"{name}-{theme.name}.svg"
+    return f'"{path.as_posix()}"'
 
 
 def style_sheet(theme: Theme) -> str:
