@@ -26,6 +26,7 @@ from mission_control_desktop.client.paths import ENV_URL
 from mission_control_desktop.domain.audit import parse_head
 from mission_control_desktop.domain.errors import BadInput, MissionControlError, Unreachable
 from mission_control_desktop.domain.kill import KillAll
+from mission_control_desktop.domain.log_stream import words_for_people
 from mission_control_desktop.domain.mission_control import MissionControl
 
 
@@ -182,6 +183,12 @@ async def _kill_all(discovery: Discovery, args: Namespace, output: Output, here:
 
 def _log_to_stderr() -> None:
     structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            words_for_people(colors=sys.stderr.isatty()),
+        ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
         logger_factory=lambda *args: structlog.PrintLogger(sys.stderr),
         cache_logger_on_first_use=False,

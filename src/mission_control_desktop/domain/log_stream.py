@@ -1,8 +1,16 @@
-"""Where a program logs to: losing a line of a log must never stop what it tells of."""
+"""Where a program logs to, and how lines for people look: losing a line of a log must never stop what it tells of."""
 
 from __future__ import annotations
 
 from typing import TextIO
+
+import structlog
+
+
+def words_for_people(*, colors: bool) -> structlog.dev.ConsoleRenderer:
+    """Lines as a person reads them. Of an exception they show the stack and not, as the library does by itself where
+    rich is installed, each frame's local variables: tokens and messages are among them."""
+    return structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=structlog.dev.plain_traceback)
 
 
 class LogStream:

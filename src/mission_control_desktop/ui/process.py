@@ -14,7 +14,7 @@ from typing import TextIO, cast
 import structlog
 from PySide6.QtWidgets import QApplication
 
-from mission_control_desktop.domain.log_stream import LogStream
+from mission_control_desktop.domain.log_stream import LogStream, words_for_people
 from mission_control_desktop.ui import icons
 
 
@@ -34,7 +34,7 @@ def configure_logs() -> None:
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()),
+            words_for_people(colors=sys.stderr.isatty()),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(cast(TextIO, LogStream(sys.stderr))),
