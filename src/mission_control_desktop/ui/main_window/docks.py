@@ -163,13 +163,11 @@ class PanelGrid(QWidget):
     def open_all(self, sessions: Sequence[AgentSession]) -> None:
         """Open several panels at once, without taking the focus: the grid is built one time."""
         fresh = [s for s in sessions if s.session_id not in self._docks]
-        if len(self._docks) + len(fresh) > max(grid.GRIDS) or len(fresh) < 2 or self.moving.by_hand:
+        if len(fresh) < 2:
             for session in fresh:
                 self.open(session, focus=False)
             return
-        for session in fresh:
-            self._make(session.session_id, words.name(session))
-        self.moving.fit()
+        self.moving.place_all([self._make(session.session_id, words.name(session)) for session in fresh])
         for session in fresh:
             self.panel_opened.emit(session.session_id)
             self.show_session(session)
@@ -392,6 +390,8 @@ class PanelGrid(QWidget):
     def apply(self, arrangement: Arrangement, titles: Mapping[str, str]) -> None:
         """Stand as in an arrangement, with exactly the panels of `titles` (session ids). Panels that are open stay what
         they are; monitors that are gone give back what stood on them."""
+        if titles.keys() == self._docks.keys() and arrangement == self.arrangement():
+            return
         self._restoring = self.moving.busy = True
         self.setUpdatesEnabled(False)
         try:

@@ -14,6 +14,8 @@ GRIDS = {1: (1, 1), 2: (2, 1), 4: (2, 2), 6: (3, 2), 9: (3, 3)}
 """Columns and rows of the grid presets."""
 READABLE_WIDTH = 420
 """Width of a panel, in device-independent pixels, below which a new row is better than another column."""
+READABLE_HEIGHT = 280
+"""Height of a panel below which its transcript has no room, in device-independent pixels."""
 _TOUCHING = -8
 """Neighbours may overlap by the width of a splitter's handle."""
 
@@ -56,6 +58,11 @@ def fitting(count: int, width: int) -> tuple[int, int]:
     if rows > 2:
         rows = -(-count // 3)
     return -(-count // rows), rows
+
+
+def readable(width: int, height: int) -> tuple[int, int]:
+    """As many columns and rows as can be read in so much room."""
+    return max(1, width // READABLE_WIDTH), max(1, height // READABLE_HEIGHT)
 
 
 def tree(panels: Sequence[str], columns: int, rows: int, fronts: Sequence[str] = ()) -> Tree:

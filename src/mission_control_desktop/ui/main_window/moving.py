@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import PySide6QtAds as QtAds
@@ -17,6 +17,8 @@ from mission_control_desktop.ui.main_window.dropping import DropTarget
 
 GROWS_TO = 9
 """While nobody has arranged them, so many panels stand in a grid of their own; a further one splits the largest."""
+FEW = 4
+"""Of several new panels, so many get places of their own in what a person has arranged."""
 
 
 class Moving(QObject):
@@ -55,12 +57,21 @@ class Moving(QObject):
         else:
             grid.add_beside_largest(self._manager, dock)
 
-    def place_all(self, count: int) -> bool:
-        """Whether so many new panels were put into the grid at once; if not, each is to be placed."""
-        if count < 2 or self.by_hand or len(self._docks) > GROWS_TO:
-            return False
-        self.fit()
-        return True
+    def place_all(self, fresh: Sequence[Any]) -> None:
+        """Several new panels in one step: one after the other, each would lay out and style all of them again. They
+        join the grid, with tabs where there is no room to read; beside what a person has arranged they share tabs."""
+        floating = any(dock.isInFloatingContainer() for dock in self._docks.values())
+        if not self.by_hand and not floating:
+            if len(self._docks) <= GROWS_TO:
+                self.fit()
+            else:
+                self.arrange(*grid.readable(self._host.width(), self._host.height()))
+            return
+        for dock in fresh[:FEW]:
+            self.place(dock)
+        area = fresh[0].dockAreaWidget()
+        for dock in fresh[FEW:]:
+            self._manager.addDockWidget(QtAds.CenterDockWidgetArea, dock, area)
 
     def drop(self, dock: Any, target: DropTarget) -> None:
         """Put a dock where it was dropped."""

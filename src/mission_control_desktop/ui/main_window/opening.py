@@ -56,7 +56,15 @@ class Opening(QObject):
 
     def open_sessions(self, session_ids: Sequence[str]) -> None:
         """Open several, the last one in front."""
-        for session_id in session_ids:
+        known = [i for i in session_ids if i in self._store.sessions]
+        for session_id in known[:-1]:
+            self._closed_by_hand.pop(session_id, None)
+        if len(known) > 1:
+            self.panels_wanted.emit()
+            self._panels.open_all([self._store.sessions[i] for i in known])
+            for session_id in known[:-1]:
+                self.opened_by_name.emit(session_id)
+        for session_id in known[-1:]:
             self.open_session(session_id)
 
     def open_live(self) -> None:
