@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mission_control_desktop.domain import errors
-from mission_control_desktop.ui.error_words import told
+from mission_control_desktop.ui.error_words import told, unread
 
 
 def made(kind: type[errors.MissionControlError]) -> errors.MissionControlError:
@@ -23,6 +23,17 @@ def test_every_error_is_told_whole(code: str) -> None:
     assert text.startswith(f"Ada was not paused: {error.message}. ")
     assert text.endswith(".")
     assert "Nothing was changed" in text or "may have been carried out" in text
+
+
+@pytest.mark.parametrize("code", sorted(errors.by_code()))
+def test_what_cannot_be_read_is_told_whole(code: str) -> None:
+    error = made(errors.by_code()[code])
+    text = unread("The profiles cannot be read", error)
+    start = f"The profiles cannot be read: {error.message}. "
+    assert text.startswith(start)
+    assert len(text) > len(start) + 10
+    assert text.endswith(".")
+    assert "changed" not in text, "nothing was to be changed"
 
 
 def test_the_way_out_fits_the_error() -> None:

@@ -31,6 +31,25 @@ def told(what: str, error: MissionControlError) -> str:
     return f"{what}: {_sentence(error.message)} {meaning}"
 
 
+_READING: tuple[tuple[type[MissionControlError], str], ...] = (
+    (errors.NotAuthenticated, "Enter a valid token in Settings, Connections."),
+    (errors.Forbidden, "Ask an admin of the workspace for a role that may read it."),
+    (errors.NotFound, "It is not on record any more."),
+    (errors.RateLimited, "Wait a moment, then try again."),
+    (errors.Unsupported, "This control plane does not offer it: it may be older than this window."),
+    (errors.Unreachable, "What is seen here may be old. Agents go on; try again when the control plane answers."),
+    (errors.Unavailable, "What is seen here may be old. Agents go on; try again in a moment."),
+)
+
+
+def unread(what: str, error: MissionControlError) -> str:
+    """`what` could not be read, why, what that means, and the way out."""
+    meaning = next((text for kind, text in _READING if isinstance(error, kind)), "")
+    if not meaning:
+        meaning = f"What is seen here may be old ({error.code}); the control plane's log has more."
+    return f"{what}: {_sentence(error.message)} {meaning}"
+
+
 def _sentence(text: str) -> str:
     text = text.rstrip()
     return text if text.endswith((".", "!", "?", "…")) else f"{text}."

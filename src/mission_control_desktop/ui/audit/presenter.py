@@ -21,6 +21,7 @@ from mission_control_desktop.ui.audit.drawer import AuditDrawer
 from mission_control_desktop.ui.audit.exporting import Exporting
 from mission_control_desktop.ui.audit.filters import contains, passes
 from mission_control_desktop.ui.audit.model import MAX_ROWS, AuditModel
+from mission_control_desktop.ui.error_words import unread
 from mission_control_desktop.ui.local_state import LocalState
 from mission_control_desktop.ui.ports import Gateway
 from mission_control_desktop.ui.sessions import SessionStore
@@ -152,7 +153,7 @@ class AuditPresenter(QObject):
         except MissionControlError as error:
             if turn == self._turn:
                 self._model.page_failed()
-                self._drawer.set_away(f"Older rows cannot be read now: {error.message}")
+                self._drawer.set_away(unread("Older rows cannot be read now", error))
             return
         finally:
             self._reading = False

@@ -15,6 +15,7 @@ from mission_control_desktop.domain.errors import MissionControlError
 from mission_control_desktop.domain.tasks import Tasks
 from mission_control_desktop.ui import words
 from mission_control_desktop.ui.desk.exchange import load_file, save_file, write_desks
+from mission_control_desktop.ui.error_words import told
 
 if TYPE_CHECKING:
     from mission_control_desktop.ui.main_window.window import MainWindow
@@ -138,7 +139,7 @@ class _Said:
     async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
         if not isinstance(error, MissionControlError):
             return False
-        self._window.notices.show_notice(f"{self._what}: {error.message}", error=True, key=_NOTICE)
+        self._window.notices.show_notice(told(self._what, error), error=True, key=_NOTICE)
         return True
 
 

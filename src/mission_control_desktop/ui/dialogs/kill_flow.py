@@ -19,6 +19,7 @@ from mission_control_desktop.domain.tasks import Tasks
 from mission_control_desktop.ui.dialogs.kill_all import KillAllDialog
 from mission_control_desktop.ui.dialogs.kill_many import ManyKills
 from mission_control_desktop.ui.dialogs.kill_scopes import ALONE, EVERYWHERE, KillPlane
+from mission_control_desktop.ui.error_words import told
 from mission_control_desktop.ui.ports import Gateway
 from mission_control_desktop.ui.sessions import SessionStore
 
@@ -85,9 +86,9 @@ class KillAllFlow(QObject):
                 await self._otherwise(dialog, scope, reason, why)
         except MissionControlError as error:
             if isValid(dialog):
-                dialog.failed(error.message)
+                dialog.failed(told("Kill All was not carried out", error))
             else:
-                self._tell(f"Kill All failed: {error.message}")
+                self._tell(told("Kill All was not carried out", error))
 
     async def _order(self, dialog: KillAllDialog, scope: str, reason: str, key: str) -> None:
         if self._otherwise is not None:
@@ -159,9 +160,9 @@ class KillAllFlow(QObject):
             try:
                 kill = await self._gateway.call(partial(_undone, kill_id=kill_id))
             except MissionControlError as error:
-                self._tell(f"Not undone: {error.message}")
+                self._tell(told("Kill All was not undone", error))
                 if isValid(dialog):
-                    dialog.failed(f"Not undone: {error.message}")
+                    dialog.failed(told("Not undone", error))
                 continue
             self._store.put([kill])
 
@@ -174,7 +175,7 @@ class KillAllFlow(QObject):
             try:
                 kill = await self._gateway.call(partial(_closed, kill_id=kill_id))
             except MissionControlError as error:
-                self._tell(f"The watch goes on: {error.message}")
+                self._tell(told("The watch goes on", error))
                 continue
             self._store.put([kill])
 

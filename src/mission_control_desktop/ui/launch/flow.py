@@ -17,6 +17,7 @@ from mission_control_desktop.domain.mission_control import MissionControl
 from mission_control_desktop.domain.profiles import LaunchProfile, ProfileView, SpawnRequest
 from mission_control_desktop.domain.sessions import AgentSession
 from mission_control_desktop.domain.tasks import Tasks
+from mission_control_desktop.ui.error_words import told, unread
 from mission_control_desktop.ui.plane_choice import offered
 from mission_control_desktop.ui.planes import Plane, Planes
 from mission_control_desktop.ui.roles import profiles_refusal
@@ -115,7 +116,7 @@ class LaunchFlow(QObject):
         try:
             self._profiles[key] = await plane.gateway.call(lambda mc: mc.profiles())
         except MissionControlError as error:
-            problem = f"The profiles cannot be read: {error.message}"
+            problem = unread("The profiles cannot be read", error)
         if key == self._at:
             self._screen.show_profiles(self.profiles(key), note=problem)
         if not problem:
@@ -191,7 +192,7 @@ class LaunchFlow(QObject):
             try:
                 session = await plane.gateway.call(partial(_spawn, request=request))
             except MissionControlError as error:
-                form.failed(None, f"The demo mission could not be started: {error.message}")
+                form.failed(None, told("The demo mission could not be started", error))
                 return
             if session.session_id not in self._store.sessions:
                 self._store.put([session])
@@ -211,7 +212,7 @@ class LaunchFlow(QObject):
             try:
                 self._profiles[plane.key] = await plane.gateway.call(lambda mc: mc.profiles())
             except MissionControlError as error:
-                text = f"The profiles of {plane.title} cannot be read: {error.message}"
+                text = unread(f"The profiles of {plane.title} cannot be read", error)
                 self._window.notices.show_notice(text, error=True, key="profiles")
                 return
         dialog = SpawnDialog(session, self.profiles(plane.key), self._window)

@@ -17,7 +17,7 @@ from mission_control_desktop.domain.tasks import Tasks
 from mission_control_desktop.ui import words
 from mission_control_desktop.ui.approvals.listing import ApprovalsFlow
 from mission_control_desktop.ui.control import GatewayPort
-from mission_control_desktop.ui.error_words import told
+from mission_control_desktop.ui.error_words import told, unread
 from mission_control_desktop.ui.launch.flow import LaunchFlow
 from mission_control_desktop.ui.main_window.here import here
 from mission_control_desktop.ui.main_window.planes_view import plane_view, planes_view
@@ -128,7 +128,7 @@ class WindowPresenter(QObject):
         except NotFound:
             self._window.panels.say(session_id, "This session is no longer on record.")
         except MissionControlError as error:
-            self._window.panels.say(session_id, error.message)
+            self._window.panels.say(session_id, unread("This session cannot be read", error))
         else:
             self._store.put([session])
             self._window.panels.show_session(session)

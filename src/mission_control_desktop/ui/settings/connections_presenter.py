@@ -11,6 +11,7 @@ from shiboken6 import isValid
 from mission_control_desktop.client.fleet import plane_of
 from mission_control_desktop.domain.errors import BadInput, MissionControlError
 from mission_control_desktop.domain.tasks import Tasks
+from mission_control_desktop.ui.error_words import told
 from mission_control_desktop.ui.main_window.planes_view import plane_view
 from mission_control_desktop.ui.plane_book import Entered, PlaneBook
 from mission_control_desktop.ui.planes import Plane, Planes
@@ -81,7 +82,7 @@ class ConnectionsPresenter(QObject):
         try:
             await self._book.remove(name)
         except MissionControlError as error:
-            self._told(f"{name} was not removed: {error.message}")
+            self._told(told(f"{name} was not removed", error))
 
 
 def _row(plane: Plane, address: str) -> PlaneRow:

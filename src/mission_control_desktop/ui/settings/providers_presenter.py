@@ -19,6 +19,7 @@ from mission_control_desktop.domain.mission_control import MissionControl
 from mission_control_desktop.domain.people import Role
 from mission_control_desktop.domain.providers import KindView, ProviderChange, ProviderDraft, ProviderView
 from mission_control_desktop.domain.tasks import Tasks
+from mission_control_desktop.ui.error_words import told, unread
 from mission_control_desktop.ui.ports import Gateway
 from mission_control_desktop.ui.sessions import SessionStore
 from mission_control_desktop.ui.settings.check_view import CANCELLED
@@ -115,7 +116,7 @@ class ProvidersPresenter(QObject):
             try:
                 views, kinds = await self._gateway.call(_read)
             except MissionControlError as error:
-                self._page.show_problem(f"The providers cannot be read: {error.message}")
+                self._page.show_problem(unread("The providers cannot be read", error))
                 return
             self._page.show_problem("")
             self._page.show_providers(views, kinds)
@@ -201,7 +202,7 @@ class ProvidersPresenter(QObject):
             await self._gateway.call(lambda mc: mc.update_provider(provider_id, change))
             await self._load()
         except MissionControlError as error:
-            self._page.show_problem(f"{name} was not {'enabled' if on else 'disabled'}: {error.message}")
+            self._page.show_problem(told(f"{name} was not {'enabled' if on else 'disabled'}", error))
         finally:
             if isValid(self._page):
                 self._page.set_busy(provider_id, False)
