@@ -8,7 +8,6 @@ from PySide6.QtCore import QRectF, Qt, Signal
 from PySide6.QtGui import QIcon, QKeyEvent, QPainter, QPixmap
 from PySide6.QtWidgets import (
     QAbstractItemView,
-    QDialog,
     QDialogButtonBox,
     QHBoxLayout,
     QHeaderView,
@@ -24,6 +23,7 @@ from mission_control_desktop.domain.sessions import SessionStatus, WaitingFor
 from mission_control_desktop.ui import theme, times
 from mission_control_desktop.ui.approvals.bar import ApprovalBar
 from mission_control_desktop.ui.approvals.rows import Row
+from mission_control_desktop.ui.dialogs.fitting import FittingDialog
 
 _COLUMNS = ("State", "Session", "Question", "Asked", "Answered", "Answer")
 _SHAPES = {
@@ -54,7 +54,7 @@ class QuestionTable(QTableWidget):
         event.accept()
 
 
-class ApprovalsDialog(QDialog):
+class ApprovalsDialog(FittingDialog):
     """Shows what it is given; what is asked for goes out as signals."""
 
     answer_wanted = Signal(str, str)

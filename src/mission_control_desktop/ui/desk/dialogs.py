@@ -8,7 +8,6 @@ from PySide6.QtCore import QEvent, Qt, Signal
 from PySide6.QtGui import QAction, QKeyEvent
 from PySide6.QtWidgets import (
     QCheckBox,
-    QDialog,
     QFormLayout,
     QHBoxLayout,
     QLabel,
@@ -24,12 +23,13 @@ from mission_control_desktop.domain.errors import MissionControlError
 from mission_control_desktop.ui import words
 from mission_control_desktop.ui.desk.book import MAX_DESK_NAME
 from mission_control_desktop.ui.desk.monitors import Monitors
+from mission_control_desktop.ui.dialogs.fitting import FittingDialog
 
 MAX_CELLS = 8
 """Columns or rows of a grid that a person asks for."""
 
 
-class NameDialog(QDialog):
+class NameDialog(FittingDialog):
     """Asks for a desk's name. What is wrong with it is said in the dialog, which stays open."""
 
     def __init__(
@@ -88,7 +88,7 @@ class NameDialog(QDialog):
             self.accept()
 
 
-class GridDialog(QDialog):
+class GridDialog(FittingDialog):
     """Asks for columns and rows."""
 
     chosen = Signal(int, int)

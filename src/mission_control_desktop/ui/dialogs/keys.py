@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QDialog, QDialogButtonBox, QGridLayout, QLabel, QScrollArea, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QDialogButtonBox, QGridLayout, QLabel, QScrollArea, QVBoxLayout, QWidget
 
 from mission_control_desktop.ui import theme
 from mission_control_desktop.ui.commands import COMMANDS, CommandActions, Menu
+from mission_control_desktop.ui.dialogs.fitting import FittingDialog
 from mission_control_desktop.ui.main_window.here import Here
 
 
-class KeysDialog(QDialog):
+class KeysDialog(FittingDialog):
     """First the keys of the place where the person is, then those of the commands. Commands that cannot be used now are
     muted, with the reason."""
 

@@ -12,7 +12,6 @@ from PySide6.QtCore import QAbstractTableModel, QModelIndex, QObject, QPersisten
 from PySide6.QtGui import QKeyEvent
 from PySide6.QtWidgets import (
     QAbstractItemView,
-    QDialog,
     QFormLayout,
     QGridLayout,
     QHBoxLayout,
@@ -31,6 +30,7 @@ from mission_control_desktop.domain.kill import CONFIRM_WORDS, KillAll, KillStat
 from mission_control_desktop.domain.limits import MAX_REASON_CHARS
 from mission_control_desktop.domain.sessions import AgentSession
 from mission_control_desktop.ui import theme, words
+from mission_control_desktop.ui.dialogs.fitting import FittingDialog
 from mission_control_desktop.ui.dialogs.kill_scopes import ALONE, EVERYWHERE, KillPlane, left_out, scopes, targets
 from mission_control_desktop.ui.sessions import SessionStore
 
@@ -59,6 +59,8 @@ _WORRIES = (TargetState.CAME_BACK, TargetState.UNREACHABLE, TargetState.ASKED, T
 
 
 SCOPES_A_ROW = 4
+_RESULTS = (3, 4)
+"""Columns that have something to tell only when the order is given."""
 
 
 class _Row(NamedTuple):
@@ -147,7 +149,7 @@ def _after(kill: KillAll, at: datetime) -> str:
     return f"{max(0.0, (at - kill.started_at).total_seconds()):.1f} s"
 
 
-class KillAllDialog(QDialog):
+class KillAllDialog(FittingDialog):
     """Emits what was confirmed; whoever carries it out calls `started` or `failed`, and the store brings results.
 
     From then on it is the board. While the control plane watches the targets, closing it ends the watch.
@@ -327,6 +329,8 @@ class KillAllDialog(QDialog):
         self.cancel.setFocus()
         self._what.hide()
         self._lower.setCurrentWidget(self._result)
+        for column in _RESULTS:
+            self.table.setColumnHidden(column, False)
         self._store.kills.setdefault(kill.kill_id, kill)
         self._show(self._store.kills[kill.kill_id])
 
@@ -431,7 +435,10 @@ def _targets_table(model: TargetsModel) -> QTableView:
     header.setSectionResizeMode(4, QHeaderView.ResizeMode.Stretch)
     header.setHighlightSections(False)
     header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
-    table.setColumnWidth(1, 90)
+    # The names of sessions have the room that is left; until the order there is nothing else to tell of them.
+    header.setSectionResizeMode(1, QHeaderView.ResizeMode.ResizeToContents)
     table.setColumnWidth(2, 170)
     table.setColumnWidth(3, 64)
+    for column in _RESULTS:
+        table.setColumnHidden(column, True)
     return table

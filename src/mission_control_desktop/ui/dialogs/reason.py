@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import (
-    QDialog,
     QHBoxLayout,
     QLabel,
     QLineEdit,
@@ -19,6 +18,7 @@ from PySide6.QtWidgets import (
 from mission_control_desktop.domain.limits import MAX_REASON_CHARS
 from mission_control_desktop.domain.sessions import AgentSession
 from mission_control_desktop.ui import theme, words
+from mission_control_desktop.ui.dialogs.fitting import FittingDialog
 
 _LISTED = 12
 
@@ -33,7 +33,7 @@ def affected_text(session: AgentSession, below: Sequence[AgentSession]) -> str:
     return "\n".join(lines)
 
 
-class ReasonDialog(QDialog):
+class ReasonDialog(FittingDialog):
     """Kill needs a reason; terminate offers one. The button that acts is never the default one."""
 
     confirmed = Signal(str)

@@ -6,7 +6,6 @@ import shlex
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import (
-    QDialog,
     QFormLayout,
     QHBoxLayout,
     QLabel,
@@ -20,6 +19,7 @@ from PySide6.QtWidgets import (
 from mission_control_desktop.domain.errors import BadInput
 from mission_control_desktop.domain.profiles import LaunchProfile, ProfileView
 from mission_control_desktop.ui import theme
+from mission_control_desktop.ui.dialogs.fitting import FittingDialog
 from mission_control_desktop.ui.launch.start_form import FieldErrors, FolderLine
 
 
@@ -44,7 +44,7 @@ def parse_environment(text: str) -> dict[str, str]:
     return found
 
 
-class ProfileForm(QDialog):
+class ProfileForm(FittingDialog):
     """Checks what only the window can know (quotes, NAME=value); the control plane judges the rest."""
 
     save_requested = Signal(object)

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QComboBox, QDialog, QFormLayout, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QComboBox, QFormLayout, QVBoxLayout, QWidget
 
 from mission_control_desktop.domain.profiles import ProfileView
 from mission_control_desktop.domain.sessions import AgentSession
 from mission_control_desktop.ui import words
+from mission_control_desktop.ui.dialogs.fitting import FittingDialog
 from mission_control_desktop.ui.launch.start_form import StartForm
 
 
-class SpawnDialog(QDialog):
+class SpawnDialog(FittingDialog):
     """Profile, first words, folder; the new session gets the given one as its parent."""
 
     start_requested = Signal(object)

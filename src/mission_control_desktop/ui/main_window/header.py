@@ -6,7 +6,16 @@ from dataclasses import dataclass
 
 from PySide6.QtCore import QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QFontMetrics, QPainter, QPaintEvent, QResizeEvent
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QToolButton, QWidget
+from PySide6.QtWidgets import (
+    QAbstractButton,
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QSizePolicy,
+    QToolButton,
+    QWidget,
+)
 
 from mission_control_desktop.client.inbox import LinkState
 from mission_control_desktop.domain.sessions import SessionStatus
@@ -203,7 +212,8 @@ class Header(QFrame):
         layout.addWidget(self.kill_all)
         theme.keep(self, lambda header: header.setFixedHeight(theme.metrics.header))
         self._row = layout
-        self._shown: tuple[int, theme.Theme] | None = None
+        self._shown: tuple[int, bool, theme.Theme] | None = None
+        self._link = self._needs = ""
         self._short = 0
         """How many of those that give their words where there is no room have given them."""
 
@@ -235,16 +245,31 @@ class Header(QFrame):
         button.setAutoDefault(False)
         return button
 
-    def _givers(self) -> list[tuple[QWidget, str, int]]:
-        """Who gives words first where there is no room, the words, and how wide they are; icons, names and tips
+    def _givers(self) -> list[tuple[QWidget, str, str]]:
+        """Who gives words first where there is no room, the words, and what is left of them; icons, names and tips
         stay."""
-        buttons = ((self.audit, "Audit"), (self.new_agent, "New agent"))
-        words_of = [(one, text, one.fontMetrics().horizontalAdvance(text) + 4) for one, text in buttons]
-        title = self._title
-        return [(title, title.text(), title.sizeHint().width() + self._row.spacing()), *words_of]
+        count = str(self._queue.count or "")
+        return [
+            (self._title, self._title.text(), ""),
+            (self.audit, "Audit", ""),
+            (self.new_agent, "New agent", ""),
+            (self.attention, self._needs, count),
+            (self.lamp, self.lamp.WIDEST, ""),
+            (self.connection, self._link, ""),
+            (self._logo, "", ""),
+        ]
+
+    def _width_of(self, giver: QWidget, words: str, left: str) -> int:
+        """How much room it gives."""
+        if isinstance(giver, QLabel):
+            return giver.sizeHint().width() + self._row.spacing()
+        if giver is self.lamp:
+            return self.lamp.width_of_words()
+        metrics = giver.fontMetrics()
+        return metrics.horizontalAdvance(words) - metrics.horizontalAdvance(left) + (0 if left else 4)
 
     def _least(self) -> int:
-        return self._row.minimumSize().width() - sum(wide for _, _, wide in self._givers()[self._short :])
+        return self._row.minimumSize().width() - sum(self._width_of(*giver) for giver in self._givers()[self._short :])
 
     def minimumSizeHint(self) -> QSize:
         return QSize(self._least(), self.height())
@@ -255,17 +280,23 @@ class Header(QFrame):
 
     def _fit(self) -> None:
         givers = self._givers()
-        needed, short = self._least() + sum(wide for _, _, wide in givers), 0
+        wide = [self._width_of(*giver) for giver in givers]
+        needed, short = self._least() + sum(wide), 0
         while short < len(givers) and needed > self.width():
-            needed -= givers[short][2]
+            needed -= wide[short]
             short += 1
-        if short != self._short:
-            self._short = short
-            for place, (one, text, _) in enumerate(givers):
-                if isinstance(one, QPushButton):
-                    one.setText("" if place < short else text)
-                else:
-                    one.setVisible(place >= short)
+        self._short = short
+        self._put()
+
+    def _put(self) -> None:
+        for place, (one, words, left) in enumerate(self._givers()):
+            text = left if place < self._short else words
+            if isinstance(one, QLabel):
+                one.setVisible(place >= self._short)
+            elif one is self.lamp:
+                self.lamp.set_short(place < self._short)
+            elif isinstance(one, QAbstractButton) and one.text() != text:
+                one.setText(text)
 
     def add_desks(self, switcher: QWidget) -> None:
         """Put the button of the desks beside the connection."""
@@ -296,7 +327,8 @@ class Header(QFrame):
 
     def set_connection(self, view: ConnectionView) -> None:
         """Show how the connection is."""
-        self.connection.setText(view.text)
+        self._link = view.text
+        self._put()
         self.connection.setToolTip(view.detail)
         self.connection.setAccessibleName(f"Connection: {view.text}. {view.detail}")
         self.lamp.set_connected(view.connected)
@@ -309,14 +341,13 @@ class Header(QFrame):
         self.counts.set_counts(dict(self._store.counts))
         self.demo.setVisible(self._store.demo_count > 0)
         needed = self._queue.count
-        look = (needed, theme.current())
+        look = (needed, self._store.demo_count > 0, theme.current())
         if look == self._shown:
             return
         self._shown = look
-        if needed:
-            self.attention.setText(f"{needed} needs you" if needed == 1 else f"{needed} need you")
-        else:
-            self.attention.setText("Nothing needs you")
+        self._needs = f"{needed} {'needs' if needed == 1 else 'need'} you" if needed else "Nothing needs you"
+        self._put()
+        self.attention.setAccessibleName(self._needs)
         wanted = "attention" if needed else "quiet"
         if self.attention.property("kind") != wanted:
             self.attention.setProperty("kind", wanted)
@@ -325,6 +356,7 @@ class Header(QFrame):
         self.attention.setIcon(
             icons.icon("attention", theme.current().attention) if needed else icons.icon("attention")
         )
+        self._fit()
 
     def _on_theme(self) -> None:
         look = theme.current()

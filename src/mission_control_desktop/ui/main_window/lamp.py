@@ -18,6 +18,8 @@ from mission_control_desktop.ui.stop_words import lamp_view
 class StopLamp(QWidget):
     """A shape and two words; each provider stands in the tool tip. Only what is not armed is coloured."""
 
+    WIDEST = "Stop degraded"
+
     def __init__(
         self,
         health: Mapping[str, ProviderHealth],
@@ -29,6 +31,7 @@ class StopLamp(QWidget):
         self._health = health
         self._now = now
         self._connected = False
+        self._short = False
         self.view = lamp_view({}, now(), connected=False)
         self.setObjectName("header.stop_lamp")
         self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
@@ -51,9 +54,18 @@ class StopLamp(QWidget):
         self.setAccessibleName(f"{self.view.text}. {self.view.detail}")
         self._on_theme()
 
+    def set_short(self, short: bool) -> None:
+        """Whether there is no room for the words: the shape and the tool tip stay."""
+        if short != self._short:
+            self._short = short
+            self._on_theme()
+
+    def width_of_words(self) -> int:
+        """How much wider it is with them."""
+        return QFontMetrics(theme.ui_font(theme.metrics.text_small)).horizontalAdvance(self.WIDEST) + 4
+
     def _on_theme(self) -> None:
-        width = QFontMetrics(theme.ui_font(theme.metrics.text_small)).horizontalAdvance("Stop degraded")
-        self.setFixedSize(18 + width + 4, theme.metrics.high(24))
+        self.setFixedSize(18 + (0 if self._short else self.width_of_words()), theme.metrics.high(24))
         self.update()
 
     def paintEvent(self, event: QPaintEvent) -> None:
@@ -70,6 +82,8 @@ class StopLamp(QWidget):
             case _:
                 ink = look.warning
                 theme.paint_status(painter, box, SessionStatus.WAITING, color=ink)
+        if self._short:
+            return
         painter.setFont(theme.ui_font(theme.metrics.text_small))
         painter.setPen(ink)
         baseline = (self.height() + painter.fontMetrics().ascent() - painter.fontMetrics().descent()) // 2

@@ -76,7 +76,7 @@ class MainWindow(QMainWindow):
         self.setObjectName("main")
         self.setWindowTitle("Mission Control")
         self.setWindowIcon(icons.app_icon())
-        self.setMinimumSize(900, 560)
+        self.setMinimumSize(600, 340)
         self.commands = CommandActions(self, Keymap(kept if isinstance(kept := state.get(KEYS), dict) else None))
         enter.set_current(enter.EnterKeys.of(state.get(enter.PREFERENCE)))
         self.commands.fill(self.menuBar())
@@ -204,7 +204,9 @@ class MainWindow(QMainWindow):
             app.focusChanged.connect(self._on_focus_changed)
 
     def _on_focus_changed(self, _old: QWidget | None, _new: QWidget | None) -> None:
-        self._conditions()
+        # While a window is destroyed the focus moves on, after its actions are gone.
+        if not self._closing:
+            self._conditions()
 
     # -- sessions
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QDialog, QHBoxLayout, QLabel, QLineEdit, QPushButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QLineEdit, QPushButton, QVBoxLayout, QWidget
 
 from mission_control_desktop.domain.limits import MAX_REASON_CHARS
 from mission_control_desktop.domain.sessions import AgentSession
 from mission_control_desktop.ui import theme, words
+from mission_control_desktop.ui.dialogs.fitting import FittingDialog
 
 
-class KillDialog(QDialog):
+class KillDialog(FittingDialog):
     """Which session, what it means, and why. Enter does not kill while the reason is empty."""
 
     confirmed = Signal(str)

@@ -8,7 +8,6 @@ from typing import NamedTuple
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import (
     QAbstractItemView,
-    QDialog,
     QFormLayout,
     QHBoxLayout,
     QHeaderView,
@@ -22,6 +21,7 @@ from PySide6.QtWidgets import (
 )
 
 from mission_control_desktop import __version__
+from mission_control_desktop.ui.dialogs.fitting import FittingDialog
 from mission_control_desktop.ui.settings.page import OnceButton, SettingsPage
 
 TITLES = ("Name", "Address", "You are", "Connection")
@@ -85,6 +85,13 @@ class ConnectionsPage(SettingsPage):
         for column, width in ((0, 130), (2, 170), (3, 150)):
             self.table.setColumnWidth(column, width)
         self.table.itemSelectionChanged.connect(self._refresh)
+        self.none = QLabel(
+            "None yet. Add the control plane of your team with the token that its admin gave you: its sessions then "
+            "stand beside those of this computer, and one Kill All can stop both."
+        )
+        self.none.setObjectName("connections.none")
+        self.none.setWordWrap(True)
+        self.none.setAlignment(Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft)
         self.problem = QLabel()
         self.problem.setWordWrap(True)
         self.problem.setProperty("tone", "attention")
@@ -102,6 +109,7 @@ class ConnectionsPage(SettingsPage):
         self.column.addSpacing(8)
         self.column.addWidget(heading)
         self.column.addWidget(what)
+        self.column.addWidget(self.none, 1)
         self.column.addWidget(self.table, 1)
         self.column.addWidget(self.problem)
         self.column.addLayout(buttons)
@@ -131,6 +139,8 @@ class ConnectionsPage(SettingsPage):
         self._refresh()
 
     def _refresh(self) -> None:
+        self.none.setVisible(not self._rows)
+        self.table.setVisible(bool(self._rows))
         chosen = self.current
         row = next((row for row in self._rows if row.name == chosen), None)
         self.problem.setText(row.problem if row is not None else "")
@@ -139,7 +149,7 @@ class ConnectionsPage(SettingsPage):
             button.setToolTip("" if row is not None else "Choose a control plane in the table first")
 
 
-class PlaneForm(QDialog):
+class PlaneForm(FittingDialog):
     """Asks for a control plane, or (with a `name`) for another token for one. The caller answers with `failed` or
     `accept`."""
 
@@ -214,7 +224,7 @@ class PlaneForm(QDialog):
         wrong.selectAll()
 
 
-class PlaneRemoval(QDialog):
+class PlaneRemoval(FittingDialog):
     """Asks before one is forgotten. The button that acts is never the default one."""
 
     confirmed = Signal()

@@ -8,7 +8,6 @@ from typing import TypeVar
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QKeyEvent, QShowEvent
 from PySide6.QtWidgets import (
-    QDialog,
     QDialogButtonBox,
     QFrame,
     QHBoxLayout,
@@ -19,12 +18,13 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from mission_control_desktop.ui.dialogs.fitting import FittingDialog
 from mission_control_desktop.ui.settings.page import SettingsPage
 
 P = TypeVar("P", bound=SettingsPage)
 
 
-class SettingsDialog(QDialog):
+class SettingsDialog(FittingDialog):
     """Shows the pages that it is given, and no others."""
 
     def __init__(self, pages: Sequence[SettingsPage], parent: QWidget | None = None, *, page: str = "") -> None:

@@ -10,7 +10,6 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import (
     QCheckBox,
     QComboBox,
-    QDialog,
     QFormLayout,
     QHBoxLayout,
     QLabel,
@@ -24,6 +23,7 @@ from mission_control_desktop.domain.addresses import is_loopback_name
 from mission_control_desktop.domain.credentials import MAX_VALUE_CHARS, Credentials
 from mission_control_desktop.domain.errors import BadInput
 from mission_control_desktop.domain.providers import KindView, ProviderChange, ProviderDraft, ProviderView
+from mission_control_desktop.ui.dialogs.fitting import FittingDialog
 from mission_control_desktop.ui.launch.start_form import FieldErrors
 from mission_control_desktop.ui.settings.page import OnceButton
 
@@ -40,7 +40,7 @@ def unprotected(url: str) -> bool:
     return bool(parts.scheme and host and parts.scheme not in _ENCRYPTED and not is_loopback_name(host))
 
 
-class ProviderForm(QDialog):
+class ProviderForm(FittingDialog):
     """What was typed as a credential leaves it once, towards the control plane, and is never shown again."""
 
     draft_given = Signal(object)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QDialog, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from mission_control_desktop.domain.providers import ProviderView
 from mission_control_desktop.ui import words
+from mission_control_desktop.ui.dialogs.fitting import FittingDialog
 from mission_control_desktop.ui.settings.page import OnceButton
 
 
-class ProviderRemoval(QDialog):
+class ProviderRemoval(FittingDialog):
     """The button that acts is never the default one."""
 
     confirmed = Signal()

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 
 from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtGui import QKeyEvent
-from PySide6.QtWidgets import QComboBox, QDialog, QHBoxLayout, QLabel, QPlainTextEdit, QPushButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QPlainTextEdit, QPushButton, QVBoxLayout, QWidget
 
 from mission_control_desktop.domain.limits import MAX_INJECT_CHARS
 from mission_control_desktop.domain.receipts import RECEIPT_TRANSITIONS, Receipt, ReceiptState
 from mission_control_desktop.domain.sessions import AgentSession, Delivery
 from mission_control_desktop.ui import words
+from mission_control_desktop.ui.dialogs.fitting import FittingDialog
 from mission_control_desktop.ui.panel.queue_line import ladder_text
 from mission_control_desktop.ui.panel.wording import (
     DELIVERY_NAMES,
@@ -80,7 +81,7 @@ class LetterEdit(QPlainTextEdit):
         super().keyPressEvent(event)
 
 
-class BroadcastDialog(QDialog):
+class BroadcastDialog(FittingDialog):
     """Asks for letters to be sent (`send_requested`); is told of each what came of it."""
 
     send_requested = Signal(list)

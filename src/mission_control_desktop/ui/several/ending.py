@@ -6,17 +6,18 @@ from collections.abc import Callable, Sequence
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QKeyEvent
-from PySide6.QtWidgets import QDialog, QHBoxLayout, QLabel, QLineEdit, QPushButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QLineEdit, QPushButton, QVBoxLayout, QWidget
 
 from mission_control_desktop.domain.limits import MAX_REASON_CHARS
 from mission_control_desktop.domain.sessions import AgentSession, SessionStatus
 from mission_control_desktop.ui import theme, words
+from mission_control_desktop.ui.dialogs.fitting import FittingDialog
 from mission_control_desktop.ui.panel.wording import ending_possible
 from mission_control_desktop.ui.sessions import SessionStore
 from mission_control_desktop.ui.several.targets import Target, TargetsModel, TargetsTable, target
 
 
-class EndSeveralDialog(QDialog):
+class EndSeveralDialog(FittingDialog):
     """Kill needs a reason; terminate offers one. The button that acts is never the default one, and Return presses
     nothing. A session below another chosen one ends with it and is not ordered to end by itself."""
 
