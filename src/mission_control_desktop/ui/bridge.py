@@ -9,8 +9,8 @@ from PySide6.QtCore import QObject, Qt, QTimer, Signal, Slot
 
 from mission_control_desktop.client.inbox import Inbox, InboxItem, is_workspace
 
-FRAME_MS = 16
-SLICE_SECONDS = 0.006
+FRAME_MS = 8
+SLICE_SECONDS = 0.004
 """Longest time that one drain may take before the window gets its turn again."""
 BATCH = 128
 

@@ -10,14 +10,16 @@ from PySide6.QtCore import QObject, Qt, QTimer
 
 HOLD_SECONDS = 0.03
 """Least time between two redraws of one panel: with one frame it leaves room below 60 ms from event to paint."""
-BUDGET_SECONDS = 0.006
-"""Layout and painting in one frame; what is left over waits for the next."""
-FRAME_MS = 12
+BUDGET_SECONDS = 0.003
+"""Layout and painting in one slice; what is left over waits for the next."""
+FRAME_MS = 4
+"""From one slice to the next while panels wait. Short slices close to each other: a person's key waits for one of them
+at most, and still three quarters of the thread's time are there when many panels have news at once."""
 URGENT_SECONDS = 0.08
 URGENT_SPAN = 0.25
 """So much CPU time in this span may be spent at once, without waiting for a frame: for new sizes, which look broken
 until they are laid out. Beyond it (many panels, a window edge being dragged) they wait for their turn like all else."""
-PAINT_SHARE = 2.0
+PAINT_SHARE = 4.0
 """Painting beyond this many budgets is paid back by waiting, so that input is never starved."""
 
 KEPT_COSTS = 1_000
