@@ -50,6 +50,8 @@ from mission_control_desktop.ui.main_window.meter import Reading
 from mission_control_desktop.ui.transcript.layout import TranscriptLayout
 
 TALKER = Path(__file__).with_name("talker.py")
+VISIBLE = 16
+"""Panels that stand side by side; further ones share their places."""
 WARM_UP_SECONDS = 4.0
 START_SECONDS = 120.0
 FRESH_MS = 1_000.0
@@ -134,12 +136,20 @@ async def bare(url: str, token: str, panels: int, rate: float, seconds: float) -
     return {"eventToReader": summary(found), "words": len(found)}
 
 
+def seen(desktop: Desktop, session_id: str) -> bool:
+    """Whether a session's panel stands in front."""
+    panel = desktop.panels.get(session_id)
+    return panel is not None and panel.isVisible()
+
+
 async def level(desktop: Desktop, sessions: list[AgentSession]) -> None:
-    """Until every panel shows words that were said just now: what came before is the start, not the stream."""
+    """Until every panel that can be seen shows words that were said just now: what came before is the start, not the
+    stream. Panels behind others hold nothing."""
     end = time.monotonic() + START_SECONDS
     late = {session.session_id for session in sessions}
     while late and time.monotonic() < end:
         await asyncio.sleep(0.2)
+        late -= {one for one in late if not seen(desktop, one)}
         now = time.monotonic_ns()
         for session_id in list(late):
             panel = desktop.panels.get(session_id)
@@ -155,14 +165,16 @@ async def measure(desktop: Desktop, watch: PaintWatch, panels: int, rate: float,
     await desktop.show()
     await desktop.reach()
     desktop.window.resize(2560, 1440)
-    life = START_SECONDS + seconds
+    life = 2 * START_SECONDS + seconds
 
     async def start(mission_control: MissionControl) -> list[AgentSession]:
         return await spawn(mission_control, panels, rate, life)
 
     sessions = await desktop.host.call(start)
-    for session in sessions:
-        desktop.window.panels.open(session, focus=False)
+    desktop.window.panels.open_all(sessions)
+    if panels > VISIBLE:
+        desktop.window.panels.arrange_in(4, VISIBLE // 4)
+    await asyncio.sleep(WARM_UP_SECONDS)
     await level(desktop, sessions)
     gc.collect()
     gc.freeze()
@@ -180,6 +192,7 @@ async def measure(desktop: Desktop, watch: PaintWatch, panels: int, rate: float,
     passed = time.monotonic() - started
     stats = desktop.inbox.stats()
     return {
+        "visible": sum(seen(desktop, session.session_id) for session in sessions),
         "eventToPaint": summary(watch.ages),
         "wordsPainted": len(watch.ages),
         "wordsSaid": round(panels * rate * passed),
@@ -203,12 +216,14 @@ async def run(folder: Path, panels: int, rate: float, seconds: float) -> dict[st
     watch = PaintWatch()
     desktop = Desktop(folder)
     try:
-        window = await measure(desktop, watch, panels, rate, seconds)
+        try:
+            window = await measure(desktop, watch, panels, rate, seconds)
+        finally:
 
-        async def end(mission_control: MissionControl) -> object:
-            return await mission_control.kill_all(scope="all", confirm="KILL ALL", reason="measured")
+            async def end(mission_control: MissionControl) -> object:
+                return await mission_control.kill_all(scope="all", confirm="KILL ALL", reason="measured")
 
-        await desktop.host.call(end)
+            await desktop.host.call(end)
     finally:
         await desktop.close()
     place = json.loads((folder / "control-plane.json").read_text())
