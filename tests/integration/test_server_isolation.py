@@ -45,11 +45,13 @@ SAMPLES: dict[str, Any] = {
     "content": "hello",
     "messageRetentionDays": 30,
     "optionId": "yes",
+    "position": 1,
     "profile": "no-such-profile",
     "reason": "to see",
     "role": "observer",
     "scope": "no-such-provider",
     "user": "somebody",
+    "was": "hi",
 }
 """A value for every field that a request must have."""
 
@@ -227,7 +229,11 @@ async def test_no_workspace_sees_or_touches_anything_of_another(world: World) ->
     assert refused > 40
     assert looked > 60
     # Nothing of it happened.
-    assert [call for call in gamma.calls if call[0] in ("withdraw", "answer", "terminate", "pause", "resume")] == []
+    assert [
+        call
+        for call in gamma.calls
+        if call[0] in ("withdraw", "edit_message", "move_message", "answer", "terminate", "pause", "resume")
+    ] == []
     assert (await world.plane.bind(ROOT).session(ours.ids["/api/mission-control/sessions/"])).status == "running"
     assert not (await world.plane.bind(ROOT).session(real.session_id)).status.final
     rows = (await world.plane.bind(THEIRS).audit(limit=500)).items
