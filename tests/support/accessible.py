@@ -5,9 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import cast
 
-from PySide6.QtCore import QObject, Qt
+from PySide6.QtCore import QEvent, QObject, Qt
 from PySide6.QtGui import QAccessible, QAccessibleInterface, QAccessibleValueInterface
-from PySide6.QtWidgets import QAbstractButton, QAbstractScrollArea, QLabel, QScrollArea, QScrollBar, QWidget
+from PySide6.QtWidgets import (
+    QAbstractButton,
+    QAbstractScrollArea,
+    QApplication,
+    QLabel,
+    QScrollArea,
+    QScrollBar,
+    QWidget,
+)
 
 R = QAccessible.Role
 CONTROLS = {
@@ -101,6 +109,8 @@ def tab_chain(root: QWidget) -> list[QWidget]:
 def clipped(root: QWidget) -> list[str]:
     """Words and controls that are not whole where they stand; what is inside something that scrolls may go beyond it,
     and what elides by itself is whole."""
+    for _ in range(3):  # words that have just come are not laid out yet, and each layout may ask for the one above it
+        QApplication.sendPostedEvents(None, QEvent.Type.LayoutRequest)
     found = []
     for one in root.findChildren(QWidget):
         above = one.parentWidget()

@@ -59,7 +59,10 @@ def test_two_control_planes_in_one_window(rig: Rig, planes: tuple[Served, Served
         # Both stand in one roster, each by its own id, and each order goes where it belongs.
         await until(lambda: {here, there} <= set(store.sessions), "the sessions of both", LONG)
         assert store.sessions[there].provider == "team/internal"
-        assert "team/internal" in window.roster.model.index_for(there).data(Qt.ItemDataRole.AccessibleTextRole)
+        told = Qt.ItemDataRole.AccessibleTextRole
+        # Rows that are being read in come in steps.
+        row = await until(lambda: window.roster.model.index_for(there).data(told), "its row")
+        assert "team/internal" in row
         assert window.header.connection.text() == "2 connected"
         window.open_session(there)
         panel: Any = await until(lambda: desk.panels.get(there))
