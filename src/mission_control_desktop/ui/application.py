@@ -227,7 +227,7 @@ class Desktop(QObject):
             )
             await self._take(reached)
         finally:
-            if not self._prepared:
+            if not self._prepared and not self.window.closing:
                 self._prepared = True
                 self.tasks.start(later.prepare(self), name="prepare what is not seen yet")
 
