@@ -50,13 +50,14 @@ async def start(mission_control: MissionControl, panels: int, prompt: str) -> li
 
 async def talk_on(desktop: Desktop, session_ids: list[str], prompt: str, counted: list[int], words: int) -> None:
     """Prompt whoever waits. `counted[0]` grows by the words of each turn that was begun."""
-    answered: dict[str, str | None] = {}
+    prompted: set[str] = set()
     while True:
         for session_id in session_ids:
             session = desktop.store.sessions.get(session_id)
-            waits = session is not None and session.status is SessionStatus.WAITING
-            if session is not None and waits and answered.get(session_id) != session.run_id:
-                answered[session_id] = session.run_id
+            if session is None or session.status is SessionStatus.RUNNING:
+                prompted.discard(session_id)  # a turn takes seconds: it is seen to run
+            elif session.status is SessionStatus.WAITING and session_id not in prompted:
+                prompted.add(session_id)
                 await desktop.host.call(lambda mc, i=session_id: mc.inject(i, prompt))  # type: ignore[misc]
                 counted[0] += words
         await asyncio.sleep(0.2)
