@@ -145,8 +145,7 @@ def test_old_entries_are_let_go_while_the_end_is_followed(model: TranscriptModel
 
 
 def test_of_long_messages_fewer_are_kept(qt: Any, monkeypatch: Any) -> None:
-    monkeypatch.setattr(module, "PAGE", 10)
-    monkeypatch.setattr(module, "SLACK", 5)
+    monkeypatch.setattr(module, "FEWEST", 10)
     model = TranscriptModel(window=1_000)
     most = 0
     for number in range(1, 2_000):
@@ -157,7 +156,7 @@ def test_of_long_messages_fewer_are_kept(qt: Any, monkeypatch: Any) -> None:
     assert ids(model)[-1] == "m1999"
     assert ids(model) == [f"m{number}" for number in range(2_000 - len(model.entries), 2_000)]
     model.apply([put(message(number, "x" * module.WINDOW_CHARS)) for number in range(2_000, 2_030)])
-    assert len(model.entries) == 10, "a page is kept, however long its messages are"
+    assert len(model.entries) == 10, "some stay, however long they are"
 
 
 def test_nothing_is_let_go_under_a_reader(model: TranscriptModel, monkeypatch: Any) -> None:

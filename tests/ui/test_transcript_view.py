@@ -290,13 +290,13 @@ def test_layouts_are_bounded(view: TranscriptView) -> None:
 
 def test_of_long_messages_fewer_layouts_are_kept(pane: TranscriptPane, qt: Any) -> None:
     text = "Words that fill a line or two and then some more of it. " * 60
-    pane.model.load([message(number, text) for number in range(1, 91)], has_older=False)
+    pane.model.load([message(number, text) for number in range(1, 71)], has_older=False)
     pane.view.follow()
-    for number in range(90):
+    for number in range(70):
         pane.view._go_to(number, 0)
     rows = pane.view._rows
     pane.view.viewport().update()
-    qt.waitUntil(lambda: 89 in pane.view.visible_rows() and rows.drawn(89) is not None)
+    qt.waitUntil(lambda: 69 in pane.view.visible_rows() and rows.drawn(69) is not None)
     assert rows.kept <= LEAST_LAYOUTS
 
 

@@ -18,8 +18,9 @@ from mission_control_desktop.ui.transcript.search import Search
 WINDOW = 2_000
 """Entries kept while the view follows the end; older ones are fetched again when they are wanted."""
 WINDOW_CHARS = 256_000
-"""Their text, in characters: with long messages fewer are kept, but never less than a page."""
-PAGE = 100
+"""Their text, in characters: with long messages fewer are kept."""
+FEWEST = 20
+"""Entries that stay however long they are."""
 SLACK = 200
 """How far over the window the list may grow before it is cut: cutting is done in one go."""
 READING_MAX = 10 * WINDOW
@@ -372,9 +373,9 @@ class TranscriptModel(QAbstractListModel):
         if count > self._window + SLACK:
             self._remove(0, count - self._window)
             self.has_older = True
-        elif count > PAGE + SLACK and sum(entry.length for entry in self._entries) > WINDOW_CHARS:
+        elif count > FEWEST and sum(entry.length for entry in self._entries) > WINDOW_CHARS:
             kept = chars = 0
-            while kept < count and (kept < PAGE or chars < WINDOW_CHARS // 2):
+            while kept < count and (kept < FEWEST or chars < WINDOW_CHARS // 2):
                 kept += 1
                 chars += self._entries[-kept].length
             if kept < count:
