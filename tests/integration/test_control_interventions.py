@@ -131,6 +131,45 @@ async def test_nothing_happens_that_cannot_be_recorded(
     assert not {name for name, _ in provider.calls} & {"inject", "pause", "terminate"}
 
 
+async def test_an_intent_that_came_through_too_late_is_closed_as_failed(
+    built: ControlPlane, provider: ScriptedProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A database that another program holds for longer than the order waits, and then lets go."""
+    monkeypatch.setattr(interventions, "INTENT_TIMEOUT", 0.2)
+    monkeypatch.setattr(interventions, "RETRY_SECONDS", 0.05)
+    session_id = await provider.add("s")
+    write = built.recorder.audit.append
+    free = asyncio.Event()
+    late: list[asyncio.Task[AuditEntry]] = []
+
+    async def held(workspace_id: str, draft: AuditEntry) -> AuditEntry:
+        async def later() -> AuditEntry:
+            await free.wait()
+            return await write(workspace_id, draft)
+
+        late.append(asyncio.get_running_loop().create_task(later()))
+        return await asyncio.shield(late[-1])
+
+    monkeypatch.setattr(built.recorder.audit, "append", held)
+    with pytest.raises(Unavailable, match="nothing was done"):
+        await built.bind(ANN).inject(session_id, "hello")
+    assert "inject" not in {name for name, _ in provider.calls}
+    free.set()
+    await late[0]
+    monkeypatch.setattr(built.recorder.audit, "append", write)
+
+    async def complete() -> bool:
+        return built.interventions.pending_rows == 0
+
+    await eventually(complete, "the rows on record")
+    await asyncio.gather(*late, return_exceptions=True)
+    rows = await audit_rows(built)
+    assert outcomes(rows) == [("inject", "intended"), ("inject", "failed")]
+    assert rows[1].metadata["intentId"] == rows[0].id
+    assert rows[1].metadata["error"]["code"] == "unavailable"
+    assert "inject" not in {name for name, _ in provider.calls}
+
+
 async def test_a_kill_acts_without_a_record_says_so_and_records_it_later(
     built: ControlPlane, provider: ScriptedProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:

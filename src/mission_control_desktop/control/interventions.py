@@ -1,7 +1,7 @@
 """The one way to intervene: decided, recorded as intended, done, recorded as done, failed or refused.
 
-The intent is durable before anything happens. Where it cannot be written nothing happens, with one exception: a kill
-must never wait for a disk. It acts, says that it is not on record, and the rows are written as soon as they can be.
+The intent is durable before anything happens. Where it cannot be written nothing happens, and that is recorded as
+soon as it can be. There is one exception: a kill must never wait for a disk. It acts and says that it is not on record.
 """
 
 from __future__ import annotations
@@ -158,7 +158,13 @@ class Interventions:
         workspace = attempt.who.workspace_id
         if not attempt.unstoppable:
             if await self._append(workspace, draft, timeout=INTENT_TIMEOUT) is None:
-                raise Unavailable("The audit log cannot be written, so nothing was done. Check the disk and try again.")
+                error = Unavailable(
+                    "The audit log cannot be written, so nothing was done. Check the disk and try again."
+                )
+                # Its write may still come through: an intent without an outcome would look as if it were under way.
+                self._keep(workspace, draft)
+                await self._close(attempt, AuditOutcome.FAILED, error={"code": error.code, "message": error.message})
+                raise error
             return
         if self._backlog or await self._append(workspace, draft, timeout=UNSTOPPABLE_INTENT_TIMEOUT) is None:
             attempt.recorded = False
