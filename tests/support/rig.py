@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import qasync
-from PySide6.QtCore import QCoreApplication, QEvent, Qt
+from PySide6.QtCore import QCoreApplication, QEvent, QPoint, Qt
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QDialog, QWidget
 from shiboken6 import isValid
@@ -95,6 +95,17 @@ async def dialog(kind: type[W], parent: QWidget) -> W:
 def press(widget: QWidget, keys: Qt.Key, modifier: Qt.KeyboardModifier = Qt.KeyboardModifier.NoModifier) -> None:
     """One key press, as a person makes it."""
     QTest.keyClick(widget, keys, modifier)
+
+
+def drag(widget: QWidget, start: QPoint, end: QPoint, *, let_go: bool = True) -> None:
+    """Press, move and release the left button, as a person drags: in steps. Both places are in the widget's terms, and
+    may lie outside of it."""
+    left = Qt.MouseButton.LeftButton
+    QTest.mousePress(widget, left, pos=start)
+    for step in range(1, 5):
+        QTest.mouseMove(widget, start + (end - start) * step / 4)
+    if let_go:
+        QTest.mouseRelease(widget, left, pos=end)
 
 
 def dialogs(parent: QWidget) -> list[QDialog]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -81,6 +81,19 @@ def qt(qtbot: Any) -> Any:
 
     theme.set_appearance(theme.Appearance(scheme="light"))
     return qtbot
+
+
+@pytest.fixture
+def run(qapp: Any) -> Callable[[Coroutine[Any, Any, None]], None]:
+    """Runs a scenario on the loop that the application uses."""
+    from qasync import QEventLoop
+
+    def runner(scenario: Coroutine[Any, Any, None]) -> None:
+        loop = QEventLoop(qapp)
+        with loop:
+            loop.run_until_complete(scenario)
+
+    return runner
 
 
 @pytest.fixture

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QPoint, Qt
 from PySide6.QtTest import QTest
 
 from mission_control_desktop.ui.panel.recall import Recall
 from mission_control_desktop.ui.panel.strip import ReceiptStrip
-from support.rig import Rig, press, until
+from support.rig import Rig, drag, press, until
 from support.scripted_plane import ScriptedPlane, session
 from support.served import Served
 
@@ -86,6 +86,16 @@ def test_what_waits_is_changed_and_taken_back(rig: Rig, house: Served) -> None:
         # And back, by keyboard.
         press(buttons(strip, "second thought"), Qt.Key.Key_Up, Qt.KeyboardModifier.AltModifier)
         await until(lambda: "second thought: stored → queued #2" in strip.lines(), "its old place", LONG)
+
+        # To the front and behind the next one, by dragging.
+        third, grip = buttons(strip, "third"), buttons(strip, "third").grip
+        first = buttons(strip, "first")
+        drag(grip, grip.rect().center(), grip.mapFromGlobal(first.mapToGlobal(QPoint(20, 1))))
+        await until(lambda: "third: stored → queued #1" in strip.lines(), "at the front", LONG)
+        await until(lambda: "first: stored → queued #2" in strip.lines() and third.movable, "the other's place", LONG)
+        drag(grip, grip.rect().center(), grip.mapFromGlobal(first.mapToGlobal(first.rect().bottomLeft())))
+        await until(lambda: "third: stored → queued #2" in strip.lines(), "behind the first", LONG)
+        assert "second thought: stored → queued #3" in strip.lines()
 
         # Taken back, by keyboard.
         button = buttons(strip, "first").button

@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QApplication, QDialog
-from qasync import QEventLoop
+from PySide6.QtWidgets import QDialog
 
 from mission_control_desktop.domain.approvals import Approval, ApprovalOption, ApprovalState
 from mission_control_desktop.domain.errors import Conflict, Forbidden, RateLimited, Unreachable, Unsupported
@@ -30,11 +29,11 @@ from mission_control_desktop.domain.sessions import (
 )
 from mission_control_desktop.ui import theme
 from mission_control_desktop.ui.panel.panel import OrchestratorPanel
-from mission_control_desktop.ui.panel.port import Draft, MemoryDrafts
+from mission_control_desktop.ui.panel.port import Draft
 from mission_control_desktop.ui.panel.queue_line import ladder_text
-from mission_control_desktop.ui.transcript.highlight import Highlighter
 from mission_control_desktop.ui.transcript.scheduler import FlushScheduler
-from support.panels import Call, HeldPort, eventually
+from support.panels import eventually
+from support.stage import PanelStage, Run
 
 SESSION = "internal:s"
 Scenario = Callable[[], Coroutine[Any, Any, None]]
@@ -94,24 +93,11 @@ def event(kind: EventType, data: Any) -> StreamEvent:
     return StreamEvent(event_id=None, type=kind, data=data)
 
 
-class Stage:
-    """A shown panel over a held port."""
+class Stage(PanelStage):
+    """A panel that draws at once."""
 
     def __init__(self, qt: Any, session: AgentSession | None = None, **more: Any) -> None:
-        self.port, self.drafts = HeldPort(), MemoryDrafts()
-        self.highlighter = Highlighter()
-        self.panel = OrchestratorPanel(
-            session or make_session(),
-            self.port,
-            self.drafts,
-            scheduler=FlushScheduler(hold=0.0, budget=1.0),
-            highlighter=self.highlighter,
-            **more,
-        )
-        qt.addWidget(self.panel)
-        self.panel.resize(420, 600)
-        self.panel.show()
-        qt.waitExposed(self.panel)
+        super().__init__(qt, session or make_session(), scheduler=FlushScheduler(hold=0.0, budget=1.0), **more)
 
     @property
     def edit(self) -> Any:
@@ -124,34 +110,12 @@ class Stage:
     def press(self, key: Qt.Key, modifier: Qt.KeyboardModifier = Qt.KeyboardModifier.NoModifier) -> None:
         QTest.keyClick(self.edit, key, modifier)
 
-    async def call(self, name: str, count: int = 1) -> Call:
-        await eventually(lambda: len(self.port.named(name)) >= count)
-        return self.port.named(name)[count - 1]
-
-    async def settled(self, action: str) -> None:
-        await eventually(lambda: not self.panel.presenter.busy(action))
-
 
 @pytest.fixture
 def stage(qt: Any) -> Iterator[Stage]:
     made = Stage(qt)
     yield made
     made.highlighter.wait()
-
-
-@pytest.fixture
-def run(qapp: QApplication) -> Callable[[Coroutine[Any, Any, None]], None]:
-    """Runs a scenario on the loop that the application uses."""
-
-    def runner(scenario: Coroutine[Any, Any, None]) -> None:
-        loop = QEventLoop(qapp)
-        with loop:
-            loop.run_until_complete(scenario)
-
-    return runner
-
-
-Run = Callable[[Coroutine[Any, Any, None]], None]
 
 
 # -- barge-in --------------------------------------------------------------------------------------------------------
@@ -420,7 +384,7 @@ def test_a_queued_message_can_be_withdrawn(stage: Stage, run: Run) -> None:
     async def scenario() -> None:
         stage.panel.apply([event(EventType.RECEIPT, receipt(ReceiptState.QUEUED, position=1))])
         [line] = stage.panel.strip._lines.values()
-        assert line.button.text() == "Withdraw"
+        assert line.button.accessibleName() == "Withdraw: message"
         line.button.click()
         call = await stage.call("withdraw")
         assert call.arguments == {"injection_id": "i1"}

@@ -2,38 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QPoint, Qt
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QAbstractButton, QApplication
-from qasync import QEventLoop
 
 from mission_control_desktop.domain.errors import Conflict
-from mission_control_desktop.domain.events import EventType, StreamEvent
+from mission_control_desktop.domain.events import EventType
 from mission_control_desktop.domain.messages import AgentMessage, MessageRole
 from mission_control_desktop.domain.receipts import Receipt, ReceiptState
 from mission_control_desktop.domain.sessions import AgentSession, Capabilities, Delivery, Evidence, SessionStatus
-from mission_control_desktop.ui.panel.panel import OrchestratorPanel
-from mission_control_desktop.ui.panel.port import MemoryDrafts
 from mission_control_desktop.ui.panel.queue_line import CHANGED, HANDED_OVER, QueueLine
-from mission_control_desktop.ui.transcript.highlight import Highlighter
-from support.panels import Call, HeldPort
-from support.rig import press, until
+from support.rig import drag, press, until
+from support.stage import PanelStage, Run
 
 SESSION = "internal:s"
-LONG = 60.0
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 ALT = Qt.KeyboardModifier.AltModifier
 OURS = Capabilities(inject=(Delivery.QUEUE,), edit_queue=True, terminate=True, kill=True)
 THEIRS = Capabilities(inject=(Delivery.QUEUE,), reasons={"editQueue": "The gateway keeps the queue itself."})
 
 
-class Stage:
-    """A shown panel in which three messages wait, over a port that answers when the test says so."""
+class Stage(PanelStage):
+    """A panel in which three messages wait."""
 
     def __init__(self, qt: Any, capabilities: Capabilities = OURS, **more: Any) -> None:
         session = AgentSession(
@@ -44,13 +39,7 @@ class Stage:
             capabilities=capabilities,
             evidence=Evidence(last_event_at=datetime.now(UTC), source="agent"),
         )
-        self.port = HeldPort()
-        self.highlighter = Highlighter()
-        self.panel = OrchestratorPanel(session, self.port, MemoryDrafts(), highlighter=self.highlighter, **more)
-        qt.addWidget(self.panel)
-        self.panel.resize(420, 600)
-        self.panel.show()
-        qt.waitExposed(self.panel)
+        super().__init__(qt, session, **more)
         self.panel.activateWindow()
         for place, words in enumerate(("one", "two", "three"), 1):
             self.says(words, words)
@@ -67,11 +56,11 @@ class Stage:
             seq=1,
             metadata={"kind": "text", "complete": True, "injectionId": ref},
         )
-        self.panel.apply([StreamEvent(event_id=None, type=EventType.MESSAGE, data=message)])
+        self.tell(EventType.MESSAGE, message)
 
     def receipt(self, ref: str, place: int | None, state: ReceiptState = ReceiptState.QUEUED) -> Receipt:
         told = Receipt(injection_id=ref, session_id=SESSION, state=state, position=place, at=datetime.now(UTC))
-        self.panel.apply([StreamEvent(event_id=None, type=EventType.RECEIPT, data=told)])
+        self.tell(EventType.RECEIPT, told)
         return told
 
     def line(self, ref: str) -> QueueLine:
@@ -82,32 +71,12 @@ class Stage:
         lines = sorted(self.panel.strip._lines.items(), key=lambda item: item[1].y())
         return [ref for ref, _ in lines]
 
-    async def call(self, name: str, count: int = 1) -> Call:
-        await until(lambda: len(self.port.named(name)) >= count, name)
-        return self.port.named(name)[count - 1]
-
-    async def settled(self) -> None:
-        await until(lambda: self.panel.presenter.at_rest, "at rest")
-
 
 @pytest.fixture
 def stage(qt: Any) -> Iterator[Stage]:
     made = Stage(qt)
     yield made
     made.highlighter.wait()
-
-
-@pytest.fixture
-def run(qapp: QApplication) -> Callable[[Coroutine[Any, Any, None]], None]:
-    def runner(scenario: Coroutine[Any, Any, None]) -> None:
-        loop = QEventLoop(qapp)
-        with loop:
-            loop.run_until_complete(scenario)
-
-    return runner
-
-
-Run = Callable[[Coroutine[Any, Any, None]], None]
 
 
 def test_words_are_changed_in_their_place(stage: Stage, run: Run) -> None:
@@ -239,6 +208,97 @@ def test_order_by_keys_and_by_buttons(stage: Stage, run: Run) -> None:
     run(scenario())
 
 
+def below(stage: Stage, ref: str, target: str) -> QPoint:
+    """A place in the lower half of a line, in terms of another one's grip."""
+    line, grip = stage.line(target), stage.line(ref).grip
+    return grip.mapFromGlobal(line.mapToGlobal(QPoint(30, line.height() - 3)))
+
+
+def grasp(stage: Stage, ref: str) -> QPoint:
+    return stage.line(ref).grip.rect().center()
+
+
+def test_a_line_is_dragged_to_another_place(stage: Stage, run: Run) -> None:
+    async def scenario() -> None:
+        line, mark = stage.line("one"), stage.panel.strip.drag._mark
+        drag(line.grip, grasp(stage, "one"), below(stage, "one", "two"), let_go=False)
+        assert stage.panel.strip.drag.dragging == "one"
+        assert line.hasFocus()
+        assert mark.isVisible()
+        assert abs(mark.geometry().center().y() - stage.line("three").y()) < 4, "it shows where it would land"
+        assert stage.port.calls == []
+        QTest.mouseRelease(line.grip, Qt.MouseButton.LeftButton, pos=below(stage, "one", "two"))
+        assert mark.isHidden()
+        call = await stage.call("move_message")
+        assert call.arguments == {"injection_id": "one", "position": 2}
+        assert line.state.text() == "moving…"
+        await until(lambda: stage.order() == ["two", "one", "three"], "where it is to be")
+        # While it is on its way nothing else is taken.
+        drag(stage.line("three").grip, grasp(stage, "three"), below(stage, "three", "two"))
+        stage.receipt("two", 1)
+        call.answer.set_result(stage.receipt("one", 2))
+        await stage.settled()
+        assert len(stage.port.named("move_message")) == 1
+
+        # By its words, and upwards: before the first.
+        words = stage.line("three").text
+        top = words.mapFromGlobal(stage.line("two").mapToGlobal(QPoint(30, 2)))
+        drag(words, words.rect().center(), top)
+        call = await stage.call("move_message", 2)
+        assert call.arguments == {"injection_id": "three", "position": 1}
+        call.answer.set_result(stage.receipt("three", 1))
+        await stage.settled()
+
+    run(scenario())
+
+
+def test_a_drag_can_be_given_up_and_never_moves_what_is_gone(stage: Stage, run: Run) -> None:
+    line, strip = stage.line("one"), stage.panel.strip
+    left = Qt.MouseButton.LeftButton
+    # By Esc; the release that follows does nothing.
+    drag(line.grip, grasp(stage, "one"), below(stage, "one", "three"), let_go=False)
+    press(line, Qt.Key.Key_Escape)
+    assert strip.drag.dragging == ""
+    assert strip.drag._mark.isHidden()
+    QTest.mouseRelease(line.grip, left, pos=below(stage, "one", "three"))
+    # Where it stood, far away, and less than a drag.
+    drag(line.grip, grasp(stage, "one"), below(stage, "one", "one") - QPoint(0, 2))
+    drag(line.grip, grasp(stage, "one"), QPoint(0, -400))
+    drag(line.grip, grasp(stage, "one"), grasp(stage, "one") + QPoint(2, 2))
+    assert line.hasFocus()
+    # It went to the agent meanwhile.
+    drag(line.grip, grasp(stage, "one"), below(stage, "one", "three"), let_go=False)
+    assert strip.drag._mark.isVisible()
+    stage.receipt("one", None, ReceiptState.DELIVERED)
+    assert strip.drag.dragging == ""
+    assert strip.drag._mark.isHidden()
+    QTest.mouseRelease(line.grip, left, pos=below(stage, "one", "three"))
+    assert not line.grip.isEnabled()
+    # Somebody writes in it.
+    two = stage.line("two")
+    QTest.mouseClick(two.edit, left)
+    drag(two.grip, grasp(stage, "two"), below(stage, "two", "three"))
+    assert stage.port.calls == []
+
+
+@pytest.mark.parametrize("width", [300, 360, 420, 900])
+def test_its_words_can_be_read_however_narrow_the_panel_is(qt: Any, width: int) -> None:
+    stage = Stage(qt)
+    stage.says("one", "Look at the parser first, then go on with the tests of the gateway")
+    stage.panel.resize(width, 600)
+    QApplication.processEvents()
+    line = stage.line("one")
+    seen = line.text.fontMetrics().horizontalAdvance("Look at the")
+    assert line.text.width() >= seen
+    assert line.state.width() >= line.state.sizeHint().width(), "how far it is is not cut off"
+    right = [b.geometry().right() for b in line.findChildren(QAbstractButton) if b.isVisible()]
+    assert max(right) <= line.rect().right()
+    assert line.edit.accessibleName().startswith("Edit: Look at the parser")
+    assert line.edit.text() == ("Edit" if width == 900 else "")
+    assert line.edit.icon().isNull() == (width == 900)
+    stage.highlighter.wait()
+
+
 def test_a_line_is_taken_back_by_key(stage: Stage, run: Run) -> None:
     async def scenario() -> None:
         stage.line("two").setFocus()
@@ -305,6 +365,7 @@ def test_where_it_cannot_be_done_the_controls_say_why(
         press(line, key, modifier)
     if not may_act:
         press(line, Qt.Key.Key_Delete)
+    drag(line.grip, grasp(stage, "two"), below(stage, "two", "three"))
     assert stage.port.calls == []
     assert not line.editor.isVisible()
     assert line.text.text() == "two"

@@ -21,11 +21,27 @@ class ElidedLabel(QLabel):
         self._mode = mode
         self._least = least
         self._tip = ""
+        self._short = ""
         super().__init__(text, parent)
         self.setTextFormat(Qt.TextFormat.PlainText)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
 
+    def set_short(self, short: str) -> None:
+        """Words to be seen in place of the text, which stays what is told; empty: the text itself."""
+        if short != self._short:
+            self._short = short
+            self.updateGeometry()
+            self.update()
+
+    def sizeHint(self) -> QSize:
+        hint = super().sizeHint()
+        if not self._short:
+            return hint
+        return QSize(self.fontMetrics().horizontalAdvance(self._short) + 2, hint.height())
+
     def minimumSizeHint(self) -> QSize:
+        if self._short:
+            return self.sizeHint()
         hint = super().minimumSizeHint()
         return QSize(min(self._least, hint.width()), hint.height())
 
@@ -37,7 +53,7 @@ class ElidedLabel(QLabel):
     def paintEvent(self, event: QPaintEvent) -> None:
         painter = QPainter(self)
         area = self.contentsRect()
-        text = self.fontMetrics().elidedText(self.text(), self._mode, area.width())
+        text = self.fontMetrics().elidedText(self._short or self.text(), self._mode, area.width())
         short = text != self.text()
         tip = f"{self.text()}\n{self._tip}".strip() if short else self._tip
         if tip != self.toolTip():

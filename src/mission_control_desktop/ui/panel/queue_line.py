@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from PySide6.QtCore import QEvent, Qt, Signal
-from PySide6.QtGui import QFocusEvent, QKeyEvent, QPainter, QPaintEvent, QPen
+from PySide6.QtGui import QFocusEvent, QIcon, QKeyEvent, QPainter, QPaintEvent, QPen, QResizeEvent
 from PySide6.QtWidgets import QAbstractButton, QHBoxLayout, QLabel, QPushButton, QToolButton, QVBoxLayout, QWidget
 
 from mission_control_desktop.domain.receipts import Receipt, ReceiptState
-from mission_control_desktop.ui import theme
+from mission_control_desktop.ui import icons, theme
 from mission_control_desktop.ui.panel.composer import MessageEdit
 from mission_control_desktop.ui.panel.elided import ElidedLabel
+from mission_control_desktop.ui.panel.queue_drag import Grip
 from mission_control_desktop.ui.panel.wording import Possible
 from mission_control_desktop.ui.transcript.row import receipt_text
 
@@ -24,6 +25,11 @@ B = TypeVar("B", bound=QAbstractButton)
 WAITS = frozenset({ReceiptState.QUEUED, ReceiptState.STORED})
 ARROW_WIDTH = 30
 """In device-independent pixels; a panel can be narrow."""
+ROOM = 76
+"""Average characters: where a line has less room, its buttons are icons and only its newest step is told, so that its
+words can be read."""
+_UNBOUNDED = 16_777_215
+"""Qt's word for a width without limit."""
 NO_WORDS = "Its words are further up in the transcript: scroll to them first"
 HINT = "Enter saves, Esc leaves it as it was"
 HANDED_OVER = "It went to the agent meanwhile, with the words from before. Esc puts yours into the input"
@@ -68,7 +74,8 @@ def _dress(button: B, text: str, tip: str) -> B:
 
 
 class QueueLine(QWidget):
-    """A line that can be reached by Tab: Enter or F2 edits it, Alt+Up and Alt+Down move it, Delete takes it back."""
+    """A line that can be reached by Tab: Enter or F2 edits it, Alt+Up and Alt+Down move it, Delete takes it back. The
+    mouse drags it by its grip or its words (`QueueDrag`)."""
 
     withdraw_wanted = Signal(str)
     take_back_wanted = Signal(str)
@@ -87,6 +94,7 @@ class QueueLine(QWidget):
         self._was: str | None = None
         """The words that are being changed; None while nobody writes."""
         self.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+        self.grip = Grip()
         self.text = ElidedLabel(least=48)
         self.text.setProperty("tone", "small")
         self.state = ElidedLabel(least=40, mode=Qt.TextElideMode.ElideLeft)
@@ -117,7 +125,8 @@ class QueueLine(QWidget):
         for arrow in (self.up, self.down):
             arrow.setMaximumWidth(ARROW_WIDTH)
         row = QHBoxLayout()
-        theme.keep_distances(row, margins=(4, 0, 0, 0), spacing="gap")
+        theme.keep_distances(row, margins=(3, 0, 0, 0), spacing="gap")
+        row.addWidget(self.grip)
         row.addWidget(self.text, 1)
         row.addWidget(self.state)
         for button in (self.up, self.down, self.edit, self.take_back, self.button):
@@ -130,6 +139,7 @@ class QueueLine(QWidget):
         column.addWidget(self.hint)
         self.editor.hide()
         self.hint.hide()
+        theme.signals.theme_changed.connect(self._fit)
 
     # -- outside -----------------------------------------------------------------------------------------------------
 
@@ -137,6 +147,11 @@ class QueueLine(QWidget):
     def writing(self) -> bool:
         """Whether somebody's words are in it that are not on record."""
         return self._was is not None
+
+    @property
+    def movable(self) -> bool:
+        """Whether it can be put at another place now."""
+        return self.up.isEnabled() or self.down.isEnabled()
 
     @property
     def has_focus(self) -> bool:
@@ -167,17 +182,32 @@ class QueueLine(QWidget):
             button.setEnabled(idle and can)
             button.setAccessibleName(f"{name}: {words or 'message'}")
             button.setToolTip("Your role only watches" if not shown.acting else why.words or button.property("tip"))
+        self.grip.set_usable(waits and self.movable)
         self.take_back.setVisible(waits and shown.acting and not shown.may.can and bool(words))
         self.take_back.setEnabled(idle)
         self.take_back.setAccessibleName(f"Take back: {words}")
         self.button.setVisible(waits or (failed and shown.acting))
         self.button.setEnabled(idle)
-        self.button.setText("Put back" if failed else "Withdraw")
-        self.button.setAccessibleName(f"{self.button.text()}: {words or 'message'}")
+        self.button.setAccessibleName(f"{'Put back' if failed else 'Withdraw'}: {words or 'message'}")
+        self._fit()
         tip = "Put the words back into the input" if failed else "Take the message back before it is delivered (Delete)"
         self.button.setToolTip(tip if shown.acting else "Your role only watches")
         if self.writing:
             self._look_at_editor(shown)
+
+    def _fit(self) -> None:
+        """Where there is little room, the words of the message have it."""
+        if self._shown is None:
+            return
+        narrow = self.width() < self.fontMetrics().averageCharWidth() * ROOM
+        failed = self._shown.receipt.state is ReceiptState.FAILED
+        self.state.set_short(self.state.text().rpartition(" → ")[2] if narrow and not failed else "")
+        words = "Put back" if failed else "Withdraw"
+        for button, text, icon in ((self.edit, "Edit", "edit"), (self.button, words, "close")):
+            small = narrow and not failed
+            button.setText("" if small else text)
+            button.setIcon(icons.icon(icon) if small else QIcon())
+            button.setMaximumWidth(ARROW_WIDTH if small else _UNBOUNDED)
 
     def failed(self, why: str) -> None:
         """What was written could not be saved: it is still there to be changed or copied."""
@@ -311,6 +341,10 @@ class QueueLine(QWidget):
         event.accept()
         if button.isEnabled() and not button.isHidden():
             button.click()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._fit()
 
     def focusInEvent(self, event: QFocusEvent) -> None:
         super().focusInEvent(event)

@@ -12,6 +12,7 @@ from PySide6.QtWidgets import QFrame, QPushButton, QVBoxLayout, QWidget
 from mission_control_desktop.domain.receipts import Receipt, ReceiptState
 from mission_control_desktop.ui import theme
 from mission_control_desktop.ui.panel.elided import ElidedLabel
+from mission_control_desktop.ui.panel.queue_drag import Place, QueueDrag
 from mission_control_desktop.ui.panel.queue_line import WAITS, QueueLine, Shown
 from mission_control_desktop.ui.panel.wording import Possible
 
@@ -75,6 +76,7 @@ class ReceiptStrip(QFrame):
         """Why what waits cannot be changed."""
         self.why.setProperty("tone", "small")
         self._column.addWidget(self.why)
+        self.drag = QueueDrag(self, self._places, self._may_drag, self.move_by)
         self.hide()
 
     def set_may_act(self, may_act: bool) -> None:
@@ -188,8 +190,19 @@ class ReceiptStrip(QFrame):
         order = sorted(self._known, key=self._place)
         return [key for key in order if self._known[key].receipt.state in WAITS]
 
+    def _places(self) -> list[Place]:
+        """The lines that wait, as they stand."""
+        waiting = {key: at for at, key in enumerate(self._waiting())}
+        shown = [Place(key, waiting[key], line) for key, line in self._lines.items() if key in waiting]
+        return sorted(shown, key=lambda place: self._column.indexOf(place.line))
+
+    def _may_drag(self, key: str) -> bool:
+        line = self._lines.get(key)
+        return line is not None and line.movable and not self._moving
+
     def _line(self, key: str) -> QueueLine:
         line = QueueLine(key)
+        self.drag.watch(line, key)
         line.withdraw_wanted.connect(self.clicked)
         line.take_back_wanted.connect(self.take_back_wanted)
         line.edit_wanted.connect(self.edit_wanted)
@@ -244,6 +257,7 @@ class ReceiptStrip(QFrame):
                 )
             )
         self._order_of_tab(shown)
+        self.drag.look()
         rest = len(order) - len(shown)
         self._rest.setText(f"and {rest} more" if not self._all or rest else "show less")
         self._rest.setVisible(rest > 0 or (self._all and len(order) > SHOWN))
