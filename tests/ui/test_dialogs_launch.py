@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from mission_control_desktop.domain.errors import BadInput, Unavailable
+from mission_control_desktop.client.http import HttpMissionControl
+from mission_control_desktop.domain.errors import BadInput, Unavailable, Unreachable
 from mission_control_desktop.domain.profiles import LaunchProfile, SpawnRequest
+from mission_control_desktop.domain.sessions import AgentSession
 from mission_control_desktop.ui.launch.profile_form import ProfileForm, parse_command, parse_environment
 from mission_control_desktop.ui.launch.spawn_dialog import SpawnDialog
 from support.rig import Rig, dialog, until
 from support.scripted_plane import ScriptedPlane, session
+from support.served import served
 
 
 def test_commands_and_environments_are_read_as_a_shell_would() -> None:
@@ -36,6 +41,50 @@ def test_the_demo_starts_three_marked_agents(rig: Rig) -> None:
         await desk.close()
 
     rig.run(scenario)
+
+
+def test_an_agent_whose_start_was_not_answered_is_not_started_twice(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a real control plane: the answer to the first press is lost, and the person presses again."""
+    real = HttpMissionControl.spawn
+    answers = []
+
+    async def lost(*args: Any, **more: Any) -> AgentSession:
+        answers.append(await real(*args, **more))
+        if len(answers) == 1:
+            raise Unreachable("The connection broke before the answer came.")
+        return answers[-1]
+
+    with served(rig.folder) as house:
+        house.double()
+
+        async def scenario() -> None:
+            desk = await rig.open()
+            launch = desk.window.launch
+            desk.window.show_launch()
+            await until(lambda: launch.profile("double"), "the profiles", 60)
+            monkeypatch.setattr(HttpMissionControl, "spawn", lost)
+            launch.choose("double")
+            form = launch.form
+            form.prompt.setPlainText("[wait]")
+            for turn in range(3):
+                form.start.click()
+                if turn == 0:
+                    await until(form.error.isVisible, "what is not known", 60)
+                    assert "start it again, and it is there once" in form.error.text()
+                else:
+                    await until(lambda: desk.window.pages.currentWidget() is desk.window.panels, "its panel", 60)
+                    assert form.prompt.toPlainText() == ""
+                    desk.window.show_launch()
+                    launch.choose("double")
+                    form.prompt.setPlainText("[wait]")
+            assert len(answers) == 3
+            assert answers[1].session_id == answers[0].session_id
+            assert answers[2].session_id != answers[0].session_id, "what was answered is another one the next time"
+            desk.state.put("closing_said", True)
+            await desk.close()
+
+        rig.run(scenario)
+        assert len(house.admin.get("/api/mission-control/sessions").json()["items"]) == 2
 
 
 def test_an_agent_is_started_with_words_and_folder(rig: Rig) -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import uuid
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+import msgspec
 from PySide6.QtCore import QObject, Signal
 from PySide6.QtWidgets import QDialog
 from shiboken6 import isValid
@@ -13,11 +13,11 @@ from shiboken6 import isValid
 from mission_control_desktop.client.fleet import HOME
 from mission_control_desktop.domain.demo import DEMO_MISSION
 from mission_control_desktop.domain.errors import BadInput, MissionControlError
-from mission_control_desktop.domain.mission_control import MissionControl
 from mission_control_desktop.domain.profiles import LaunchProfile, ProfileView, SpawnRequest
 from mission_control_desktop.domain.sessions import AgentSession
 from mission_control_desktop.domain.tasks import Tasks
 from mission_control_desktop.ui.error_words import told, unread
+from mission_control_desktop.ui.panel.wording import uncertain
 from mission_control_desktop.ui.plane_choice import offered
 from mission_control_desktop.ui.planes import Plane, Planes
 from mission_control_desktop.ui.roles import profiles_refusal
@@ -45,6 +45,8 @@ class LaunchFlow(QObject):
         self._screen = window.launch
         self._profiles: dict[str, tuple[ProfileView, ...]] = {}
         self._at = HOME
+        self._unsure: dict[tuple[str, bytes], str] = {}
+        """Keys under which something was asked to be started, as long as it is not known what became of it."""
         planes.changed.connect(self._on_planes)
         planes.ready.connect(self._on_ready)
         window.new_agent_shown.connect(self._on_shown)
@@ -164,14 +166,12 @@ class LaunchFlow(QObject):
         self._tasks.start(self._start(request, plane, self._screen.form), name="start")
 
     async def _start(self, request: SpawnRequest, plane: Plane, form: StartForm, dialog: QDialog | None = None) -> None:
-        key = uuid.uuid4().hex
         try:
-            session = await plane.gateway.call(lambda mc: mc.spawn(request, idempotency_key=key))
+            session = await self._spawn(plane, request)
         except MissionControlError as error:
             if isValid(form):
-                form.failed(error.field if isinstance(error, BadInput) else None, error.message)
+                form.failed(error.field if isinstance(error, BadInput) else None, _why(error))
             return
-        self._store.put([session] if session.session_id not in self._store.sessions else [])
         if isValid(form):
             form.started()
         if dialog is not None:
@@ -182,6 +182,21 @@ class LaunchFlow(QObject):
         self._window.leave_launch()
         self._window.open_session(session.session_id)
 
+    async def _spawn(self, plane: Plane, request: SpawnRequest) -> AgentSession:
+        """Start it; asked for again while nobody knows what became of it, it is not started twice."""
+        same = plane.key, msgspec.json.encode(request)
+        key = self._unsure.setdefault(same, uuid.uuid4().hex)
+        try:
+            session = await plane.gateway.call(lambda mc: mc.spawn(request, idempotency_key=key))
+        except MissionControlError as error:
+            if not uncertain(error):
+                self._unsure.pop(same, None)
+            raise
+        self._unsure.pop(same, None)
+        if session.session_id not in self._store.sessions:
+            self._store.put([session])
+        return session
+
     def start_demo(self, key: str = HOME) -> None:
         """Start the demo mission on a control plane."""
         self._tasks.start(self._start_demo(self._plane(key)), name="demo")
@@ -190,12 +205,10 @@ class LaunchFlow(QObject):
         form = self._screen.form
         for request in DEMO_MISSION:
             try:
-                session = await plane.gateway.call(partial(_spawn, request=request))
+                await self._spawn(plane, request)
             except MissionControlError as error:
                 form.failed(None, told("The demo mission could not be started", error))
                 return
-            if session.session_id not in self._store.sessions:
-                self._store.put([session])
         form.started()
         self._window.leave_launch()
 
@@ -223,5 +236,7 @@ class LaunchFlow(QObject):
         dialog.open()
 
 
-async def _spawn(mission_control: MissionControl, *, request: SpawnRequest) -> Any:
-    return await mission_control.spawn(request)
+def _why(error: MissionControlError) -> str:
+    if not uncertain(error):
+        return error.message
+    return f"{error.message} It may have been started all the same: start it again, and it is there once."
