@@ -10,6 +10,8 @@ export QT_QPA_PLATFORM="${QT_QPA_PLATFORM:-offscreen}"
 unset MISSION_CONTROL_URL MISSION_CONTROL_TOKEN MISSION_CONTROL_DATA_DIR
 # It changes how the scripted agents write (a line in two writes, no lock): everybody tests the same.
 unset PYTHONUNBUFFERED
+# Hundreds of processes are started: without kept bytecode each would compile the whole program again.
+unset PYTHONDONTWRITEBYTECODE
 python=.venv/bin/python
 workers=${TEST_WORKERS:-2}
 waiting_workers=${TEST_WORKERS:-3} # where tests wait for processes as long as they compute
