@@ -31,7 +31,7 @@ from mission_control_desktop.ui.application import Desktop  # noqa: E402
 from mission_control_desktop.ui.commands.actions import CommandActions  # noqa: E402
 from mission_control_desktop.ui.dialogs.kill_all import KillAllDialog  # noqa: E402
 from mission_control_desktop.ui.settings.dialog import SettingsDialog  # noqa: E402
-from mission_control_desktop.ui.tray.entry import TrayEntry  # noqa: E402
+from mission_control_desktop.ui.tray.entry import Followed, TrayEntry  # noqa: E402
 from support.rig import Rig, dialogs, until  # noqa: E402
 from support.served import Served, served  # noqa: E402
 
@@ -154,7 +154,7 @@ async def story(rig: Rig, plane: Served, pictures_of: partial[Pictures]) -> None
 
     # -- the tray's menu
     entry = TrayEntry(desk.store)
-    entry.set_link(connected=True)
+    entry.set_planes([Followed("", "this computer", connected=True)])
     entry.menu.ensurePolished()
     entry.menu.resize(entry.menu.sizeHint())
     await pictures.take("tray", entry.menu)

@@ -90,7 +90,7 @@ def desktop(argv: Sequence[str] | None = None) -> int:
     lean_imports()
     from mission_control_desktop.ui.application import run
 
-    return run(arguments, folder, in_process=open_in_process, begun=begun)
+    return run(arguments, folder, in_process=open_in_process, begun=begun, living=_living, sweep=_sweep)
 
 
 async def open_in_process() -> MissionControl:

@@ -13,6 +13,7 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QDialog, QWidget
 from shiboken6 import isValid
 
+from mission_control_desktop.orchestrator.living import living_sessions
 from mission_control_desktop.ui import theme
 from mission_control_desktop.ui.application import Desktop
 from mission_control_desktop.ui.connection import Opener
@@ -56,7 +57,7 @@ class Rig:
 
     def desktop(self, opener: Opener | None = None, *, url: str | None = None) -> Desktop:
         """A window, not shown yet."""
-        made = Desktop(self.folder, connect=url, in_process=opener)
+        made = Desktop(self.folder, connect=url, in_process=opener, living=living_sessions)
         made.failures.reported.connect(lambda text, details: self.failures.append(f"{text}\n{details}"))
         made.window.resize(1280, 800)
         self._desks.append(made)

@@ -95,7 +95,7 @@ def test_the_tray_tells_where_the_desktop_has_no_service(qt: object) -> None:
     telling.teller._now = clock
     telling.teller.note_ready.connect(told.append)
     telling.open_wanted.connect(wanted.append)
-    telling.note_link(connected=True)
+    telling.note_link("this computer", connected=True)
     target = KillTarget(session_id="internal:a", provider="internal", state=TargetState.UNREACHABLE, at=clock())
     store.put([KillAll(kill_id="k", state=KillState.DONE, scope="all", started_at=clock(), targets=(target,))])
     for _ in range(3):
@@ -103,14 +103,14 @@ def test_the_tray_tells_where_the_desktop_has_no_service(qt: object) -> None:
         telling.teller.look()
     assert [note.title for note in told] == ["Kill All has ended"]
     assert "0 of 1 agent is verified dead" in told[0].body
-    telling.note_link(connected=False)
+    telling.note_link("this computer", connected=False)
     clock.passes(AWAY_AFTER.total_seconds() - 1)
     telling.teller.look()
-    telling.note_link(connected=True)
+    telling.note_link("this computer", connected=True)
     clock.passes(60)
     telling.teller.look()
     assert len(told) == 1, "a short absence is nobody's business"
-    telling.note_link(connected=False)
+    telling.note_link("this computer", connected=False)
     for _ in range(2):
         clock.passes(AWAY_AFTER.total_seconds() + 3)
         telling.teller.look()

@@ -21,7 +21,9 @@ from PySide6.QtCore import QCoreApplication, QEvent
 from PySide6.QtWidgets import QSystemTrayIcon
 
 from mission_control_desktop.client import paths, windows
+from mission_control_desktop.client.fleet import qualify
 from mission_control_desktop.client.locks import hold
+from mission_control_desktop.client.tokens import TokenStore
 from mission_control_desktop.domain.approvals import Approval, ApprovalOption
 from mission_control_desktop.domain.events import ProviderHealth, StopChannel, StopState
 from mission_control_desktop.orchestrator.living import living_sessions
@@ -31,16 +33,17 @@ from mission_control_desktop.ui.attention import Attention
 from mission_control_desktop.ui.attention.center import PREFIX
 from mission_control_desktop.ui.dialogs import kill_flow
 from mission_control_desktop.ui.local_state import TRAY, LocalState, stored
-from mission_control_desktop.ui.plane_book import SAVED, saved_names
+from mission_control_desktop.ui.plane_book import SAVED
 from mission_control_desktop.ui.sessions import SessionStore
 from mission_control_desktop.ui.settings.appearance import AppearancePage
 from mission_control_desktop.ui.settings.dialog import SettingsDialog
 from mission_control_desktop.ui.tray import following, program
-from mission_control_desktop.ui.tray.entry import TrayEntry
+from mission_control_desktop.ui.tray.entry import Followed, TrayEntry
 from mission_control_desktop.ui.tray.program import TrayDesk
 from support.rig import Rig, dialog, until
 from support.scripted_plane import ScriptedPlane, session
 from support.served import Served, wait_for
+from support.several_planes import Kept
 
 LONG = 60.0
 Scenario = Callable[[], Coroutine[Any, Any, None]]
@@ -66,6 +69,10 @@ def on_loop(qt: Any, qapp: Any) -> Callable[[Scenario], None]:
     return run
 
 
+def followed(*, connected: bool = False, problem: str = "", refusal: str = "") -> Followed:
+    return Followed("", "this computer", connected, problem, refusal)
+
+
 def question(native: str, number: int) -> Approval:
     now = datetime.now(UTC)
     return Approval(
@@ -83,10 +90,10 @@ def test_the_menu_follows_the_store(qt: Any) -> None:
     entry = TrayEntry(store)
     assert entry.agents.text() == "Not connected"
     assert entry.stop.text() == "Stop untested"
-    entry.set_link(connected=False, problem="no control plane runs here")
+    entry.set_planes([followed(problem="no control plane runs here")])
     assert "no control plane runs here" in entry.icon.toolTip()
     assert entry.kill_all.isEnabled(), "a stop is never out of reach for want of a connection"
-    entry.set_link(connected=True)
+    entry.set_planes([followed(connected=True)])
     assert entry.agents.text() == "No agent lives"
     store.put([session("a"), session("b"), session("c", status="completed")])
     assert entry.agents.text() == "2 agents live"
@@ -101,8 +108,9 @@ def test_the_menu_follows_the_store(qt: Any) -> None:
     assert entry.stop.text() == "Stop untested"
     store.replace_approvals([])
     assert entry.icon.toolTip().splitlines()[0] == "Mission Control: 1 agent lives"
-    entry.set_link(connected=True, refused="Your role may not do this.")
+    entry.set_planes([followed(connected=True, refusal="Your role may not do this.")])
     assert not entry.kill_all.isEnabled()
+    assert entry.kill_all.toolTip() == "Your role may not do this."
     entry.close()
 
 
@@ -348,7 +356,7 @@ def test_what_a_window_decided_counts_in_the_tray_too(qt: Any, tmp_path: Path) -
     store = SessionStore()
     window = Attention(store, state)
     entry = TrayEntry(store)
-    entry.set_link(connected=True)
+    entry.set_planes([followed(connected=True)])
     store.put([session("a"), question("a", 1), question("a", 2), session("b", status="failed")])
     assert entry.agents.text() == "1 agent lives, 3 need a person"
     first, second = window.items()[:2]
@@ -363,21 +371,82 @@ def test_what_a_window_decided_counts_in_the_tray_too(qt: Any, tmp_path: Path) -
     state.close()
 
 
-def test_it_says_which_control_planes_it_leaves_out(qt: Any, tmp_path: Path) -> None:
-    """The windows may be on others too: what the tray counts and stops is this one alone."""
-    state = LocalState(tmp_path, problem=lambda text: pytest.fail(text))
-    entry = TrayEntry(SessionStore())
-    entry.set_link(connected=True)
-    assert entry.kill_all.text() == "&Kill All…"
-    state.put(SAVED, [{"name": "team", "url": "https://team.example"}, {"damaged": True}])
-    assert state.flush()
-    entry.set_others(saved_names(stored(tmp_path, SAVED)))
-    assert entry.kill_all.text() == "&Kill All on this control plane…"
-    assert "Agents of team go on" in entry.kill_all.toolTip()
-    assert "Without team" in entry.icon.toolTip()
-    entry.set_link(connected=True, refused="Your role may not do this.")
-    assert entry.kill_all.toolTip() == "Your role may not do this."
-    entry.set_others([])
-    assert entry.kill_all.text() == "&Kill All…"
+def test_it_counts_every_control_plane_that_is_connected(qt: Any) -> None:
+    """And says which is not, and where the person may stop nothing."""
+    store = SessionStore()
+    entry = TrayEntry(store)
+    store.put([session("a"), question("a", 1), *qualify("team", (session("b"), question("b", 2), session("c")))])
+    here, team = followed(connected=True), Followed("team", "team", connected=True)
+    entry.set_planes([here, team])
+    assert entry.agents.text() == "3 agents live, 2 need a person"
+    assert entry.kill_all.toolTip() == "Of this computer and team, or of one of them"
+    entry.set_planes([here, team._replace(connected=False, problem="nobody answers")])
+    assert entry.agents.text() == "1 agent lives, 1 needs a person (without team)"
+    assert "team: nobody answers" in entry.icon.toolTip()
+    assert "team: not connected" in entry.stop.toolTip()
+    assert entry.kill_all.isEnabled()
+    entry.set_planes([here, team._replace(refusal="You are an observer on team: your role only watches")])
+    assert entry.kill_all.isEnabled()
+    assert entry.kill_all.toolTip() == "Without team (You are an observer on team: your role only watches)"
+    entry.set_planes([here._replace(refusal="no"), team._replace(refusal="no")])
+    assert not entry.kill_all.isEnabled()
     entry.close()
-    state.close()
+
+
+def test_one_order_from_the_tray_reaches_every_control_plane(
+    planes: tuple[Served, Served],
+    kept: Kept,
+    rig: Rig,
+    on_loop: Callable[[Scenario], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The one of this computer does not answer: its agents obey the file. One that a window has just let go of is not
+    hit any more."""
+    monkeypatch.setattr(kill_flow, "UNDO_SECONDS", 1.0)
+    monkeypatch.setattr(following, "LOOK_SECONDS", 0.1)
+    monkeypatch.setattr(program, "DECIDED_SECONDS", 0.1)
+    home, team = planes
+    here, there = home.spawn("[wait]"), team.spawn("[wait]")
+    token = team.token("operator")["token"]
+    state = LocalState(rig.folder, problem=lambda text: pytest.fail(text))
+
+    async def scenario() -> None:
+        await TokenStore(rig.folder).save(team.url, token)
+        state.put(SAVED, [{"name": "team", "url": team.url}, {"damaged": True}])
+        tray = TrayDesk(rig.folder, living_sessions)
+        tray.follow()
+        entry = tray.entry
+        await until(lambda: entry.agents.text() == "2 agents live", "what lives on both", LONG)
+        assert {"internal", "team/internal"} == {one.provider for one in tray.store.live()}
+
+        await asyncio.to_thread(home.process.kill)
+        await until(lambda: entry.agents.text() == "1 agent lives (without this computer)", "that home is away", LONG)
+        entry.kill_all.trigger()
+        shown = tray.ask_kill_all()
+        assert shown.scope == "everywhere"
+        assert shown.model.rowCount() == 2
+        shown.reason.setText("enough")
+        assert not shown.act.isEnabled(), "the words are not typed"
+        shown.typed.setText("KILL ALL")
+        shown.act.click()
+        await until(lambda: shown.summary.text() == "2 of 2 verified dead", "both dead", LONG)
+        said = shown._result.text()
+        assert "this computer: 1 of 1 verified dead. Done by the stop file" in said
+        assert "team: 1 of 1 verified dead." in said
+        shown.cancel.click()
+        assert team.session(there)["status"] == "killed"
+        assert not living_sessions(rig.folder)
+
+        state.put(SAVED, None)
+        await until(lambda: len(list(tray.planes)) == 1, "team is let go of", LONG)
+        await until(lambda: entry.agents.text() == "Not connected", "nobody is left")
+        assert not any(one.provider.startswith("team/") for one in tray.store.sessions.values())
+        await tray.close()
+
+    try:
+        on_loop(scenario)
+    finally:
+        state.close()
+    assert {row["metadata"].get("reason") for row in team.audit(action="kill-all")} >= {"enough"}
+    home.start()
+    assert home.session(here)["status"] == "killed"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 from PySide6.QtCore import QPoint, Qt
 from PySide6.QtTest import QTest
@@ -11,6 +12,8 @@ from PySide6.QtWidgets import QLabel, QRadioButton
 
 from mission_control_desktop.domain.kill import KillState
 from mission_control_desktop.domain.sessions import Freshness
+from mission_control_desktop.orchestrator.living import living_sessions
+from mission_control_desktop.ui import application
 from mission_control_desktop.ui.application import Desktop
 from mission_control_desktop.ui.audit.model import AuditColumn
 from mission_control_desktop.ui.dialogs import kill_flow
@@ -172,12 +175,41 @@ def test_one_confirmed_order_stops_every_control_plane(
         await order(asked, "for good")
         await until(lambda: asked.model.rowCount() == 2, "both on the board", LONG)
         await until(lambda: "1 of 2 verified dead; 1 unreachable" in asked.summary.text(), "what became of them", LONG)
-        assert "Not taken by team" in asked._result.text()
+        assert "this computer: 1 of 1 verified dead." in asked._result.text()
+        assert "team: did not take the order" in asked._result.text()
         await until(lambda: home.session(here)["status"] == "killed", "killed here", LONG)
         asked.close()
         await until(lambda: not desk.presenter.findChildren(ManyKills), "nothing of the boards is kept")
         assert not any(kill_id.startswith("all-") for kill_id in store.kills)
         team.start()
+        await desk.close()
+
+    rig.run(scenario)
+
+
+def test_where_its_control_plane_does_not_answer_this_computer_is_stopped_by_the_file(
+    rig: Rig, planes: tuple[Served, Served], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And what no file reaches stands on the board as unreachable."""
+    monkeypatch.setattr(application, "LOST_AFTER", 1_000_000)  # or the window starts another control plane
+    home, _ = planes
+    here = home.spawn("[wait]", title="Here")
+
+    async def scenario() -> None:
+        desk = await rig.open()
+        await until(lambda: here in desk.store.sessions, "its session", LONG)
+        behind = msgspec.structs.replace(desk.store.sessions[here], session_id="gateway:x", provider="gateway")
+        desk.store.put([behind])
+        home.process.kill()
+        asked = desk.presenter.ask_kill_all()
+        await order(asked, "nobody answers")
+        await until(lambda: asked.summary.text() == "1 of 2 verified dead; 1 unreachable", "what became of them", LONG)
+        assert "Done by the stop file" in asked._result.text()
+        detail = {str(asked.model.index(row, 1).data()): str(asked.model.index(row, 4).data()) for row in range(2)}
+        assert detail["gateway"] == "Only the control plane reaches gateway, and it does not answer"
+        assert not living_sessions(rig.folder)
+        asked.close()
+        desk.state.put("closing_said", True)
         await desk.close()
 
     rig.run(scenario)

@@ -46,6 +46,8 @@ from mission_control_desktop.ui.transcript.scheduler import shared_scheduler
 if TYPE_CHECKING:
     from mission_control_desktop.client.starting import Begun
     from mission_control_desktop.ui.audit.presenter import AuditPresenter, AuditSource
+    from mission_control_desktop.ui.dialogs.kill_flow import Otherwise
+    from mission_control_desktop.ui.dialogs.stop_by_file import Living, Sweep
 
 log = structlog.get_logger(__name__)
 
@@ -71,12 +73,19 @@ def headless_seconds(environ: Mapping[str, str]) -> float:
 
 
 def run(
-    arguments: argparse.Namespace, folder: Path, *, in_process: Opener | None = None, begun: Begun | None = None
+    arguments: argparse.Namespace,
+    folder: Path,
+    *,
+    in_process: Opener | None = None,
+    begun: Begun | None = None,
+    living: Living | None = None,
+    sweep: Sweep | None = None,
 ) -> int:
     """Run the program until its window is closed; returns the exit code.
 
     `folder` is the data directory. `in_process` makes the control plane of `--in-process`; it is called on the engine's
-    loop. `begun`: the control plane that is being started.
+    loop. `begun`: the control plane that is being started. `living` looks at what lives on this computer when its
+    control plane cannot be asked, `sweep` ends what has no keeper.
     """
     if arguments.in_process and in_process is None:
         sys.stderr.write("mission-control-desktop: --in-process is not available in this build\n")
@@ -96,6 +105,8 @@ def run(
                 connect=arguments.connect,
                 in_process=in_process if arguments.in_process else None,
                 begun=begun,
+                living=living,
+                sweep=sweep,
             )
             if headless:
                 from mission_control_desktop.ui.headless import run_headless
@@ -116,8 +127,11 @@ class Desktop(QObject):
         connect: str | None = None,
         in_process: Opener | None = None,
         begun: Begun | None = None,
+        living: Living | None = None,
+        sweep: Sweep | None = None,
     ) -> None:
         super().__init__()
+        self._living, self._sweep = living, sweep
         self._recovering: asyncio.Task[Any] | None = None
         self._closed = asyncio.Event()
         self._retry = asyncio.Event()
@@ -163,7 +177,11 @@ class Desktop(QObject):
             self.inbox.stats, self.inbox.take_lag, shared_scheduler(), self.window.flow_label, self.window
         )
         self.book = PlaneBook(self.planes, self.state, folder)
-        self.presenter = WindowPresenter(self.window, self.planes, self.book, self.panels, self.tasks)
+        # Only the agents of this computer have keepers that look for the file.
+        here = home.can_move and not os.environ.get(ENV_URL)
+        self.presenter = WindowPresenter(
+            self.window, self.planes, self.book, self.panels, self.tasks, self._stop_by_file if here else None
+        )
         self.roster = RosterFlow(self.window.roster, self.planes, self.tasks)
         self.planes.link_changed.connect(self._on_link)
         self.desks = DeskPresenter(self.window, self.tasks)
@@ -183,6 +201,13 @@ class Desktop(QObject):
         made = AuditPresenter(self._audit_sources(), self.store, self.window.audit, self.state, self.tasks)
         made.session_wanted.connect(self._on_session_wanted)
         return made
+
+    def _stop_by_file(self) -> Otherwise | None:
+        if self._living is None:
+            return None
+        from mission_control_desktop.ui.dialogs.stop_by_file import StopByFile
+
+        return StopByFile(self._folder, self.store, self._living, self._sweep)
 
     def _on_planes(self) -> None:
         if "audit" in vars(self):

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 _UI = "mission_control_desktop.ui."
 MODULES = (
-    "dialogs.kill_scopes", "dialogs.kill_all", "dialogs.kill_flow", "dialogs.reason",
+    "dialogs.kill_scopes", "dialogs.kill_all", "dialogs.kill_flow", "dialogs.stop_by_file", "dialogs.reason",
     "audit.model", "audit.filters", "audit.drawer", "audit.presenter",
     "palette.entries", "palette.palette", "attention.pane", "dialogs.keys", "desk.dialogs", "panel.panel",
     "several.targets", "several.broadcast", "several.flow", "launch.profile_form", "launch.spawn_dialog",

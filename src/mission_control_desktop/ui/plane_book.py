@@ -50,7 +50,7 @@ class PlaneBook:
     @property
     def saved(self) -> list[SavedPlane]:
         """Those that are kept; damaged entries are left out."""
-        return _saved(self._state.get(SAVED))
+        return kept_planes(self._state.get(SAVED))
 
     def open_saved(self) -> None:
         """Connect to all that are kept, in the background. Nothing the second time."""
@@ -138,12 +138,8 @@ class PlaneBook:
         return TokenStore(self._folder)
 
 
-def saved_names(stored: dict[str, object]) -> list[str]:
-    """The names of those that a window has kept, of what `ui.local_state.stored` read of its file."""
-    return [one.name for one in _saved(stored.get(SAVED))]
-
-
-def _saved(values: object) -> list[SavedPlane]:
+def kept_planes(values: object) -> list[SavedPlane]:
+    """Those that a window has kept under `SAVED`; damaged entries are left out."""
     found = []
     for raw in values if isinstance(values, list) else ():
         try:

@@ -42,6 +42,18 @@ TRY_SECONDS = 5.0
 _replace = msgspec.structs.replace
 
 
+def plane_title(key: str) -> str:
+    """What a person calls a control plane."""
+    return key or "this computer"
+
+
+def plane_refusal(key: str, role: Role | None) -> str:
+    """Why a person of this role may not intervene on a control plane; empty where they may, or where the role is not
+    known yet: the control plane judges."""
+    where = f" on {key}" if key else ""
+    return f"You are an observer{where}: your role only watches" if role is Role.OBSERVER else ""
+
+
 class Plane(QObject):
     """One control plane: reads it into the store, follows it, and says how that goes."""
 
@@ -95,7 +107,7 @@ class Plane(QObject):
     @property
     def title(self) -> str:
         """What a person calls it."""
-        return self.key or "this computer"
+        return plane_title(self.key)
 
     @property
     def connected(self) -> bool:
@@ -110,8 +122,7 @@ class Plane(QObject):
     @property
     def refusal(self) -> str:
         """Why the person may not intervene; empty where they may."""
-        where = f" on {self.key}" if self.key else ""
-        return "" if self.may_act else f"You are an observer{where}: your role only watches"
+        return plane_refusal(self.key, self.role)
 
     # -- coming and going
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -25,11 +25,14 @@ class LampView:
     detail: str
 
 
-def lamp_view(health: Mapping[str, ProviderHealth], now: datetime, *, connected: bool) -> LampView:
-    """Without a connection nothing is known of what a stop would reach."""
+def lamp_view(
+    health: Mapping[str, ProviderHealth], now: datetime, *, connected: bool, missing: Sequence[str] = ()
+) -> LampView:
+    """Without a connection nothing is known of what a stop would reach. `missing`: control planes, besides those that
+    `health` is of, that there is no connection to."""
     if not connected:
         return LampView(StopState.UNTESTED, "Stop untested", "Not connected: a stop from here reaches nothing now.")
-    if not health:
+    if not health and not missing:
         return LampView(StopState.UNTESTED, "Stop untested", "No provider was heard of yet.")
     states: list[StopState] = []
     lines: list[str] = []
@@ -44,5 +47,8 @@ def lamp_view(health: Mapping[str, ProviderHealth], now: datetime, *, connected:
         states.append(state)
         when = "" if age is None else f", tested {words.duration(age.total_seconds())} ago"
         lines.append(f"{name}: {state.value}{when}" + (f". {said}" if said else ""))
+    for title in missing:
+        states.append(StopState.UNTESTED)
+        lines.append(f"{title}: not connected: a stop from here does not reach it now")
     worst = next((state for state in _WORST_FIRST if state in states), StopState.UNTESTED)
     return LampView(worst, f"Stop {worst.value}", "\n".join(lines))

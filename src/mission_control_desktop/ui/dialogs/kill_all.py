@@ -9,10 +9,11 @@ from math import ceil
 from typing import Any, NamedTuple
 
 from PySide6.QtCore import QAbstractTableModel, QModelIndex, QObject, QPersistentModelIndex, Qt, QTimer, Signal
-from PySide6.QtGui import QKeyEvent
+from PySide6.QtGui import QKeyEvent, QResizeEvent
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QFormLayout,
+    QFrame,
     QGridLayout,
     QHBoxLayout,
     QHeaderView,
@@ -20,6 +21,7 @@ from PySide6.QtWidgets import (
     QLineEdit,
     QPushButton,
     QRadioButton,
+    QScrollArea,
     QStackedWidget,
     QTableView,
     QVBoxLayout,
@@ -59,6 +61,8 @@ _WORRIES = (TargetState.CAME_BACK, TargetState.UNREACHABLE, TargetState.ASKED, T
 
 
 SCOPES_A_ROW = 4
+_LOWER, _LOWER_MOST = 84, 220
+"""Heights (device-independent pixels) of what is asked, and at most of what is told."""
 _RESULTS = (3, 4)
 """Columns that have something to tell only when the order is given."""
 
@@ -260,8 +264,13 @@ class KillAllDialog(FittingDialog):
         ask = QWidget()
         ask.setLayout(form)
         self._lower.addWidget(ask)
-        self._lower.addWidget(self._result)
-        self._lower.setFixedHeight(84)
+        self._told = QScrollArea()
+        self._told.setFrameShape(QFrame.Shape.NoFrame)
+        self._told.setWidgetResizable(True)
+        self._told.setWidget(self._result)
+        self._told.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self._lower.addWidget(self._told)
+        self._lower.setFixedHeight(_LOWER)
         buttons = QHBoxLayout()
         buttons.addWidget(self.cancel)
         buttons.addStretch(1)
@@ -328,7 +337,7 @@ class KillAllDialog(FittingDialog):
         self.cancel.setText("Close")
         self.cancel.setFocus()
         self._what.hide()
-        self._lower.setCurrentWidget(self._result)
+        self._lower.setCurrentWidget(self._told)
         for column in _RESULTS:
             self.table.setColumnHidden(column, False)
         self._store.kills.setdefault(kill.kill_id, kill)
@@ -373,6 +382,7 @@ class KillAllDialog(FittingDialog):
         if kill.by:
             text += f"\nOrdered by {kill.by}: {kill.reason}"
         self._result.setText(f"{text}\n{kill.detail}" if kill.detail else text)
+        self._make_room()
         self.undo.setVisible(frozen)
         if frozen:
             self.undo.setEnabled(True)
@@ -380,6 +390,16 @@ class KillAllDialog(FittingDialog):
             self._on_tick()
         else:
             self._countdown.stop()
+
+    def _make_room(self) -> None:
+        """For what is told: several control planes have a line each. What is beyond scrolls."""
+        need = self._result.heightForWidth(max(1, self._lower.width()))
+        self._lower.setFixedHeight(min(max(_LOWER, need), _LOWER_MOST))
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        if self._kill_id:
+            self._make_room()
 
     def _on_tick(self) -> None:
         kill = self._store.kills.get(self._kill_id)

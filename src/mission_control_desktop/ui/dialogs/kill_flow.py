@@ -11,9 +11,9 @@ from PySide6.QtCore import QObject
 from PySide6.QtWidgets import QWidget
 from shiboken6 import isValid
 
-from mission_control_desktop.client.fleet import qualified
+from mission_control_desktop.client.fleet import HOME, plane_of, qualified
 from mission_control_desktop.domain.errors import MissionControlError, Unavailable, Unreachable
-from mission_control_desktop.domain.kill import CONFIRM_WORDS, SCOPE_ALL, KillAll, KillState
+from mission_control_desktop.domain.kill import CONFIRM_WORDS, SCOPE_ALL, KillAll
 from mission_control_desktop.domain.mission_control import MissionControl
 from mission_control_desktop.domain.tasks import Tasks
 from mission_control_desktop.ui.dialogs.kill_all import KillAllDialog
@@ -30,16 +30,16 @@ WATCH_SECONDS = 3600.0
 ANSWER_SECONDS = 5.0
 """How long the control plane may take to say that it is there, where the order can be carried out without it."""
 
-Otherwise = Callable[[KillAllDialog, str, str, str], Awaitable[None]]
-"""Carries the order out without a control plane: the dialog to tell, the scope, the reason, and what was wrong.
-Raises the tree of `domain.errors` if it cannot."""
+Otherwise = Callable[[str, str, str, Callable[[KillAll], None]], Awaitable[None]]
+"""Carries an order out without home's control plane: the scope, the reason, what was wrong, and who hears that it is
+begun. Raises the tree of `domain.errors` if it cannot."""
 
 
 class KillAllFlow(QObject):
     """Opens the dialog on a store and carries out what it asks for.
 
-    `tell` hears, in words for a person, of failures that no open dialog can show. With `otherwise`, a control plane
-    that does not answer is done without.
+    `tell` hears, in words for a person, of failures that no open dialog can show. With `otherwise`, the home control
+    plane is done without where it does not answer; no other one is.
     """
 
     def __init__(
@@ -77,27 +77,33 @@ class KillAllFlow(QObject):
             if scope == EVERYWHERE:
                 await self._order_everywhere(dialog, reason, key)
                 return
-            try:
-                await self._order(dialog, scope, reason, key)
-            except (Unreachable, Unavailable, TimeoutError) as error:
-                if self._otherwise is None:
-                    raise
-                why = str(error) or f"nothing within {ANSWER_SECONDS:g} s"
-                await self._otherwise(dialog, scope, reason, why)
+            await self._order(scope, reason, key, lambda kill: self._show(dialog, kill))
         except MissionControlError as error:
             if isValid(dialog):
                 dialog.failed(told("Kill All was not carried out", error))
             else:
                 self._tell(told("Kill All was not carried out", error))
 
-    async def _order(self, dialog: KillAllDialog, scope: str, reason: str, key: str) -> None:
-        if self._otherwise is not None:
-            # The order itself may rightly take long; a control plane that hangs does not even answer this.
-            async with asyncio.timeout(ANSWER_SECONDS):
-                await self._gateway.call(lambda mc: mc.health())
-        kill = await self._kill(scope, reason, key)
+    @staticmethod
+    def _show(dialog: KillAllDialog, kill: KillAll) -> None:
         if isValid(dialog):
             dialog.started(kill)
+
+    async def _order(self, scope: str, reason: str, key: str, begun: Callable[[KillAll], None]) -> None:
+        """One order to one control plane; `begun` hears once that it was taken. Raises the tree of `domain.errors`."""
+        otherwise = self._otherwise if plane_of(scope) == HOME else None
+        try:
+            if otherwise is not None:
+                # The order itself may rightly take long; a control plane that hangs does not even answer this.
+                async with asyncio.timeout(ANSWER_SECONDS):
+                    await self._gateway.call(lambda mc: mc.health())
+            kill = await self._kill(scope, reason, key)
+        except (Unreachable, Unavailable, TimeoutError) as error:
+            if otherwise is None:
+                raise
+            await otherwise(scope, reason, str(error) or f"nothing within {ANSWER_SECONDS:g} s", begun)
+        else:
+            begun(kill)
 
     async def _kill(self, scope: str, reason: str, key: str) -> KillAll:
         return await self._gateway.call(
@@ -120,19 +126,20 @@ class KillAllFlow(QObject):
         if not many.board_closed:
             dialog.finished.connect(lambda _result: self._on_board_closed(many))
 
-        async def order(plane: str) -> None:
-            try:
-                kill = await self._kill(qualified(plane, SCOPE_ALL), reason, key)
-            except MissionControlError as error:
-                many.refuse(plane, error.message)
-                return
+        def begun(plane: str, kill: KillAll) -> None:
             first = not many.taken
             whole = many.take(plane, kill)
-            if first and isValid(dialog):
-                dialog.started(whole)
+            if first:
+                self._show(dialog, whole)
+
+        async def order(plane: str) -> None:
+            try:
+                await self._order(qualified(plane, SCOPE_ALL), reason, key, partial(begun, plane))
+            except MissionControlError as error:
+                many.refuse(plane, error.message)
             if many.undo_wanted:
                 # It was undone on the board before this one answered.
-                await self._undo(dialog, [kill.kill_id])
+                await self._undo(dialog, [kill.kill_id for kill in many.frozen if plane_of(kill.kill_id) == plane])
 
         try:
             await asyncio.gather(*(order(plane.key) for plane in planes))
@@ -144,15 +151,10 @@ class KillAllFlow(QObject):
         if many.problem and not isValid(dialog):
             self._tell(f"Kill All was not taken everywhere. {many.problem}")
 
-    def _parts(self, kill_id: str, wanted: Callable[[KillAll], bool]) -> list[str]:
-        """The kills behind the one that a board shows."""
-        many = self._many.get(kill_id)
-        return [kill_id] if many is None else [part.kill_id for part in many.parts if wanted(part)]
-
     def _start_undo(self, dialog: KillAllDialog, kill_id: str) -> None:
         if (many := self._many.get(kill_id)) is not None:
             many.undo_wanted = True
-        frozen = self._parts(kill_id, lambda kill: kill.state is KillState.FROZEN)
+        frozen = [kill_id] if many is None else [kill.kill_id for kill in many.frozen]
         self._tasks.start(self._undo(dialog, frozen), name="undo kill")
 
     async def _undo(self, dialog: KillAllDialog, kill_ids: list[str]) -> None:
@@ -167,7 +169,8 @@ class KillAllFlow(QObject):
             self._store.put([kill])
 
     def _start_end_watch(self, kill_id: str) -> None:
-        watching = self._parts(kill_id, lambda kill: kill.watching_until is not None)
+        many = self._many.get(kill_id)
+        watching = [kill_id] if many is None else [kill.kill_id for kill in many.watching]
         self._tasks.start(self._end_watch(watching), name="end watch")
 
     async def _end_watch(self, kill_ids: list[str]) -> None:

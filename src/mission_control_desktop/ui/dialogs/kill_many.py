@@ -51,6 +51,16 @@ class ManyKills(QObject):
         """What each control plane says of its own."""
         return [self._store.kills[part] for part in self._parts.values()]
 
+    @property
+    def frozen(self) -> list[KillAll]:
+        """Those that can still be undone."""
+        return [part for part in self.parts if part.state is KillState.FROZEN]
+
+    @property
+    def watching(self) -> list[KillAll]:
+        """Those that hit again what comes back."""
+        return [part for part in self.parts if part.watching_until is not None]
+
     def take(self, plane: str, kill: KillAll) -> KillAll:
         """A control plane has taken the order; the whole as it is now."""
         self._parts[plane] = kill.kill_id
@@ -80,23 +90,13 @@ class ManyKills(QObject):
     def _whole(self) -> KillAll:
         parts = self.parts
         targets = [target for part in parts for target in part.targets]
-        for key, sessions in self._before.items():
+        for key in self._titles:
             if key not in self._parts:
-                state, detail = TargetState.ASKED, f"The order is on its way to {self._titles[key]}"
-                if key in self._refused:
-                    state = TargetState.UNREACHABLE
-                    detail = f"{self._titles[key]} did not take the order: {self._refused[key]}"
-                targets += [
-                    KillTarget(session_id=s.session_id, provider=s.provider, state=state, at=self._at, detail=detail)
-                    for s in sessions
-                ]
+                targets += self._unanswered(key)
         waiting = len(self._parts) + len(self._refused) < len(self._titles)
         whole = _state({part.state for part in parts}, waiting=waiting)
         ended = [part.finished_at for part in parts if part.finished_at is not None]
         frozen = [part.undo_until for part in parts if part.undo_until and part.state is KillState.FROZEN]
-        notes = [f"{self._titles[plane_of(part.kill_id)]}: {part.detail}" for part in parts if part.detail]
-        if self._refused:
-            notes.append(f"Not taken by {self.problem}")
         return KillAll(
             kill_id=self.kill_id,
             state=whole,
@@ -108,8 +108,41 @@ class ManyKills(QObject):
             finished_at=None if whole in _UNDER_WAY else max(ended, default=None),
             undo_until=min(frozen, default=None),
             watching_until=max((part.watching_until for part in parts if part.watching_until), default=None),
-            detail="\n".join(notes) or None,
+            detail="\n".join(f"{title}: {self._receipt(key)}" for key, title in self._titles.items()),
         )
+
+    def _unanswered(self, key: str) -> list[KillTarget]:
+        """What is known to live on a control plane that has not taken the order. Of one that refused it and of which
+        nothing is known, a line that says just that: nobody may take it for stopped."""
+        title, why = self._titles[key], self._refused.get(key)
+        if why is None:
+            state, detail = TargetState.ASKED, f"The order is on its way to {title}"
+        else:
+            state, detail = TargetState.UNREACHABLE, f"{title} did not take the order: {why}"
+        found = [(session.session_id, session.provider) for session in self._before[key]]
+        if why is not None and not found:
+            found = [(f"all of {title}", title)]
+        return [
+            KillTarget(session_id=session_id, provider=provider, state=state, at=self._at, detail=detail)
+            for session_id, provider in found
+        ]
+
+    def _receipt(self, key: str) -> str:
+        """What one control plane made of the order."""
+        if key in self._refused:
+            why = self._refused[key].rstrip(".")
+            return f"did not take the order ({why}). What is not verified dead goes on: give the order there again."
+        if key not in self._parts:
+            return "has not answered yet."
+        part = self._store.kills[self._parts[key]]
+        dead = sum(target.state is TargetState.DEAD for target in part.targets)
+        said = f"{dead} of {len(part.targets)} verified dead." if part.targets else "nothing was alive."
+        match part.state:
+            case KillState.FROZEN:
+                said = f"{len(part.targets)} frozen."
+            case KillState.UNDONE:
+                said = "undone."
+        return f"{said} {part.detail}" if part.detail else said
 
 
 def _state(states: set[KillState], *, waiting: bool) -> KillState:

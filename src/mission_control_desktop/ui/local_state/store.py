@@ -15,6 +15,8 @@ from typing import Any
 import msgspec
 import structlog
 
+from mission_control_desktop.domain.errors import Unavailable
+
 log = structlog.get_logger(__name__)
 
 FILE_NAME = "desktop.sqlite3"
@@ -22,6 +24,8 @@ DEBOUNCE_SECONDS = 0.25
 RETRY_SECONDS = 5.0
 MAX_AUDIT_BACKLOG = 5_000
 """Audit rows that wait to be written; at the limit the oldest are dropped: it is a cache."""
+
+_HAS_PREFERENCES = "SELECT 1 FROM sqlite_master WHERE name = 'preferences'"
 
 Problem = Callable[[str], None]
 
@@ -216,7 +220,7 @@ class LocalState:
         with contextlib.closing(sqlite3.connect(self._path, timeout=2.0)) as connection:
             if connection.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
                 raise sqlite3.DatabaseError("its check found errors")
-            if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'preferences'").fetchone():
+            if not connection.execute(_HAS_PREFERENCES).fetchone():
                 return {}
             return {str(key): bytes(value) for key, value in connection.execute("SELECT key, value FROM preferences")}
 
@@ -231,17 +235,20 @@ class LocalState:
 
 def stored(folder: Path, prefix: str) -> dict[str, Any]:
     """What another process has on disk under `prefix`, read without a writer's thread. Blocking. Empty if there is no
-    file yet or it cannot be read now."""
+    file yet; Unavailable if it cannot be read now."""
     path = folder / FILE_NAME
+    if not path.exists():
+        return {}
     try:
         with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=1.0)) as connection:
+            if not connection.execute(_HAS_PREFERENCES).fetchone():
+                return {}
             found = connection.execute(
                 "SELECT key, value FROM preferences WHERE substr(key, 1, ?) = ?", (len(prefix), prefix)
             )
             return {str(key): msgspec.json.decode(bytes(value)) for key, value in found}
     except (sqlite3.Error, msgspec.DecodeError) as error:
-        log.debug("local file not read", error=str(error))
-        return {}
+        raise Unavailable(f"{path} cannot be read now: {error}") from error
 
 
 def _reason(error: Exception) -> str:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     # What answers a press is imported with the first one, or before it while the window idles (`ui.later`): the first
     # paint does not wait for it.
     from mission_control_desktop.ui.dialogs.kill_all import KillAllDialog
-    from mission_control_desktop.ui.dialogs.kill_flow import KillAllFlow
+    from mission_control_desktop.ui.dialogs.kill_flow import KillAllFlow, Otherwise
     from mission_control_desktop.ui.settings.flow import SettingsFlow
     from mission_control_desktop.ui.several.flow import SeveralFlow
 
@@ -41,8 +41,18 @@ log = structlog.get_logger(__name__)
 class WindowPresenter(QObject):
     """One window's actions. Every failure of an action becomes words in the window."""
 
-    def __init__(self, window: MainWindow, planes: Planes, book: PlaneBook, panels: Panels, tasks: Tasks) -> None:
+    def __init__(
+        self,
+        window: MainWindow,
+        planes: Planes,
+        book: PlaneBook,
+        panels: Panels,
+        tasks: Tasks,
+        stop_here: Callable[[], Otherwise | None] | None = None,
+    ) -> None:
+        """`stop_here` makes what stops the agents of this computer when their control plane does not answer."""
         super().__init__(window)
+        self._stop_here = stop_here
         gateway: Gateway = planes.host
         self._window, self._planes, self._gateway, self._panels = window, planes, gateway, panels
         self._store = window.store
@@ -82,6 +92,7 @@ class WindowPresenter(QObject):
             self._tasks,
             lambda text: self._window.notices.show_notice(text, error=True),
             self,
+            otherwise=self._stop_here() if self._stop_here is not None else None,
             planes=lambda: tuple(KillPlane(plane.key, plane.title, plane.refusal) for plane in self._planes),
         )
 

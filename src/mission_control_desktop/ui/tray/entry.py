@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from PySide6.QtCore import QObject, QPointF, QRectF, Qt, QTimer, Signal
 from PySide6.QtGui import QAction, QIcon, QPainter
 from PySide6.QtWidgets import QMenu, QSystemTrayIcon
 
+from mission_control_desktop.client.fleet import HOME, plane_of
 from mission_control_desktop.domain.events import StopState
 from mission_control_desktop.ui import icons, theme, words
 from mission_control_desktop.ui.attention import Attention
+from mission_control_desktop.ui.planes import plane_title
 from mission_control_desktop.ui.sessions import SessionStore
 from mission_control_desktop.ui.stop_words import LampView, lamp_view
 
@@ -18,13 +22,24 @@ _SIDES = (16, 22, 24, 32, 48, 64)
 SMALLEST_COUNT = 22
 """Sides (pixels) from which on a number can be read in the icon; its words are in the tool tip."""
 MOST = 100
+LOOKING = "looking for the control plane"
 REFRESH_MS = 5_000
 """How often ages are looked at: a test of the stop becomes old by itself."""
 
 
-def agents_words(store: SessionStore, needed: int) -> str:
+class Followed(NamedTuple):
+    """A control plane as the tray shows it. `problem`: why it is not connected; `refusal`: why Kill All is not allowed
+    there."""
+
+    key: str
+    title: str
+    connected: bool = False
+    problem: str = ""
+    refusal: str = ""
+
+
+def agents_words(live: int, needed: int) -> str:
     """How many agents live, and how much the queue holds that needs a person."""
-    live = store.live_count
     alive = f"{words.plural(live, 'agent lives', 'agents live')}" if live else "No agent lives"
     return f"{alive}, {words.plural(needed, 'needs', 'need')} a person" if needed else alive
 
@@ -42,10 +57,7 @@ class TrayEntry(QObject):
         self._store = store
         self.attention = Attention(store, parent=self)
         """The window's queue; what was decided there is merged from its file."""
-        self._connected = False
-        self._problem = "looking for the control plane"
-        self._refused = ""
-        self._others: tuple[str, ...] = ()
+        self._planes: tuple[Followed, ...] = (Followed(HOME, plane_title(HOME), problem=LOOKING),)
         self.lamp: LampView = lamp_view({}, words.utc_now(), connected=False)
         self.menu = QMenu()
         self.menu.setToolTipsVisible(True)
@@ -96,44 +108,51 @@ class TrayEntry(QObject):
         self.menu.deleteLater()
         self.deleteLater()
 
-    def set_link(self, *, connected: bool, problem: str = "", refused: str = "") -> None:
-        """Whether the control plane is there; if not, why. `refused`: why Kill All is not allowed here at all."""
-        self._connected, self._problem, self._refused = connected, problem, refused
-        self._level()
+    def set_planes(self, planes: Sequence[Followed]) -> None:
+        """How the way to each control plane is, home first."""
+        self._planes = tuple(planes)
+        refused = [f"{one.title} ({one.refusal})" for one in planes if one.refusal]
+        self.kill_all.setEnabled(len(refused) < len(self._planes))
+        if not self.kill_all.isEnabled():
+            self.kill_all.setToolTip("; ".join(refused) if self._several else self._planes[0].refusal)
+        elif refused:
+            self.kill_all.setToolTip(f"Without {'; '.join(refused)}")
+        else:
+            names = " and ".join(one.title for one in self._planes)
+            self.kill_all.setToolTip(f"Of {names}, or of one of them" if self._several else "")
         self.refresh()
 
-    def set_others(self, names: Sequence[str]) -> None:
-        """Control planes that the windows are on as well: the tray neither counts nor stops what is there."""
-        if tuple(names) == self._others:
-            return
-        self._others = tuple(names)
-        where = " on this control plane" if names else ""
-        self.kill_all.setText(f"&Kill All{where}…")
-        self._level()
-        self.refresh()
+    @property
+    def _several(self) -> bool:
+        return len(self._planes) > 1
 
-    def _level(self) -> None:
-        elsewhere = (
-            f"Here alone. Agents of {', '.join(self._others)} go on: they are stopped from the window."
-            if self._others
-            else ""
-        )
-        self.kill_all.setEnabled(not self._refused)
-        self.kill_all.setToolTip(self._refused or elsewhere)
+    def _there(self) -> set[str]:
+        return {one.key for one in self._planes if one.connected}
+
+    def _needed(self) -> int:
+        """What is known of a control plane that is away may be long over: it is not counted."""
+        there = self._there()
+        return sum(plane_of(need.session_id or need.provider) in there for need in self.attention.items())
 
     def refresh(self, _what: object = None) -> None:
         """Say what the store says now."""
-        self.lamp = lamp_view(self._store.health, words.utc_now(), connected=self._connected)
-        said = agents_words(self._store, len(self.attention.items())) if self._connected else "Not connected"
+        there = self._there()
+        away = [one for one in self._planes if not one.connected]
+        health = {name: one for name, one in self._store.health.items() if plane_of(name) in there}
+        missing = [one.title for one in away] if self._several else []
+        self.lamp = lamp_view(health, words.utc_now(), connected=bool(there), missing=missing)
+        said = "Not connected"
+        if there:
+            live = Counter(plane_of(session.session_id) for session in self._store.live())
+            said = agents_words(sum(live[key] for key in there), self._needed())
+            said += f" (without {', '.join(one.title for one in away)})" if away else ""
         self.agents.setText(said)
-        self.agents.setToolTip("" if self._connected else self._problem)
+        problems = [f"{one.title}: {one.problem}" if self._several else one.problem for one in away]
+        self.agents.setToolTip("\n".join(problems))
         self.stop.setText(self.lamp.text)
         self.stop.setToolTip(self.lamp.detail)
         tip = [f"Mission Control: {said}", self.lamp.text]
-        if self._others:
-            tip.append(f"Without {', '.join(self._others)}: see the window")
-        if not self._connected and self._problem:
-            tip.append(self._problem.splitlines()[0][:160])
+        tip += [problem.splitlines()[0][:160] for problem in problems if problem]
         self.icon.setToolTip("\n".join(tip))
         self._draw()
 
@@ -142,12 +161,12 @@ class TrayEntry(QObject):
         self.icon.showMessage("Mission Control", text, QSystemTrayIcon.MessageIcon.Warning)
 
     def _draw(self) -> None:
-        needed = len(self.attention.items())
+        needed, connected = self._needed(), bool(self._there())
         worried = needed > 0 or self.lamp.state is StopState.DEGRADED
-        state = (self._connected, worried, min(needed, MOST))
+        state = (connected, worried, min(needed, MOST))
         if state != self._drawn:
             self._drawn = state
-            self.icon.setIcon(_icon(connected=self._connected, worried=worried, needed=needed))
+            self.icon.setIcon(_icon(connected=connected, worried=worried, needed=needed))
 
     def _on_activated(self, reason: QSystemTrayIcon.ActivationReason) -> None:
         if reason in (QSystemTrayIcon.ActivationReason.Trigger, QSystemTrayIcon.ActivationReason.DoubleClick):

@@ -20,25 +20,27 @@ from mission_control_desktop.client.engine import EngineHost
 from mission_control_desktop.client.inbox import Inbox
 from mission_control_desktop.client.locks import hold
 from mission_control_desktop.client.tokens import in_thread
-from mission_control_desktop.domain.errors import MissionControlError
-from mission_control_desktop.domain.people import Role
+from mission_control_desktop.domain.errors import MissionControlError, Unavailable
 from mission_control_desktop.domain.tasks import Tasks
 from mission_control_desktop.ui import detached, theme
 from mission_control_desktop.ui.attention.center import PREFIX
 from mission_control_desktop.ui.bridge import Bridge
+from mission_control_desktop.ui.connection import Connection
 from mission_control_desktop.ui.dialogs.kill_all import KillAllDialog
 from mission_control_desktop.ui.dialogs.kill_flow import KillAllFlow
+from mission_control_desktop.ui.dialogs.kill_scopes import KillPlane
+from mission_control_desktop.ui.dialogs.stop_by_file import Living, StopByFile, Sweep
 from mission_control_desktop.ui.failures import Failures
 from mission_control_desktop.ui.garbage import collected_here
 from mission_control_desktop.ui.local_state import APPEARANCE, LocalState, stored
 from mission_control_desktop.ui.notifications.teller import NOTIFICATIONS
-from mission_control_desktop.ui.plane_book import SAVED, saved_names
+from mission_control_desktop.ui.plane_book import SAVED, kept_planes
 from mission_control_desktop.ui.process import configure_logs, is_headless, make_app, on_end_signals
 from mission_control_desktop.ui.sessions import SessionStore
 from mission_control_desktop.ui.tray.entry import TrayEntry
 from mission_control_desktop.ui.tray.following import Following
+from mission_control_desktop.ui.tray.planes import TrayPlanes
 from mission_control_desktop.ui.tray.telling import TrayTelling
-from mission_control_desktop.ui.tray.without import Living, StopByFile, Sweep
 
 log = structlog.get_logger(__name__)
 
@@ -108,16 +110,27 @@ class TrayDesk(QObject):
         self.store = SessionStore(self)
         self.entry = TrayEntry(self.store, self)
         self.failures.reported.connect(lambda text, _details: self.entry.tell(text))
+        self.telling = TrayTelling(self.store, self.entry, self)
         inbox = Inbox()
         self._bridge = Bridge(inbox, self)
         self.host = EngineHost(inbox, on_error=self.failures.on_task)
-        self.following = Following(folder, connect, self.host, self._bridge, self.store)
-        self.following.changed.connect(self._on_link)
+        home = Connection(self.host, folder, url=connect, in_process=None, start=False)
+        self.planes = TrayPlanes(folder, home, self.host, self._bridge, self.store, self.tasks)
+        self.planes.changed.connect(self._on_planes)
+        self.planes.link_changed.connect(self._on_link)
+        self.planes.left.connect(lambda one: self.telling.note_link(one.title, connected=True))
         # Only the agents of this computer have keepers that look for the file.
         here = connect is None and not os.environ.get(paths.ENV_URL)
         otherwise = StopByFile(folder, self.store, living, sweep) if here else None
-        self._flow = KillAllFlow(self.store, self.host, self.tasks, self.entry.tell, self, otherwise=otherwise)
-        self.telling = TrayTelling(self.store, self.entry, self)
+        self._flow = KillAllFlow(
+            self.store,
+            self.host,
+            self.tasks,
+            self.entry.tell,
+            self,
+            otherwise=otherwise,
+            planes=lambda: tuple(KillPlane(one.key, one.title, one.refusal) for one in self.planes),
+        )
         self.telling.open_wanted.connect(self._on_open)
         self.entry.open_wanted.connect(self._on_open)
         self.entry.kill_all_wanted.connect(self.ask_kill_all)
@@ -138,16 +151,23 @@ class TrayDesk(QObject):
         return 0
 
     def follow(self) -> None:
-        """Begin to look for the control plane."""
-        self.tasks.start(self.following.run(), name="follow the control plane")
+        """Begin to look for the control planes."""
+        self.planes.start()
         self.tasks.start(self._watch_decisions(), name="what persons decided in windows")
         self.tasks.start(self.telling.run(), name="desktop notifications")
 
     async def _watch_decisions(self) -> None:
         while True:
-            self.entry.attention.merge(await in_thread(lambda: stored(self._folder, PREFIX)))
-            self.telling.choose((await in_thread(lambda: stored(self._folder, NOTIFICATIONS))).get(NOTIFICATIONS))
-            self.entry.set_others(saved_names(await in_thread(lambda: stored(self._folder, SAVED))))
+            try:
+                decided = await in_thread(lambda: stored(self._folder, PREFIX))
+                told = await in_thread(lambda: stored(self._folder, NOTIFICATIONS))
+                saved = await in_thread(lambda: stored(self._folder, SAVED))
+            except Unavailable as error:  # a window writes it just now: what was read before holds
+                log.debug("the window's file was not read", error=error.message)
+            else:
+                self.entry.attention.merge(decided)
+                self.telling.choose(told.get(NOTIFICATIONS))
+                await self.planes.keep(kept_planes(saved.get(SAVED)))
             self.telling.window_open = await in_thread(self._any_window)
             await asyncio.sleep(DECIDED_SECONDS)
 
@@ -161,11 +181,11 @@ class TrayDesk(QObject):
         self.failures.uninstall()
         self.entry.close()
 
-    def _on_link(self) -> None:
-        link = self.following
-        refused = "Your role may not do this: operators and admins may." if link.role is Role.OBSERVER else ""
-        self.entry.set_link(connected=link.connected, problem=link.problem, refused=refused)
-        self.telling.note_link(connected=link.connected)
+    def _on_planes(self) -> None:
+        self.entry.set_planes([one.followed for one in self.planes])
+
+    def _on_link(self, one: Following) -> None:
+        self.telling.note_link(one.title, connected=one.connected)
 
     # -- kill all
 

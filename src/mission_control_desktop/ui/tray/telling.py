@@ -47,11 +47,11 @@ class TrayTelling(QObject):
         """The rules as the window has stored them."""
         self.teller.rules = Rules.of(stored)
 
-    def note_link(self, *, connected: bool) -> None:
-        """Whether the control plane answers. What needs a person then is known when it first does."""
+    def note_link(self, name: str, *, connected: bool) -> None:
+        """Whether a control plane answers. What needs a person is known when one first does."""
         if connected:
             self.teller.start()
-        self.teller.note_link("The control plane", connected=connected)
+        self.teller.note_link(name, connected=connected)
 
     def _on_note(self, note: Note) -> None:
         if self._bus is not None and self._bus.available:
