@@ -52,6 +52,7 @@ from mission_control_desktop.record.ops import PutSession
 from mission_control_desktop.record.recorder import Recorder
 from mission_control_desktop.storage import SystemClock, Uuid7, open_database
 from mission_control_desktop.ui.application import Desktop
+from mission_control_desktop.ui.garbage import collected_here
 from mission_control_desktop.ui.plane_reading import PAGE
 from mission_control_desktop.ui.roster.tree import RosterTree
 
@@ -316,7 +317,7 @@ def main() -> int:
         app.setQuitOnLastWindowClosed(False)
         loop = qasync.QEventLoop(app)
         asyncio.set_event_loop(loop)
-        with loop:
+        with loop, collected_here():  # as the program runs
             result = loop.run_until_complete(run(folder, plane, options))
     finally:
         plane.stop()

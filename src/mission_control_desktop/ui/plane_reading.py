@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future
 from functools import partial
 
 import msgspec
@@ -21,6 +22,8 @@ MAX_SESSIONS = 10_000
 however old they are."""
 
 Take = Callable[[Sequence[AgentSession]], None]
+Sessions = Page[AgentSession]
+Coming = Future[tuple[Sessions, "Coming | None"]]
 
 
 class Extent(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,28 +49,51 @@ class Extent(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def read_sessions(gateway: PlaneGateway, take: Take, told: Callable[[Extent], None]) -> None:
-    """Hand all sessions to `take`, part by part; the next page is on its way while one is taken. `told` hears how far
-    it is. Raises the tree of `domain.errors`."""
+    """Hand all sessions to `take`, part by part, while the following pages are on their way. `told` hears how far it
+    is. Raises the tree of `domain.errors`."""
     extent = Extent(reading=True)
     told(extent)
-    coming = gateway.begin(partial(_page, cursor=None))
+    reading = _Reading(gateway)
+    coming = reading.begin(None)
     try:
         while True:
-            page = await asyncio.wrap_future(coming)
-            read = extent.read + len(page.items)
-            total = page.total if isinstance(page.total, int) else extent.total
-            goes_on = page.next_cursor is not None and read < MAX_SESSIONS
-            if goes_on:
-                coming = gateway.begin(partial(_page, cursor=page.next_cursor))
+            page, following = await asyncio.wrap_future(coming)
             for start in range(0, len(page.items), SLICE):
                 take(page.items[start : start + SLICE])
                 await asyncio.sleep(0)
-            extent = Extent(read=read, total=total, reading=goes_on, left_out=not goes_on and bool(page.next_cursor))
+            total = page.total if isinstance(page.total, int) else extent.total
+            left_out = following is None and page.next_cursor is not None
+            read = extent.read + len(page.items)
+            extent = Extent(read=read, total=total, reading=following is not None, left_out=left_out)
             told(extent)
-            if not goes_on:
+            if following is None:
                 return
+            coming = following
     finally:
+        reading.ended = True
         coming.cancel()
+
+
+class _Reading:
+    """Reads page after page, each one asked for as soon as the one before is there: the control plane works while the
+    window takes in what came. What waits to be taken is no more than what is read at all."""
+
+    def __init__(self, gateway: PlaneGateway) -> None:
+        self._gateway = gateway
+        self._read = 0
+        self.ended = False
+        """Nobody wants more."""
+
+    def begin(self, cursor: str | None) -> Coming:
+        return self._gateway.begin(partial(self._next, cursor=cursor))
+
+    async def _next(self, mission_control: MissionControl, *, cursor: str | None) -> tuple[Sessions, Coming | None]:
+        """On the engine's loop."""
+        page = await _page(mission_control, cursor=cursor)
+        self._read += len(page.items)
+        if self.ended or page.next_cursor is None or self._read >= MAX_SESSIONS:
+            return page, None
+        return page, self.begin(page.next_cursor)
 
 
 async def find_sessions(gateway: PlaneGateway, words: str) -> Page[AgentSession]:

@@ -24,9 +24,11 @@ from mission_control_desktop.ui import words
 class SessionStore(QObject):
     """Sessions by id, in order of arrival. Signals come once per batch, after the state is complete."""
 
-    sessions_changed = Signal(list)
-    """Ids (str) of sessions that are new or different."""
-    sessions_removed = Signal(list)
+    sessions_changed = Signal(object)
+    """Ids (list of str) of sessions that are new or different: one list for all who listen, as it is. As `list`, Qt
+    would copy it id by id for each of them."""
+    sessions_removed = Signal(object)
+    """Ids (list of str)."""
     approvals_changed = Signal()
     kill_changed = Signal(str)
     provider_changed = Signal(str)

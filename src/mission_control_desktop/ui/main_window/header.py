@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from PySide6.QtCore import QRectF, QSize, Qt, Signal
+from PySide6.QtCore import QRectF, QSize, Qt, QTimer, Signal
 from PySide6.QtGui import QFontMetrics, QPainter, QPaintEvent, QResizeEvent
 from PySide6.QtWidgets import (
     QAbstractButton,
@@ -26,6 +26,9 @@ from mission_control_desktop.ui.main_window.lamp import StopLamp
 from mission_control_desktop.ui.main_window.provider_chip import ProviderChip
 from mission_control_desktop.ui.sessions import SessionStore
 
+CALM_MS = 100
+"""The counts are drawn so often at most: each time the whole line is laid out, and sessions are read 100 times a
+second."""
 _ORDER = (
     SessionStatus.SPAWNING,
     SessionStatus.RUNNING,
@@ -72,6 +75,12 @@ class StatusCounts(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._counts: list[tuple[SessionStatus, int]] = []
+        self._calm = QTimer(self)
+        """Runs after something was drawn; what comes meanwhile is drawn at its end."""
+        self._calm.setSingleShot(True)
+        self._calm.setInterval(CALM_MS)
+        self._calm.timeout.connect(self._draw_late)
+        self._late = False
         self.setToolTip("no sessions")
         self.setAccessibleName("Sessions: none")
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
@@ -87,8 +96,20 @@ class StatusCounts(QWidget):
         text = ", ".join(f"{count} {status.value}" for status, count in shown) or "no sessions"
         self.setToolTip(text)
         self.setAccessibleName(f"Sessions: {text}")
+        if self._calm.isActive():
+            self._late = True
+        else:
+            self._draw()
+
+    def _draw(self) -> None:
         self.updateGeometry()
         self.update()
+        self._calm.start()
+
+    def _draw_late(self) -> None:
+        if self._late:
+            self._late = False
+            self._draw()
 
     def text(self) -> str:
         """The counts in words."""

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import partial
+from functools import partial, reduce
 from typing import NamedTuple
 
 from mission_control_desktop.domain.events import ProviderHealth
@@ -65,9 +65,7 @@ class SessionFilter:
     def check(self, now: datetime, health: Mapping[str, ProviderHealth]) -> Check:
         """A function of a session and its `haystack`."""
         checks = [_check(term, now, health) for term in self.terms]
-        if len(checks) == 1:
-            return checks[0]
-        return lambda session, hay: all(check(session, hay) for check in checks)
+        return reduce(_both, checks) if checks else _everything
 
     def matches(
         self, session: AgentSession, now: datetime | None = None, health: Mapping[str, ProviderHealth] | None = None
@@ -137,7 +135,18 @@ def _listed(names: Iterable[str]) -> str:
     return f"{', '.join(first)} or {last}" if first else last
 
 
+def _everything(_session: AgentSession, _hay: str) -> bool:
+    return True
+
+
+def _both(first: Check, second: Check) -> Check:
+    return lambda session, hay: first(session, hay) and second(session, hay)
+
+
 def _check(term: Term, now: datetime, health: Mapping[str, ProviderHealth]) -> Check:
+    if term.key == "text" and term.negated:  # asked of every session with every key that is typed
+        unwanted = term.values[0]
+        return lambda _session, hay: unwanted not in hay
     found = _positive(term, now, health)
     return (lambda session, hay: not found(session, hay)) if term.negated else found
 

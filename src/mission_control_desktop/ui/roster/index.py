@@ -225,7 +225,7 @@ class RosterIndex:
         if above is None:
             return
         below = sign * (1 + node.below)
-        kinds = [(kind, sign * count) for kind, count in enumerate(node.tally) if count]
+        kinds = [(kind, sign * count) for kind, count in enumerate(node.tally) if count] if node.below else ()
         while above is not None:
             above.below += below
             above.tally[node.severity] += sign
@@ -382,7 +382,7 @@ class RosterIndex:
             self._matches = len(self._nodes)
             return
         passes = self._passes = self._filter.check(now, health)
-        stamp, matches = self._stamp, 0
+        stamp, matches, grouped = self._stamp, 0, self._group_by is not GroupBy.NONE
         for node in self._nodes.values():
             matched = node.matched = passes(node.session, node.haystack)
             if not matched:
@@ -391,7 +391,8 @@ class RosterIndex:
             up: Node | None = node
             while up is not None and up.stamp != stamp:
                 up.stamp = stamp
-                up = up.parent if up.parent is not None and up.parent.group == up.group else None
+                above = up.parent
+                up = None if grouped and above is not None and above.group != up.group else above
         self._matches = matches
 
     def _stands_below(self, child: Node, parent: Node) -> bool:

@@ -61,8 +61,8 @@ class RosterModel(QStandardItemModel):
     rows_about_to_change = Signal()
     """Rows will come, go or move; a view keeps what it wants to find again."""
     rows_changed = Signal()
-    refreshed = Signal(list)
-    """Row numbers whose sessions look different now."""
+    refreshed = Signal(object)
+    """Row numbers (list of int) whose sessions look different now."""
 
     def __init__(
         self,

@@ -69,6 +69,9 @@ _STATUS_ORDER = {
 }
 
 
+_NO_GROUP = (0, "")
+
+
 def _started(session: AgentSession) -> SortKey:
     return (session.spawned_at, session.session_id)
 
@@ -86,6 +89,8 @@ SORT_KEYS: dict[SortBy, Callable[[AgentSession], SortKey]] = {
 def group_of(session: AgentSession, by: GroupBy) -> tuple[int, str]:
     """Where the group stands and its title; comparable."""
     match by:
+        case GroupBy.NONE:  # first: asked of every session
+            return _NO_GROUP
         case GroupBy.PROVIDER:
             return (0, session.provider)
         case GroupBy.STATUS:
@@ -96,4 +101,3 @@ def group_of(session: AgentSession, by: GroupBy) -> tuple[int, str]:
         case GroupBy.PLANE:
             plane = plane_of(session.session_id)
             return (1, plane) if plane else (0, "This computer")
-    return (0, "")
