@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from PySide6.QtCore import QCoreApplication
 from PySide6.QtGui import QImage
 
 from mission_control_desktop.domain.events import Delta, EventType, StreamEvent
@@ -54,10 +55,12 @@ def on_screen(view: TranscriptView) -> QImage:
 
 
 def settled(qt: Any, view: TranscriptView) -> None:
-    """Laid out and painted."""
+    """Laid out and painted, with the colours of its code."""
     paints = view.paints
     view.flush()
     qt.waitUntil(lambda: view.paints > paints)
+    qt.waitUntil(lambda: not view._highlighter._asked)
+    QCoreApplication.processEvents()
 
 
 @pytest.mark.parametrize("kind", TEXTS)

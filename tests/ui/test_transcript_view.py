@@ -41,7 +41,6 @@ from mission_control_desktop.ui.transcript.pictures import (
     shared_pictures,
 )
 from mission_control_desktop.ui.transcript.row import RowLayout, RowState
-from mission_control_desktop.ui.transcript.rows import LEAST_LAYOUTS
 from mission_control_desktop.ui.transcript.scheduler import FlushScheduler
 from mission_control_desktop.ui.transcript.search import contains
 from mission_control_desktop.ui.transcript.segments import CodeSegment, TextSegment, ToolHeadSegment
@@ -286,18 +285,6 @@ def test_layouts_are_bounded(view: TranscriptView) -> None:
     for number in range(0, 200, 3):
         view._go_to(number, 0)
     assert view._rows.kept <= 96
-
-
-def test_of_long_messages_fewer_layouts_are_kept(pane: TranscriptPane, qt: Any) -> None:
-    text = "Words that fill a line or two and then some more of it. " * 60
-    pane.model.load([message(number, text) for number in range(1, 71)], has_older=False)
-    pane.view.follow()
-    for number in range(70):
-        pane.view._go_to(number, 0)
-    rows = pane.view._rows
-    pane.view.viewport().update()
-    qt.waitUntil(lambda: 69 in pane.view.visible_rows() and rows.drawn(69) is not None)
-    assert rows.kept <= LEAST_LAYOUTS
 
 
 def test_growing_text_is_laid_out_from_its_tail(qt: Any) -> None:

@@ -80,9 +80,10 @@ class Entry:
         same = message.content == self.text and message.metadata == old.metadata and message.role == old.role
         self.message = msgspec.structs.replace(message, seq=old.seq) if message.seq != old.seq else message
         self.kind = _kind(message)
+        # The message's own text, not one that is equal: it is held once.
+        self._text, self._parts = message.content, []
         if same:
             return False
-        self._text, self._parts = message.content, []
         self.length = len(message.content)
         self.revision += 1
         return True

@@ -243,6 +243,7 @@ class TranscriptLayout(QListView):
                 measured(row)
                 covered += heights[row]
                 row -= 1
+            rows.on_screen = count - 1 - row
             target = self._furthest()
         else:
             row, inside = min(self._anchor[0], max(0, count - 1)), self._anchor[1]
@@ -265,6 +266,7 @@ class TranscriptLayout(QListView):
                     measured(row)
                     inside += heights[row]
                 inside = max(0, inside)
+            rows.on_screen = below - row
             self._anchor = (row, inside)
             target = (heights.top(row) + inside) if count else 0
             target = min(target, self._furthest())
@@ -490,7 +492,8 @@ class TranscriptLayout(QListView):
         rows.doubt(row)
 
     def rowsAboutToBeRemoved(self, parent: _Index, start: int, end: int) -> None:
-        """The base class would lay out everything again."""
+        # Not the base class's: that would lay out everything again.
+        self._rows.leave(start, end)
 
     def _on_rows_removed(self, parent: QModelIndex, start: int, end: int) -> None:
         count = end - start + 1
@@ -503,8 +506,12 @@ class TranscriptLayout(QListView):
         self._request()
 
     def dataChanged(self, top_left: _Index, bottom_right: _Index, roles: Sequence[int] = ()) -> None:
+        hidden = not self.isVisible()
         for row in range(top_left.row(), bottom_right.row() + 1):
-            self._dirty.add(self._rows.entry(row).message.message_id)
+            if hidden:
+                self._rows.doubt(row)
+            else:
+                self._dirty.add(self._rows.entry(row).message.message_id)
         self._request()
 
     def _on_ready(self) -> None:

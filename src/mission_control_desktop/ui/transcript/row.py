@@ -28,6 +28,7 @@ from mission_control_desktop.ui.transcript.highlight import Highlighter
 from mission_control_desktop.ui.transcript.images import Image
 from mission_control_desktop.ui.transcript.markdown import Code, Plain, Prose
 from mission_control_desktop.ui.transcript.pictures import PictureSegment
+from mission_control_desktop.ui.transcript.shelf import DocumentShelf
 from mission_control_desktop.ui.transcript.style import (
     BAR,
     ENTRY_GAP,
@@ -98,10 +99,12 @@ class Looks:
 
 
 class RowLayout:
-    """Laid-out documents of one message at one width. Finished blocks are laid out once, only the rest again."""
+    """One message laid out at one width. Finished blocks are laid out once, only the rest again; the shelf says whose
+    documents are kept after that."""
 
-    def __init__(self, style: Style, width: int, highlighter: Highlighter) -> None:
+    def __init__(self, style: Style, width: int, highlighter: Highlighter, shelf: DocumentShelf | None = None) -> None:
         self._style, self._width, self._highlighter = style, width, highlighter
+        self._shelf = shelf if shelf is not None else DocumentShelf()
         self._content = b.Content()
         self._blocks: list[b.Block] = []
         self._owned: list[list[s.Segment]] = []
@@ -140,11 +143,23 @@ class RowLayout:
             fresh.append(self._make(number, blocks[number], entry, expanded, state, before, reused))
         self._blocks = blocks
         self._owned[kept:] = fresh
+        self._drop(old, but=fresh)
         first = len(self.segments) - sum(len(owned) for owned in old)
         self.segments[first:] = [segment for owned in fresh for segment in owned]
         self._place(first if same_form else 0)
         if not same_form:
             self.changed_from = 0
+
+    def close(self) -> None:
+        """It is not needed any more."""
+        self._drop(self._owned, but=[])
+
+    def _drop(self, old: list[list[s.Segment]], *, but: list[list[s.Segment]]) -> None:
+        going_on = {id(segment) for owned in but for segment in owned}
+        for owned in old:
+            for segment in owned:
+                if isinstance(segment, s.TextSegment) and id(segment) not in going_on:
+                    self._shelf.drop(segment)
 
     def set_width(self, width: int) -> None:
         """Lay out the same documents at another width."""
@@ -201,21 +216,21 @@ class RowLayout:
         before: b.Block | None,
         reused: list[s.Segment] | None,
     ) -> list[s.Segment]:
-        style, colors = self._style, self._style.theme
+        style, shelf, colors = self._style, self._shelf, self._style.theme
         more = state.steps.get(number, 0)
         color = colors.thought if entry.kind is MessageKind.THOUGHT else colors.text
         match block:
             case Prose():
+                make = partial(documents.prose_document, block, style, color)
                 if (
                     isinstance(before, Prose)
                     and reused
                     and isinstance(text := reused[0], s.TextSegment)
-                    and text.growing(partial(documents.continue_prose, before=before, now=block))
+                    and text.growing(partial(documents.continue_prose, before=before, now=block), make)
                 ):
                     return reused
                 indent = 14 if entry.kind is MessageKind.THOUGHT else 0
-                document = documents.prose_document(block, style, color)
-                return [s.TextSegment(style, document, indent=indent, bar=colors.border if indent else None)]
+                return [s.TextSegment(style, shelf, make, indent=indent, bar=colors.border if indent else None)]
             case Code():
                 lines = s.CODE_LINES * (1 + more)
                 if (
@@ -227,22 +242,22 @@ class RowLayout:
                     and segment.grow(block.text, lines)
                 ):
                     return [segment, *self._more(segment.shown, block.text, segment.total_lines, number)]
-                made = s.CodeSegment(style, block, lines, self._highlighter)
+                made = s.CodeSegment(style, shelf, block, lines, self._highlighter)
                 return [made, *self._more(made.shown, block.text, made.total_lines, number)]
             case b.Output():
                 lines = s.OUTPUT_LINES if not more else s.CODE_LINES * more
-                made = s.CodeSegment(style, block, lines, self._highlighter)
+                made = s.CodeSegment(style, shelf, block, lines, self._highlighter)
                 made.gap = 2
                 return [made, *self._more(made.shown, block.text, made.total_lines, number)]
             case b.Diff():
-                diff = s.DiffSegment(style, block, s.CODE_LINES * (1 + more))
+                diff = s.DiffSegment(style, shelf, block, s.CODE_LINES * (1 + more))
                 diff.gap = 2
                 if diff.last >= diff.total_lines:
                     return [diff]
                 rest = diff.total_lines - diff.last
                 return [diff, s.MoreSegment(style, f"Show more ({rest:,} of {diff.total_lines:,} lines left)", number)]
             case Plain():
-                return [s.TextSegment(style, documents.plain_document(block.text, style.body, color))]
+                return [s.TextSegment(style, shelf, partial(documents.plain_document, block.text, style.body, color))]
             case Image():
                 return [PictureSegment(style, block)]
             case b.ToolHead():
@@ -253,11 +268,11 @@ class RowLayout:
             case b.Label():
                 return [s.LabelSegment(style, block)]
             case b.Plan():
-                return [s.PlanSegment(style, block)]
+                return [s.PlanSegment(style, shelf, block)]
             case b.Question():
-                return [s.QuestionSegment(style, block)]
+                return [s.QuestionSegment(style, shelf, block)]
             case b.Notice():
-                return [s.NoticeSegment(style, block)]
+                return [s.NoticeSegment(style, shelf, block)]
 
     def _more(self, shown: str, text: str, lines: int, number: int) -> list[s.Segment]:
         if len(shown) >= len(text):
@@ -282,16 +297,17 @@ class RowLayout:
 
     def place_at(self, point: QPoint) -> Place | None:
         """The position of the text nearest to a point; None if the row has no text to select."""
-        best: tuple[int, Place] | None = None
+        best: tuple[int, int] | None = None
         for number, segment in enumerate(self.segments):
-            if segment.document is None:
-                continue
-            distance = max(segment.y - point.y(), point.y() - (segment.y + segment.height), 0)
-            if best is None or distance < best[0]:
-                local = QPointF(point) - QPointF(segment.x, segment.y) - segment.document_at
-                layout = segment.document.documentLayout()
-                best = (distance, Place(number, max(0, layout.hitTest(local, Qt.HitTestAccuracy.FuzzyHit))))
-        return None if best is None else best[1]
+            if segment.has_text:
+                distance = max(segment.y - point.y(), point.y() - (segment.y + segment.height), 0)
+                if best is None or distance < best[0]:
+                    best = (distance, number)
+        if best is None or (document := self.segments[best[1]].document) is None:
+            return None
+        segment = self.segments[best[1]]
+        local = QPointF(point) - QPointF(segment.x, segment.y) - segment.document_at
+        return Place(best[1], max(0, document.documentLayout().hitTest(local, Qt.HitTestAccuracy.FuzzyHit)))
 
     def anchor_at(self, point: QPoint) -> str:
         """The address that a link at this point leads to, or an empty text."""
@@ -303,21 +319,23 @@ class RowLayout:
         return document.documentLayout().anchorAt(local)
 
     def first_place(self) -> Place | None:
-        return next((Place(n, 0) for n, segment in enumerate(self.segments) if segment.document is not None), None)
+        return next((Place(n, 0) for n, segment in enumerate(self.segments) if segment.has_text), None)
 
     def last_place(self) -> Place | None:
         for number in range(len(self.segments) - 1, -1, -1):
-            if (document := self.segments[number].document) is not None:
+            segment = self.segments[number]
+            if segment.has_text and (document := segment.document) is not None:
                 return Place(number, document.characterCount() - 1)
         return None
 
     def place_extent(self, place: Place) -> tuple[int, int]:
         """Top of the line of a position, relative to the row, and its height."""
         segment = self.segments[place.segment]
-        if segment.document is None:
+        document = segment.document
+        if document is None:
             return segment.y, segment.height
-        block = segment.document.findBlock(place.position)
-        bounds = segment.document.documentLayout().blockBoundingRect(block)
+        block = document.findBlock(place.position)
+        bounds = document.documentLayout().blockBoundingRect(block)
         line = block.layout().lineForTextPosition(place.position - block.position())
         top = bounds.top() + (line.y() if line.isValid() else 0)
         height = line.height() if line.isValid() else bounds.height()
@@ -327,13 +345,14 @@ class RowLayout:
         """Where a text is in what is shown of the row, in order; any case."""
         found: list[Span] = []
         for number, segment in enumerate(self.segments):
-            if segment.document is None:
+            document = segment.document
+            if document is None:
                 continue
-            cursor = segment.document.find(needle)
+            cursor = document.find(needle)
             while not cursor.isNull():
                 start, end = Place(number, cursor.selectionStart()), Place(number, cursor.selectionEnd())
                 found.append(Span(start, end))
-                cursor = segment.document.find(needle, cursor)
+                cursor = document.find(needle, cursor)
         return found
 
     def steps_to_show(self, needle: str) -> dict[int, int]:
@@ -362,20 +381,17 @@ class RowLayout:
         return "\n\n".join(parts)
 
     def _cursor(self, number: int, segment: s.Segment, span: Span) -> QTextCursor | None:
-        document = segment.document
+        outside = (span.start is not None and number < span.start.segment) or (
+            span.end is not None and number > span.end.segment
+        )
+        document = None if outside else segment.document
         if document is None:
             return None
         start, end = 0, document.characterCount() - 1
-        if span.start is not None:
-            if number < span.start.segment:
-                return None
-            if number == span.start.segment:
-                start = min(span.start.position, end)
-        if span.end is not None:
-            if number > span.end.segment:
-                return None
-            if number == span.end.segment:
-                end = min(span.end.position, end)
+        if span.start is not None and number == span.start.segment:
+            start = min(span.start.position, end)
+        if span.end is not None and number == span.end.segment:
+            end = min(span.end.position, end)
         cursor = QTextCursor(document)
         cursor.setPosition(start)
         cursor.setPosition(max(start, end), QTextCursor.MoveMode.KeepAnchor)

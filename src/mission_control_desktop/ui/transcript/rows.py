@@ -12,14 +12,13 @@ from mission_control_desktop.ui.transcript.heights import Heights
 from mission_control_desktop.ui.transcript.highlight import Highlighter
 from mission_control_desktop.ui.transcript.model import TranscriptModel
 from mission_control_desktop.ui.transcript.row import Looks, RowLayout, RowState
+from mission_control_desktop.ui.transcript.shelf import DocumentShelf
 from mission_control_desktop.ui.transcript.style import MARGIN, Style
 
 KEPT_LAYOUTS = 96
-"""Laid-out rows kept for painting and scrolling."""
+"""Rows whose form is kept for painting and scrolling, with the documents of some of them (`shelf`)."""
 KEPT_CHARS = 64_000
-"""Their text, in characters (a character that is laid out takes about 40 bytes): of long rows fewer are kept."""
-LEAST_LAYOUTS = 48
-"""Kept in any case: more rows than fit on a screen, of which none may go while it is painted."""
+"""Their text, in characters: of long rows fewer are kept, but never fewer than a screen shows."""
 KEPT_STATES = 2_000
 GROUP_SECONDS = 300
 """Entries of one role within this time stand under one name."""
@@ -41,6 +40,11 @@ class Rows:
         self._layouts: OrderedDict[str, RowLayout] = OrderedDict()
         self._laid_out: dict[str, int] = {}
         """Characters of each of them."""
+        self._chars = 0
+        """Of all of them."""
+        self.on_screen = 1
+        """How many rows the viewport showed last."""
+        self.shelf = DocumentShelf()
         self._states: OrderedDict[str, RowState] = OrderedDict()
 
     def __len__(self) -> int:
@@ -64,8 +68,7 @@ class Rows:
     def rebuild(self, width: int) -> None:
         """Forget all heights and layouts."""
         self.width = width
-        self._layouts.clear()
-        self._laid_out.clear()
+        self.forget_layouts()
         self.heights.clear()
         entries: Sequence[Entry] = self.model.entries if self.model is not None else ()
         self.heights.extend([self._estimate(entry) for entry in entries])
@@ -81,8 +84,7 @@ class Rows:
     def restyle(self, style: Style) -> None:
         """New colours or fonts: all layouts are made anew."""
         self.style = style
-        self._layouts.clear()
-        self._laid_out.clear()
+        self.forget_layouts()
         self._exact = bytearray(len(self.heights))
 
     def insert(self, start: int, end: int) -> None:
@@ -91,6 +93,23 @@ class Rows:
         self._exact[start:start] = bytes(end - start + 1)
         # Whether the next one stands under a name of its own depends on what is before it.
         self.doubt(end + 1)
+
+    def forget_layouts(self) -> None:
+        """Give their memory back; each is made again when it is needed."""
+        self._layouts.clear()
+        self._laid_out.clear()
+        self._chars = 0
+        self.shelf.clear()
+
+    def leave(self, start: int, end: int) -> None:
+        """Rows `start` to `end` are about to go: what is known of their form goes with them."""
+        for row in range(start, min(end + 1, len(self))):
+            self._let_go(self.entry(row).message.message_id)
+
+    def _let_go(self, key: str) -> None:
+        if (layout := self._layouts.pop(key, None)) is not None:
+            layout.close()
+            self._chars -= self._laid_out.pop(key)
 
     def remove(self, start: int, end: int) -> None:
         """Rows `start` to `end` are gone."""
@@ -119,16 +138,16 @@ class Rows:
         key = entry.message.message_id
         layout = self._layouts.get(key)
         if layout is None:
-            layout = RowLayout(self.style, self.width, self._highlighter)
+            layout = RowLayout(self.style, self.width, self._highlighter, self.shelf)
             self._layouts[key] = layout
         else:
             self._layouts.move_to_end(key)
+        self._chars += entry.length - self._laid_out.get(key, 0)
         self._laid_out[key] = entry.length
-        while len(self._layouts) > KEPT_LAYOUTS or (
-            len(self._layouts) > LEAST_LAYOUTS and sum(self._laid_out.values()) > KEPT_CHARS
+        while len(self._layouts) > self.on_screen + 1 and (
+            len(self._layouts) > KEPT_LAYOUTS or self._chars > KEPT_CHARS
         ):
-            gone, _ = self._layouts.popitem(last=False)
-            del self._laid_out[gone]
+            self._let_go(next(iter(self._layouts)))
         layout.update(entry, self._states.get(key) or RowState(), self._looks(row, entry))
         self._exact[row] = 1
         return self.heights.set(row, layout.height)
@@ -140,7 +159,10 @@ class Rows:
 
     def drawn(self, row: int) -> RowLayout | None:
         """The layout as it was measured last, whatever changed since: what is painted must fit its height."""
-        return self._layouts.get(self.entry(row).message.message_id)
+        key = self.entry(row).message.message_id
+        if (layout := self._layouts.get(key)) is not None:
+            self._layouts.move_to_end(key)
+        return layout
 
     def state(self, row: int) -> RowState:
         """What the reader did to the row, to be changed."""

@@ -25,6 +25,7 @@ from mission_control_desktop.ui.transcript import blocks as b
 from mission_control_desktop.ui.transcript import documents
 from mission_control_desktop.ui.transcript.highlight import Highlighter
 from mission_control_desktop.ui.transcript.markdown import Code
+from mission_control_desktop.ui.transcript.shelf import DocumentShelf
 from mission_control_desktop.ui.transcript.style import BLOCK_GAP, PAD, RADIUS, Style
 
 OUTPUT_LINES = 14
@@ -73,6 +74,8 @@ class Segment(ABC):
     """Distance to what is above."""
     action: str | None = None
     """What a click does: "toggle" or "more"."""
+    has_text = False
+    """Whether there is text to select: then `document` is one."""
 
     def __init__(self, style: Style) -> None:
         self.style = style
@@ -82,9 +85,13 @@ class Segment(ABC):
         self.height = 0
         self.changed_from = 0
         """Nothing above this offset changed when text was appended last."""
-        self.document: QTextDocument | None = None
         self.document_at = QPointF(0, 0)
         """Where the document starts, relative to the segment."""
+
+    @property
+    def document(self) -> QTextDocument | None:
+        """The laid-out text, made if need be; to be held no longer than it is used."""
+        return None
 
     @abstractmethod
     def lay_out(self, width: int) -> None:
@@ -100,12 +107,15 @@ class Segment(ABC):
 
 
 class TextSegment(Segment):
-    """A document, plain or in a box."""
+    """A document, plain or in a box. The shelf may let it go: then its height is known all the same."""
+
+    has_text = True
 
     def __init__(
         self,
         style: Style,
-        document: QTextDocument,
+        shelf: DocumentShelf,
+        make: Callable[[], QTextDocument],
         *,
         pad: int = 0,
         background: QColor | None = None,
@@ -113,11 +123,32 @@ class TextSegment(Segment):
         indent: int = 0,
     ) -> None:
         super().__init__(style)
-        self.document = self._document = document
+        self._shelf, self._make = shelf, make
+        self._document: QTextDocument | None = None
         self._pad, self._background, self._bar, self._indent = pad, background, bar, indent
         self.document_at = QPointF(pad + indent, pad)
-        self._quotes = _quote_blocks(document)
+        self._quotes: list[tuple[int, int, int]] = []
         self._text_width = 0
+        self._grown = False
+
+    @property
+    def document(self) -> QTextDocument:
+        document = self._document
+        if document is None:
+            document = self._document = self._make()
+            self._quotes = _quote_blocks(document)
+            if self._text_width:
+                document.setTextWidth(self._text_width)
+            self._on_made(document)
+        self._shelf.use(self, document.characterCount())
+        return document
+
+    def _on_made(self, document: QTextDocument) -> None:
+        """The document is new."""
+
+    def release(self) -> None:
+        """Keep the height alone."""
+        self._document = None
 
     def lay_out(self, width: int) -> None:
         self.width = width
@@ -126,16 +157,24 @@ class TextSegment(Segment):
         if text_width != self._text_width:
             self._text_width = text_width
             self.changed_from = 0
-            self._document.setTextWidth(text_width)
-        self.height = int(self._document.size().height() + 0.999) + 2 * self._pad
+            if self._document is not None:
+                self._document.setTextWidth(text_width)
+        elif self._document is None and not self._grown:
+            return
+        self._grown = False
+        self.height = int(self.document.size().height() + 0.999) + 2 * self._pad
 
-    def growing(self, grow: Callable[[QTextDocument], bool]) -> bool:
-        """Append to the document (`grow`, False if it cannot): what is above its last line stays as it is drawn."""
-        before = documents.last_line(self._document)
-        if not grow(self._document):
+    def growing(self, grow: Callable[[QTextDocument], bool], make: Callable[[], QTextDocument]) -> bool:
+        """Append to the document (`grow`, False if it cannot): what is above its last line stays as it is drawn.
+        `make` makes the longer one from the beginning."""
+        document = self.document
+        before = documents.last_line(document)
+        if not grow(document):
             return False
+        self._make, self._grown = make, True
+        self._shelf.use(self, document.characterCount())
         self.changed_from = 0
-        if before is not None and documents.stands(self._document, before):
+        if before is not None and documents.stands(document, before):
             # A little more: letters may be higher than their line.
             self.changed_from = max(0, int(self.document_at.y() + before.top) - 4)
         return True
@@ -151,7 +190,7 @@ class TextSegment(Segment):
         self.paint_document(painting)
 
     def paint_document(self, painting: Painting) -> None:
-        document = self._document
+        document = self.document
         painter = painting.painter
         painter.save()
         painter.translate(self.document_at)
@@ -194,40 +233,47 @@ def _append(text: str, document: QTextDocument) -> bool:
     return True
 
 
+def _code_maker(shown: str, style: Style) -> Callable[[], QTextDocument]:
+    return partial(documents.plain_document, shown, style.mono, style.theme.text, wrap_anywhere=True)
+
+
 class CodeSegment(TextSegment):
     """Code, with its language in the corner; colours come when the worker has them."""
 
-    def __init__(self, style: Style, block: Code | b.Output, lines: int, highlighter: Highlighter) -> None:
+    def __init__(
+        self, style: Style, shelf: DocumentShelf, block: Code | b.Output, lines: int, highlighter: Highlighter
+    ) -> None:
         self.shown, self.total_lines = head_of(block.text, lines)
-        super().__init__(
-            style,
-            documents.plain_document(self.shown, style.mono, style.theme.text, wrap_anywhere=True),
-            pad=PAD,
-            background=style.theme.code_background,
-        )
+        super().__init__(style, shelf, _code_maker(self.shown, style), pad=PAD, background=style.theme.code_background)
         self.language = block.language
         self._highlighter = highlighter
         self.closed = not isinstance(block, Code) or block.closed
         self.colored = False
-        self.color()
 
     def color(self) -> None:
         """Take the colours if they are there."""
-        if self.colored or not self.closed or not self.language or self.document is None:
+        if self.colored or not self.closed or not self.language or self._document is None:
             return
         spans = self._highlighter.spans(self.shown, self.language)
         if spans is not None:
             self.colored = True
             if spans:
-                documents.color_code(self.document, self.shown, spans, self.style)
+                documents.color_code(self._document, self.shown, spans, self.style)
+
+    def _on_made(self, document: QTextDocument) -> None:
+        self.color()
+
+    def release(self) -> None:
+        super().release()
+        self.colored = False
 
     def grow(self, text: str, lines: int) -> bool:
         """Continue an open block; False if it has to be built anew."""
         shown, total = head_of(text, lines)
-        if not shown.startswith(self.shown) or self.document is None:
+        if not shown.startswith(self.shown):
             return False
         if len(shown) > len(self.shown):
-            self.growing(partial(_append, shown[len(self.shown) :]))
+            self.growing(partial(_append, shown[len(self.shown) :]), _code_maker(shown, self.style))
         self.shown, self.total_lines = shown, total
         return True
 
@@ -243,12 +289,13 @@ class CodeSegment(TextSegment):
 
 
 class DiffSegment(TextSegment):
-    def __init__(self, style: Style, diff: b.Diff, lines: int) -> None:
+    def __init__(self, style: Style, shelf: DocumentShelf, diff: b.Diff, lines: int) -> None:
         self.total_lines = len(diff.lines)
         self.last = min(lines, self.total_lines)
         super().__init__(
             style,
-            documents.diff_document(diff, 0, self.last, style),
+            shelf,
+            partial(documents.diff_document, diff, 0, self.last, style),
             pad=6,
             background=style.theme.code_background,
         )
@@ -259,7 +306,7 @@ class PlanSegment(TextSegment):
 
     gap = 2
 
-    def __init__(self, style: Style, plan: b.Plan) -> None:
+    def __init__(self, style: Style, shelf: DocumentShelf, plan: b.Plan) -> None:
         colors = style.theme
         self._items = plan.items
         parts: list[tuple[str, QFont, QColor]] = []
@@ -270,11 +317,12 @@ class PlanSegment(TextSegment):
                 parts.append((item.text, style.bold, colors.text))
             else:
                 parts.append((item.text, style.body, colors.text))
-        super().__init__(style, documents.styled_document(parts, style.body), pad=4, indent=22)
+        make = partial(documents.styled_document, parts, style.body)
+        super().__init__(style, shelf, make, pad=4, indent=22)
 
     def paint(self, painting: Painting) -> None:
         super().paint(painting)
-        document = self._document
+        document = self.document
         layout = document.documentLayout()
         side = 12
         for number, item in enumerate(self._items):
@@ -296,7 +344,7 @@ class PlanSegment(TextSegment):
 class QuestionSegment(TextSegment):
     """A permission question and its answer."""
 
-    def __init__(self, style: Style, question: b.Question) -> None:
+    def __init__(self, style: Style, shelf: DocumentShelf, question: b.Question) -> None:
         colors = style.theme
         self._question = question
         is_open = question.state == "open"
@@ -310,7 +358,8 @@ class QuestionSegment(TextSegment):
             parts.append(("Waiting for an answer — see below the transcript", style.body, colors.attention))
         super().__init__(
             style,
-            documents.styled_document(parts, style.body),
+            shelf,
+            partial(documents.styled_document, parts, style.body),
             pad=PAD,
             background=colors.attention_background if is_open else colors.surface_raised,
             indent=24,
@@ -340,7 +389,7 @@ class QuestionSegment(TextSegment):
 class NoticeSegment(TextSegment):
     """One quiet line (or a loud one) from the system."""
 
-    def __init__(self, style: Style, notice: b.Notice) -> None:
+    def __init__(self, style: Style, shelf: DocumentShelf, notice: b.Notice) -> None:
         colors = {"error": style.theme.error, "warning": style.theme.warning}
         self._color = colors.get(notice.level, style.theme.text_muted)
         self._level = notice.level
@@ -350,7 +399,7 @@ class NoticeSegment(TextSegment):
             if notice.text.lower().startswith(("error", "warning"))
             else words.get(notice.level, "") + notice.text
         )
-        super().__init__(style, documents.plain_document(text, style.body, self._color))
+        super().__init__(style, shelf, partial(documents.plain_document, text, style.body, self._color))
 
 
 class Line(Segment):

@@ -301,7 +301,7 @@ class TranscriptView(TranscriptLayout):
             number = layout.segment_at(local)
             if layout.anchor_at(local):
                 shape = Qt.CursorShape.PointingHandCursor
-            elif number is not None and layout.segments[number].document is not None:
+            elif number is not None and layout.segments[number].has_text:
                 shape = Qt.CursorShape.IBeamCursor
         if self.viewport().cursor().shape() != shape:
             self.viewport().setCursor(shape)
