@@ -186,7 +186,7 @@ async def test_a_file_for_somebody_else_or_by_somebody_else_stops_nothing(home: 
 
 
 async def test_a_keeper_that_starts_beside_one_starts_no_agent(home: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(home.orchestrator._stop_file, "look", lambda: None)  # it came in this very moment
+    monkeypatch.setattr(home.orchestrator._stop_files._file, "look", lambda: None)  # it came in this very moment
     (home.data_dir / "stop").write_text("fire drill")
     native = await home.spawn("[say no]")
     failed = await home.until(native, lambda session: session.status.final)

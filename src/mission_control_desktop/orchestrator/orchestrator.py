@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
 import structlog
@@ -62,9 +61,9 @@ from mission_control_desktop.orchestrator.directories import (
 from mission_control_desktop.orchestrator.driver import SessionDriver
 from mission_control_desktop.orchestrator.files import make_private_dir
 from mission_control_desktop.orchestrator.keeper import client as keeper
-from mission_control_desktop.orchestrator.keeper.stopfile import StopFile, StopOrder
 from mission_control_desktop.orchestrator.launching import Launcher
 from mission_control_desktop.orchestrator.profiles import ProfileStore
+from mission_control_desktop.orchestrator.stop_files import FileStop, StopFiles, not_started
 from mission_control_desktop.orchestrator.sweep import kill_tree_of_dead_keeper, remove_leftover_cgroups
 from mission_control_desktop.orchestrator.tree import SessionTree
 from mission_control_desktop.providers.contract import ProviderRecord
@@ -81,15 +80,6 @@ ANSWER_SECONDS = 15.0
 RECORD_SECONDS = 10.0
 TELL_SECONDS = 2.0
 PROBES_AT_ONCE = 8
-
-
-@dataclass(frozen=True, slots=True)
-class FileStop:
-    """A stop file and what it was found to have stopped: sessions by control-plane id."""
-
-    order: dict[str, Any]
-    """{id, scope, reason, actor, owner, at}"""
-    sessions: dict[str, SessionStatus]
 
 
 StartGate = Callable[[], Awaitable[str | None]]
@@ -159,10 +149,7 @@ class Orchestrator:
         self._reconcile = asyncio.Event()
         self._problems: dict[str, str] = {}
         self._closing = False
-        self._stop_file = StopFile(str(self._data_dir / STOP_FILE))
-        self._stop_stands: str | None = None
-        """What the stop file that lies there keeps from starting, as `file_stops` last saw it."""
-        self._stops: dict[str, FileStop] = {}
+        self._stop_files = StopFiles(self._data_dir / STOP_FILE, name)
         self.start_gate: StartGate = _open_gate
         """Asked before a lost session is started again."""
 
@@ -179,7 +166,7 @@ class Orchestrator:
         known = {split_id(session.session_id)[1]: session for session in await record.sessions()}
         for native, session in known.items():
             self._tree.put(native, _native_parent(session), final=session.status.final)
-            self._note_stop(session)
+            self._stop_files.note(session)
         drivers = [self._driver(spec, directory) for directory, spec in await asyncio.to_thread(self._unfinished)]
         await asyncio.gather(*(self._take_up(driver, known, record) for driver in drivers))
         taken = [driver.directory.path for driver in drivers]
@@ -250,8 +237,8 @@ class Orchestrator:
 
     def health(self) -> ProviderHealth:
         problems = list(self._problems.values())
-        if self._stop_stands is not None:
-            problems.append(self._stop_stands)
+        if self._stop_files.stands is not None:
+            problems.append(self._stop_files.stands)
         unreachable = [driver for driver in self._drivers.values() if driver.problem is not None]
         behind = [driver for driver in self._drivers.values() if driver.record_behind]
         if unreachable:
@@ -330,9 +317,8 @@ class Orchestrator:
         record = self._need_record()
         if request.session_id is not None and (known := await self.get_session(request.session_id)) is not None:
             return known
-        order = await asyncio.to_thread(self._stop_file.look)
-        if order is not None and order.covers(self._name):
-            raise Conflict(f"{_not_started(order)}.")
+        if (order := await self._stop_files.order()) is not None:
+            raise Conflict(f"{not_started(order)}.")
         profile = await self.profiles.get(request.profile)
         parent = await self._parent(request)
         above = self._drivers.get(_root_of(split_id(parent.session_id)[1])) if parent is not None else None
@@ -503,27 +489,21 @@ class Orchestrator:
     # -- stopping
 
     async def terminate(self, session_id: str, *, expected_run_id: str | None = None) -> AgentSession:
-        native = self._native(session_id)
-
-        def command(target: str) -> Command:
-            return Terminate(
-                id=self._ids.new(), session_id=target, expected_run_id=expected_run_id if target == native else None
-            )
-
-        return await self._stop(native, command, TERMINATE_SECONDS)
+        return await self._stop(session_id, Terminate, expected_run_id, TERMINATE_SECONDS)
 
     async def kill(self, session_id: str, *, expected_run_id: str | None = None) -> AgentSession:
+        return await self._stop(session_id, Kill, expected_run_id, KILL_SECONDS)
+
+    async def _stop(
+        self, session_id: str, make: type[Terminate] | type[Kill], expected_run_id: str | None, seconds: float
+    ) -> AgentSession:
+        """Stop a session and then all that was started below it, so that nothing is left to start anything new."""
         native = self._native(session_id)
 
         def command(target: str) -> Command:
-            return Kill(
-                id=self._ids.new(), session_id=target, expected_run_id=expected_run_id if target == native else None
-            )
+            run = expected_run_id if target == native else None
+            return make(id=self._ids.new(), session_id=target, expected_run_id=run)
 
-        return await self._stop(native, command, KILL_SECONDS)
-
-    async def _stop(self, native: str, command: Callable[[str], Command], seconds: float) -> AgentSession:
-        """Stop a session and then all that was started below it, so that nothing is left to start anything new."""
         driver = await self._need_driver(native)
         self._tree.mark_ending(native, True)
         try:
@@ -598,7 +578,7 @@ class Orchestrator:
     # -- what the drivers tell
 
     def session_changed(self, driver: SessionDriver, session_id: str, session: AgentSession) -> None:
-        self._note_stop(session)
+        self._stop_files.note(session)
         before = self._tree.final(session_id)
         self._tree.put(session_id, _native_parent(session), final=session.status.final)
         if session.status.final and before is not True:
@@ -618,20 +598,7 @@ class Orchestrator:
 
     async def file_stops(self) -> list[FileStop]:
         """Stop files that this process knows of: the one that lies there, and those by which sessions were killed."""
-        order = await asyncio.to_thread(self._stop_file.look)
-        self._stop_stands = None
-        if order is not None and order.covers(self._name):
-            self._file_stop(order.data())
-            self._stop_stands = _not_started(order)
-        return list(self._stops.values())
-
-    def _file_stop(self, order: Mapping[str, Any]) -> FileStop:
-        return self._stops.setdefault(str(order.get("id")), FileStop(order=dict(order), sessions={}))
-
-    def _note_stop(self, session: AgentSession) -> None:
-        order = session.metadata.get("stopFile")
-        if isinstance(order, dict):
-            self._file_stop(order).sessions[session.session_id] = session.status
+        return await self._stop_files.known()
 
     async def start_refusal(self, driver: SessionDriver) -> str | None:
         parent = driver.spec.parent_session_id
@@ -641,8 +608,7 @@ class Orchestrator:
             above = self._drivers.get(_root_of(parent))
             if above is None or above.final:
                 return "the session that started it has ended"
-        order = await asyncio.to_thread(self._stop_file.look)
-        if order is not None and order.covers(self._name):
+        if (order := await self._stop_files.order()) is not None:
             return order.words()
         return await self.start_gate()
 
@@ -746,10 +712,6 @@ class Orchestrator:
 def _root_of(native: str) -> str:
     """The session whose agent process a session belongs to."""
     return native.partition(".")[0]
-
-
-def _not_started(order: StopOrder) -> str:
-    return f"Nothing is started now: {order.words()}. Clear it with: mission-control kill-all --clear-stop"
 
 
 def _native_parent(session: AgentSession) -> str | None:
