@@ -215,6 +215,9 @@ def test_what_was_being_sent_is_finished_by_the_next_window_and_arrives_once(
             press(shown.edit, Qt.Key.Key_Return, CTRL)
             await until(lambda: shown.retry.isVisible() and shown.retry.text() == "Send again to 1", "lost", 60)
             assert len(desk.state.keys(LETTER)) == 1
+            assert not any("For 1 session" in text for text in desk.window.notices.texts()), "the dialog says it"
+            shown.close()
+            await until(lambda: any("For 1 session" in text for text in desk.window.notices.texts()), "offered here")
             desk.state.put("closing_said", True)
             await desk.close()
 
@@ -238,6 +241,26 @@ def test_what_was_being_sent_is_finished_by_the_next_window_and_arrives_once(
         for session_id in (one, two):
             said = [m for m in house.messages(session_id) if m["content"] == "Stop at the next milestone"]
             assert len(said) == 1, session_id
+
+
+@pytest.mark.parametrize("role", [Role.OBSERVER, Role.OPERATOR])
+def test_only_what_the_person_may_finish_is_offered(rig: Rig, role: Role) -> None:
+    async def scenario() -> None:
+        plane = ScriptedPlane(role=role)
+        plane.tell(session("a"))
+        desk = rig.desktop(plane.open)
+        for key, native in (("k1", "a"), ("k2", "gone")):
+            kept = {"session_id": f"internal:{native}", "text": "t", "at": utc_now().isoformat()}
+            desk.state.put(LETTER + key, kept)
+        desk.state.put(TEXT + "t", "Stop")
+        await desk.show()
+        await desk.reach()
+        offered = [text for text in desk.window.notices.texts() if "not finished" in text]
+        assert len(offered) == (role is Role.OPERATOR)
+        assert all("For 1 session " in text for text in offered)
+        await desk.close()
+
+    rig.run(scenario)
 
 
 # -- what is sent, refused, and sent again

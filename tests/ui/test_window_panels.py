@@ -42,6 +42,25 @@ def test_root_sessions_open_by_themselves_up_to_six(rig: Rig) -> None:
     rig.run(scenario)
 
 
+def test_what_rests_opens_by_itself_when_it_begins_to_work(rig: Rig) -> None:
+    """A gateway that is registered brings its old sessions along: none of them is put before anybody."""
+
+    async def scenario() -> None:
+        plane = ScriptedPlane()
+        resting = [session(f"old{n}", status="waiting", waiting_for="operator") for n in range(8)]
+        plane.tell(
+            *resting, session("held", status="paused"), session("asks", status="waiting", waiting_for="approval")
+        )
+        desk = await rig.open(plane.open)
+        await until(lambda: len(desk.store.sessions) == 10)
+        await until(lambda: desk.window.panels.open_ids() == ["internal:asks"])
+        plane.tell(session("old3"))
+        await until(lambda: desk.window.panels.open_ids() == ["internal:asks", "internal:old3"])
+        await desk.close()
+
+    rig.run(scenario)
+
+
 def test_a_closed_panel_ends_nothing_and_comes_back_from_the_roster(rig: Rig) -> None:
     async def scenario() -> None:
         plane = ScriptedPlane()

@@ -6,14 +6,14 @@ from collections.abc import Iterable, Sequence
 
 from PySide6.QtCore import QObject, Signal
 
-from mission_control_desktop.domain.sessions import AgentSession
+from mission_control_desktop.domain.sessions import AgentSession, SessionStatus, WaitingFor
 from mission_control_desktop.ui.attention import Attention
 from mission_control_desktop.ui.main_window.docks import PanelGrid
 from mission_control_desktop.ui.main_window.dropping import DropTarget
 from mission_control_desktop.ui.sessions import SessionStore
 
 AUTO_OPEN = 6
-"""Panels of root sessions open by themselves up to so many."""
+"""Panels of root sessions that are at work open by themselves up to so many."""
 MAX_REMEMBERED_CLOSED = 500
 
 
@@ -36,6 +36,7 @@ class Opening(QObject):
         self._store, self._attention, self._panels = store, attention, panels
         self._closed_by_hand: dict[str, None] = {}
         self._known_roots: set[str] = set()
+        """Those that had their turn to open by themselves."""
         self.quiet = False
         """The window closes: what closes with it was not closed by a person."""
         panels.panel_opened.connect(self._on_panel_opened)
@@ -125,7 +126,7 @@ class Opening(QObject):
 
     def _opens_by_itself(self, session: AgentSession, count: int) -> bool:
         known = session.session_id in self._known_roots
-        if session.parent_session_id is not None or session.status.final or known:
+        if session.parent_session_id is not None or known or not _at_work(session):
             return False
         self._known_roots.add(session.session_id)
         return count < AUTO_OPEN and session.session_id not in self._closed_by_hand
@@ -143,3 +144,14 @@ class Opening(QObject):
         self.changed.emit()
         if not self.quiet:
             self.told.emit("Panel closed. Its session goes on; open it again from the roster.", 6000)
+
+
+def _at_work(session: AgentSession) -> bool:
+    """Whether it runs, or waits for its agents or for a person's leave. What rests is not put before anybody: a gateway
+    may have hundreds of sessions that have not been spoken to for weeks."""
+    match session.status:
+        case SessionStatus.SPAWNING | SessionStatus.RUNNING:
+            return True
+        case SessionStatus.WAITING:
+            return session.waiting_for in (WaitingFor.APPROVAL, WaitingFor.CHILDREN)
+    return False

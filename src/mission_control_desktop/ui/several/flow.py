@@ -46,7 +46,12 @@ class SeveralFlow(QObject):
         self._pending = PendingLetters(window.state)
         self._unsure: set[str] = set()
         """Keys of letters that may have arrived although no answer says so."""
-        self._offered = False
+        self._in_flight: set[str] = set()
+        """Keys of letters that are being sent."""
+        self._at_hand: set[str] = set()
+        """Keys of letters that an open dialog shows."""
+        self._offered: frozenset[str] = frozenset()
+        """Keys of letters that somebody was told of."""
 
     def act(self, session_ids: list[str], action: str) -> None:
         """`panels`, `message`, `pause`, `resume`, `pause_resume`, `terminate` or `kill`."""
@@ -165,54 +170,80 @@ class SeveralFlow(QObject):
         draft = str(self._state.get(DRAFT, ""))
         dialog = BroadcastDialog(self._store, session_ids, draft, self._window, why_not=self._window.why_not)
         dialog.text_changed.connect(lambda text: self._state.put(DRAFT, text or None))
-        dialog.send_requested.connect(
-            lambda letters: self._tasks.start(self._send_all(dialog, letters), name="message to several")
-        )
+        dialog.send_requested.connect(lambda letters: self._start_sending(dialog, letters))
+        dialog.finished.connect(self._on_closed)
         dialog.open()
         return dialog
 
     def offer_unfinished(self) -> None:
-        """Say, once, what an earlier window has begun to send and has not seen the answers to."""
-        letters = [] if self._offered else self._pending.left()
-        self._offered = True
-        if letters:
-            count = words.plural(len(letters), "session")
-            self._window.notices.show_notice(
-                f"The window ended while a message to several was being sent. For {count} no answer was seen; it can "
-                "be finished, and arrives once whatever happened.",
-                action="Finish…",
-                key="unfinished",
-            ).acted.connect(self.finish_unfinished)
+        """Say, once, what was begun to be sent and had no answer, here or in an earlier window."""
+        letters = self._unfinished()
+        keys = frozenset(letter.key for letter in letters)
+        if keys == self._offered:
+            return
+        self._offered = keys
+        if not letters:
+            self._window.notices.dismiss("unfinished")
+            return
+        count = words.plural(len(letters), "session")
+        self._window.notices.show_notice(
+            f"A message to several is not finished. For {count} no answer was seen; it can be finished, and arrives "
+            "once whatever happened.",
+            action="Finish…",
+            key="unfinished",
+        ).acted.connect(self.finish_unfinished)
+
+    def _unfinished(self) -> list[Letter]:
+        """What can be finished now: nobody is at it, its session is here, and the person may write to it."""
+        busy = self._in_flight | self._at_hand
+        return [
+            letter
+            for letter in self._pending.left()
+            if letter.key not in busy
+            and letter.session_id in self._store.sessions
+            and not self._window.why_not(letter.session_id)
+        ]
 
     def finish_unfinished(self) -> BroadcastDialog | None:
         """Open the dialog on it: one text at a time."""
         self._window.notices.dismiss("unfinished")
-        left = self._pending.left()
+        left = self._unfinished()
         letters = [letter for letter in left if letter.text == left[0].text]
         if not letters:
             return None
         self._unsure.update(letter.key for letter in letters)
+        self._at_hand.update(letter.key for letter in letters)
         dialog = BroadcastDialog(
             self._store, [one.session_id for one in letters], "", self._window, why_not=self._window.why_not
         )
         dialog.finish(letters)
         dialog.dropped.connect(self._pending.settle)
-        dialog.send_requested.connect(
-            lambda again: self._tasks.start(self._send_all(dialog, again), name="message to several")
-        )
-        dialog.finished.connect(self._on_finished)
+        dialog.send_requested.connect(lambda again: self._start_sending(dialog, again))
+        dialog.finished.connect(self._on_closed)
         dialog.open()
         return dialog
 
-    def _on_finished(self) -> None:
-        self._offered = False
+    def _on_closed(self) -> None:
+        """Nobody looks at it any more: what is still open is offered."""
+        self._at_hand.clear()
+        self._offered = frozenset()
         self.offer_unfinished()
 
+    def _start_sending(self, dialog: BroadcastDialog, letters: list[Letter]) -> None:
+        keys = {letter.key for letter in letters}
+        self._at_hand |= keys
+        self._in_flight |= keys
+        self._tasks.start(self._send_all(dialog, letters), name="message to several")
+
     async def _send_all(self, dialog: BroadcastDialog, letters: list[Letter]) -> None:
-        await self._pending.keep(letters)
-        async with asyncio.TaskGroup() as group:
-            for letter in letters:
-                group.create_task(self._send(dialog, letter))
+        try:
+            await self._pending.keep(letters)
+            async with asyncio.TaskGroup() as group:
+                for letter in letters:
+                    group.create_task(self._send(dialog, letter))
+        finally:
+            self._in_flight.difference_update(letter.key for letter in letters)
+        self.offer_unfinished()
 
     async def _send(self, dialog: BroadcastDialog, letter: Letter) -> None:
         try:
@@ -237,7 +268,7 @@ class SeveralFlow(QObject):
                 self._settle(letter)
             if isValid(dialog):
                 dialog.refused(letter, why, unsure)
-            else:
+            elif not unsure:  # what nobody knows of is offered to be finished
                 session = self._store.sessions.get(letter.session_id)
                 name = words.name(session) if session is not None else letter.session_id
                 self._window.notices.show_notice(f"The message to {name} failed: {why}", error=True, key=letter.key)
