@@ -53,8 +53,9 @@ gc.disable()
 folder, wanted = Path(sys.argv[1]), int(sys.argv[2])
 from mission_control_desktop.client import starting
 begun = starting.begin(folder, os.environ)  # as `programs.desktop` does
-from mission_control_desktop.programs import lean_imports
+from mission_control_desktop.programs import lean_imports, lean_qt
 lean_imports()
+lean_qt()
 from mission_control_desktop.ui import application
 from mission_control_desktop.ui.application import Desktop, make_app
 import asyncio

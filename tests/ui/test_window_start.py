@@ -250,15 +250,20 @@ LATER = ("httpx", "rich", "click", "typing_extensions", "sqlalchemy", "keyring",
 def test_the_first_paint_imports_nothing_that_is_not_seen_then() -> None:
     program = (
         "import sys\n"
-        "from mission_control_desktop.programs import lean_imports\n"
+        "from mission_control_desktop.programs import lean_imports, lean_qt\n"
         "lean_imports()\n"
+        "lean_qt()\n"
         "import mission_control_desktop.ui.application\n"
         "print(*sys.modules)\n"
         "import mission_control_desktop.client.http\n"
-        "print(*sys.modules)"
+        "print(*sys.modules)\n"
+        "import linecache\n"
+        "print(*linecache.cache, sep=chr(0))"
     )
     told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=True)
-    first, connected = (set(line.split()) for line in told.stdout.splitlines())
+    *modules, sources = told.stdout.splitlines()
+    first, connected = (set(line.split()) for line in modules)
+    assert not [path for path in sources.split(chr(0)) if "mission_control_desktop" in path], "sources are read"
     assert not first & set(LATER)
     ours = {name.removeprefix("mission_control_desktop.ui.").split(".")[0] for name in first}
     assert not ours & {"audit", "dialogs", "palette", "settings", "several"}
