@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from PySide6.QtCore import QCoreApplication, Qt
 from PySide6.QtGui import QTextDocument
 
 from mission_control_desktop.domain.events import Delta, EventType, StreamEvent
@@ -146,6 +147,55 @@ def test_of_a_message_that_grows_without_end_a_few_screens_are_laid_out(pane: Tr
     last = layout.last_place()
     assert last is not None
     assert layout.text_between(row.Span(layout.first_place(), last)).count("more()") == 400 * 8
+
+
+def test_what_is_let_go_is_not_fetched_again_at_once(pane: TranscriptPane) -> None:
+    """Rows that are closed are low and heavy: as many stay as the view wants above what it shows."""
+    wanted: list[int] = []
+    pane.model.older_wanted.connect(wanted.append)
+    output = "a line of what a tool printed\n" * 1_000
+    for number in range(1, 400):
+        pane.model.apply([put(message(number, output, kind="tool_call", title="Run", status="completed"))])
+        pane.view.flush()
+    assert pane.model.has_older
+    assert wanted == []
+    assert 40 < len(pane.model.entries) < 100
+    assert pane.view.verticalOffset() > 3 * pane.view.viewport().height()
+
+
+def test_a_reader_keeps_the_place_while_hours_go_by(pane: TranscriptPane, monkeypatch: Any) -> None:
+    monkeypatch.setattr(model_module, "READING_CHARS", 60_000)
+    pane.model.load([message(number, PARAGRAPH) for number in range(1, 61)], has_older=False)
+    pane.view._go_to(30, 7)
+    before = (pane.view.layout_of(30).text_between(row.Span(None, None)), pane.view.reading_place())
+    for number in range(61, 400):
+        pane.model.apply([put(message(number, PARAGRAPH))])
+        pane.view.flush()
+        assert sum(entry.weight for entry in pane.model.entries) <= 61_000
+    assert pane.model.has_newer
+    assert pane.view.unread == 339
+    assert pane.view._anchor == (30, 7)
+    assert (pane.view.layout_of(30).text_between(row.Span(None, None)), pane.view.reading_place()) == before
+    # Read on: all of it comes, and what lies behind goes.
+    answers: list[int] = []
+
+    def answer(after: int) -> None:
+        if after not in answers:
+            answers.append(after)
+            page = [message(number, PARAGRAPH) for number in range(after + 1, min(400, after + 41))]
+            pane.model.add_newer(page, has_newer=after + 41 < 400)
+
+    pane.model.newer_wanted.connect(answer, Qt.ConnectionType.QueuedConnection)
+    bar = pane.view.verticalScrollBar()
+    for _ in range(2_000):
+        if pane.view.following:
+            break
+        bar.setValue(bar.value() + 400)
+        QCoreApplication.processEvents()
+    assert pane.view.following
+    assert pane.model.entries[-1].seq == 399
+    assert pane.model.has_older
+    assert sum(entry.weight for entry in pane.model.entries) <= 60_000 + 41 * len(PARAGRAPH)
 
 
 def test_rows_that_are_let_go_take_their_form_with_them(pane: TranscriptPane) -> None:

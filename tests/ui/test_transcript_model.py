@@ -182,6 +182,46 @@ def test_a_reader_far_back_lets_the_newest_go_until_they_are_wanted(model: Trans
     assert ids(model)[-1] == "m131"
 
 
+def test_what_is_said_while_somebody_reads_is_bounded(model: TranscriptModel, monkeypatch: Any, qt: Any) -> None:
+    monkeypatch.setattr(module, "READING_CHARS", 100_000)
+    came: list[int] = []
+    model.came_beyond.connect(came.append)
+    model.load([message(1), message(2)], has_older=False)
+    model.following = False
+    model.room_wanted.connect(lambda: setattr(model, "near", range(40)))
+    for number in range(3, 300):
+        model.apply([put(message(number, "x" * 2_000))])
+    assert ids(model) == [f"m{number}" for number in range(1, 41)], "what the reader is near to stays"
+    assert model.has_newer
+    assert model.newest_seq == 299
+    # The 51st was one too many; it and those that were shown until then are no news.
+    assert sum(came) == 299 - 51
+    # On the way down what is far above goes, and comes again on the way up.
+    model.room_wanted.connect(lambda: setattr(model, "near", range(len(model.entries) - 25, len(model.entries))))
+    for first in range(41, 300, 20):
+        model.add_newer([message(n, "x" * 2_000) for n in range(first, min(300, first + 20))], has_newer=first < 280)
+        assert sum(entry.weight for entry in model.entries) <= 100_000 + 20 * 2_100
+    assert ids(model)[-1] == "m299"
+    assert model.has_older
+    model.room_wanted.connect(lambda: setattr(model, "near", range(45)))
+    oldest = model.entries[0].seq
+    model.add_older([message(n, "x" * 2_000) for n in range(oldest - 20, oldest)], has_older=True)
+    assert ids(model)[0] == f"m{oldest - 20}"
+    assert ids(model) == [f"m{oldest - 20 + place}" for place in range(len(model.entries))]
+
+
+def test_what_a_tool_was_given_and_changed_counts(model: TranscriptModel) -> None:
+    change = {"path": "a.py", "oldText": "x" * 20_000, "newText": "y" * 20_000}
+    for number in range(1, 60):
+        model.apply([put(message(number, "", kind="tool_call", diffs=[change]))])
+        assert len(model.entries) <= module.FEWEST + 1
+    assert model.has_older
+    entry = model.entries[-1]
+    assert entry.weight > 40_000 + entry.length
+    model.apply([put(message(59, "", kind="tool_call"))])
+    assert entry.weight < 1_000
+
+
 def test_what_comes_while_the_newest_are_let_go_is_told_and_not_shown(model: TranscriptModel, qt: Any) -> None:
     model.load([message(100), message(101)], has_older=True)
     model.show_window([message(10), message(11)], has_older=True, has_newer=True)
@@ -211,7 +251,7 @@ def test_reading_forwards_lets_the_oldest_go(model: TranscriptModel, monkeypatch
     monkeypatch.setattr(module, "WINDOW", 10)
     model.show_window([message(n) for n in range(30)], has_older=False, has_newer=True)
     model.add_newer([message(n) for n in range(30, 60)], has_newer=True)
-    assert ids(model)[0] == "m10"
+    assert ids(model)[0] == "m30"
     assert model.has_older
 
 

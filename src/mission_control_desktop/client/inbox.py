@@ -93,7 +93,7 @@ class _Entry:
                 self.end = data.offset + len(data.text)
                 self.weight += len(data.text)
             elif isinstance(data, AgentMessage):
-                self.weight += len(data.content) + _weight(data.metadata)
+                self.weight += len(data.content) + weight_of(data.metadata)
 
     def take(self, event: StreamEvent | Link) -> bool:
         """Let a following event of the same topic become part of this one, if nothing is lost by it."""
@@ -118,7 +118,7 @@ class _Entry:
             if not isinstance(old, (Delta, AgentMessage)) or old.message_id != new.message_id:
                 return False
             self.pieces = None
-            self.weight = _BASE_WEIGHT + len(new.content) + _weight(new.metadata)
+            self.weight = _BASE_WEIGHT + len(new.content) + weight_of(new.metadata)
         elif isinstance(new, AgentSession):
             if not isinstance(old, AgentSession) or old.session_id != new.session_id:
                 return False
@@ -137,14 +137,14 @@ class _Entry:
         return InboxItem(topic=topic, event=event, merged=self.merged)
 
 
-def _weight(value: Any) -> int:
+def weight_of(value: Any) -> int:
     """Characters held by a JSON value, roughly."""
     if isinstance(value, str):
         return len(value)
     if isinstance(value, dict):
-        return sum(8 + len(key) + _weight(item) for key, item in value.items())
+        return sum(8 + len(key) + weight_of(item) for key, item in value.items())
     if isinstance(value, (list, tuple)):
-        return sum(8 + _weight(item) for item in value)
+        return sum(8 + weight_of(item) for item in value)
     return 8
 
 

@@ -6,6 +6,7 @@ from enum import Enum
 
 import msgspec
 
+from mission_control_desktop.client.inbox import weight_of
 from mission_control_desktop.domain.messages import AgentMessage, MessageKind
 from mission_control_desktop.ui import times
 from mission_control_desktop.ui.transcript.images import without_images
@@ -27,7 +28,7 @@ class Growth(Enum):
 class Entry:
     """A message whose content may grow. `revision` changes with everything that can be seen of it."""
 
-    __slots__ = ("_parts", "_text", "broken", "kind", "length", "message", "ordinal", "revision")
+    __slots__ = ("_parts", "_text", "_weight", "broken", "kind", "length", "message", "ordinal", "revision")
 
     def __init__(self, message: AgentMessage, ordinal: int) -> None:
         self.message = message
@@ -40,10 +41,16 @@ class Entry:
         self._parts: list[str] = []
         self.length = len(message.content)
         """In code points."""
+        self._weight = weight_of(message.metadata)
 
     @property
     def seq(self) -> int:
         return self.message.seq
+
+    @property
+    def weight(self) -> int:
+        """Characters held by it: its text, and what a tool was given, changed or found."""
+        return self.length + self._weight
 
     @property
     def complete(self) -> bool:
@@ -80,6 +87,7 @@ class Entry:
         same = message.content == self.text and message.metadata == old.metadata and message.role == old.role
         self.message = msgspec.structs.replace(message, seq=old.seq) if message.seq != old.seq else message
         self.kind = _kind(message)
+        self._weight = weight_of(message.metadata)
         # The message's own text, not one that is equal: it is held once.
         self._text, self._parts = message.content, []
         if same:

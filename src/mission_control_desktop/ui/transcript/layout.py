@@ -97,6 +97,7 @@ class TranscriptLayout(QListView):
         self.setModel(model)
         model.rowsRemoved.connect(self._on_rows_removed)
         model.came_beyond.connect(self._on_came_beyond)
+        model.room_wanted.connect(self._on_room_wanted)
 
     @property
     def transcript(self) -> TranscriptModel | None:
@@ -494,6 +495,22 @@ class TranscriptLayout(QListView):
     def rowsAboutToBeRemoved(self, parent: _Index, start: int, end: int) -> None:
         # Not the base class's: that would lay out everything again.
         self._rows.leave(start, end)
+
+    def _on_room_wanted(self) -> None:
+        """What stays: so many pages to both sides that nothing more is fetched because of it."""
+        heights, reach = self._rows.heights, (NEAR_PAGES + 2) * max(1, self.viewport().height())
+        first = stop = len(heights)
+        above = 0
+        if not self._following:
+            first = stop = min(self._anchor[0], len(heights))
+            above, below = self._anchor[1], -self._anchor[1]
+            while stop < len(heights) and below < reach:
+                below += heights[stop]
+                stop += 1
+        while first > 0 and above < reach:
+            first -= 1
+            above += heights[first]
+        self.require_transcript().near = range(first, stop)
 
     def _on_rows_removed(self, parent: QModelIndex, start: int, end: int) -> None:
         count = end - start + 1

@@ -15,16 +15,18 @@ from mission_control_desktop.domain.receipts import Receipt
 from mission_control_desktop.ui.transcript.entry import Entry, Growth
 from mission_control_desktop.ui.transcript.search import Search
 
-WINDOW = 2_000
+WINDOW = 600
 """Entries kept while the view follows the end; older ones are fetched again when they are wanted."""
 WINDOW_CHARS = 256_000
-"""Their text, in characters: with long messages fewer are kept."""
+"""Their weight, in characters: with long messages fewer are kept."""
 FEWEST = 20
-"""Entries that stay however long they are."""
-SLACK = 200
+"""Entries that stay however long they are, and so do those that the view is near to."""
+SLACK = 100
 """How far over the window the list may grow before it is cut: cutting is done in one go."""
-READING_MAX = 10 * WINDOW
-"""Entries kept while somebody reads old ones; beyond it the newest are let go until they are wanted again."""
+READING_MAX = 5_000
+"""Entries kept while somebody reads old ones; beyond it those far away are let go until they are wanted again."""
+READING_CHARS = 4 * WINDOW_CHARS
+"""Their weight."""
 WAITING_DELTAS = 2_000
 """Deltas kept for a message whose content has to be read again; beyond it they wait for the whole message."""
 
@@ -55,6 +57,8 @@ class TranscriptModel(QAbstractListModel):
     """So many messages that are not loaded were looked at."""
     search_ended = Signal(object, str)
     """The `Search`, and the id of what was found (it is loaded now); an empty one if there was nothing."""
+    room_wanted = Signal()
+    """Entries are about to be let go: whoever shows some of them says at once which ones stay (`near`)."""
     came_beyond = Signal(int)
     """So many messages came whose place is after the newest entries that were let go."""
 
@@ -65,6 +69,8 @@ class TranscriptModel(QAbstractListModel):
         self._index: dict[str, Entry] = {}
         self._trimmed = 0
         """Entries when the window was last looked at: only a new one can be one too many."""
+        self.near = range(0)
+        """Rows that a view shows, or is so near to that it would fetch them again at once."""
         self._first = 0
         """Ordinal of row 0: an entry's row is its ordinal minus this."""
         self._receipts: dict[str, Receipt] = {}
@@ -212,9 +218,8 @@ class TranscriptModel(QAbstractListModel):
         self._entries[:0] = entries
         self._register(entries)
         self.endInsertRows()
-        if len(self._entries) > READING_MAX and not self.following:
-            self._remove(READING_MAX - WINDOW, len(self._entries))
-            self.has_newer = True
+        if not self.following:
+            self._let_newest_go()
 
     def add_newer(self, messages: Sequence[AgentMessage], *, has_newer: bool) -> None:
         """Continue a window whose newest entries had been let go."""
@@ -222,9 +227,8 @@ class TranscriptModel(QAbstractListModel):
         self.has_newer = False
         self._append(fresh)
         self.has_newer = has_newer
-        if len(self._entries) > READING_MAX and not self.following:
-            self._remove(0, WINDOW)
-            self.has_older = True
+        if not self.following:
+            self._let_oldest_go()
 
     def fetch_older(self, *, again: bool = False) -> None:
         """Ask for the page before the first entry, once. After a failure only with `again`: somebody wants it."""
@@ -368,20 +372,54 @@ class TranscriptModel(QAbstractListModel):
 
     def _trim(self) -> None:
         count = len(self._entries)
-        if not self.following or count == self._trimmed:
+        if count == self._trimmed:
             return
-        if count > self._window + SLACK:
+        if not self.following:
+            self._let_newest_go()
+        elif count > self._window + SLACK:
             self._remove(0, count - self._window)
             self.has_older = True
-        elif count > FEWEST and sum(entry.length for entry in self._entries) > WINDOW_CHARS:
+        elif count > FEWEST and sum(entry.weight for entry in self._entries) > WINDOW_CHARS:
+            self.room_wanted.emit()
+            fewest = max(FEWEST, count - self.near.start) if self.near else FEWEST
             kept = chars = 0
-            while kept < count and (kept < FEWEST or chars < WINDOW_CHARS // 2):
+            while kept < count and (kept < fewest or chars < WINDOW_CHARS // 2):
                 kept += 1
-                chars += self._entries[-kept].length
+                chars += self._entries[-kept].weight
             if kept < count:
                 self._remove(0, count - kept)
                 self.has_older = True
         self._trimmed = len(self._entries)
+
+    def _let_newest_go(self) -> None:
+        """Somebody reads what is older: beyond the bound, what is newest is not kept for them."""
+        count, chars = len(self._entries), sum(entry.weight for entry in self._entries)
+        if count <= READING_MAX and chars <= READING_CHARS:
+            return
+        self.room_wanted.emit()
+        end, fewest = count, max(FEWEST, self.near.stop)
+        while end > fewest and (end > READING_MAX - WINDOW or chars > READING_CHARS // 2):
+            end -= 1
+            chars -= self._entries[end].weight
+        if end < count:
+            self._remove(end, count)
+            self.has_newer = True
+
+    def _let_oldest_go(self) -> None:
+        """The same for somebody who reads on towards the end."""
+        count, chars = len(self._entries), sum(entry.weight for entry in self._entries)
+        if count <= READING_MAX and chars <= READING_CHARS:
+            return
+        self.room_wanted.emit()
+        start, most = 0, count - FEWEST
+        if self.near:
+            most = min(most, self.near.start)
+        while start < most and (count - start > READING_MAX - WINDOW or chars > READING_CHARS // 2):
+            chars -= self._entries[start].weight
+            start += 1
+        if start:
+            self._remove(0, start)
+            self.has_older = True
 
     def _remove(self, start: int, end: int) -> None:
         self.beginRemoveRows(QModelIndex(), start, end - 1)
