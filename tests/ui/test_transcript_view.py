@@ -799,6 +799,7 @@ def test_everything_in_the_menu_works(view: TranscriptView, pane: TranscriptPane
         put(
             message(1200, "[a](https://example.org)", kind="thought"),
             message(1201, "bad", kind="notice", level="error"),
+            message(1202, "worse", kind="notice", level="error"),
         ),
     )
     menu = view.make_menu(200, QPoint(50, 50))
@@ -808,7 +809,16 @@ def test_everything_in_the_menu_works(view: TranscriptView, pane: TranscriptPane
         if not action.isSeparator() and action.isEnabled():
             action.trigger()
     assert pane.find_bar.isVisible()
+    titles: dict[str, Callable[[], None]] = {action.text(): action.trigger for action in menu.actions()}
+    view.select_row(150)
+    titles["Next error"]()
     assert view.currentIndex().row() == 201
+    titles["Next error"]()
+    assert view.currentIndex().row() == 202
+    titles["Former error"]()
+    assert view.currentIndex().row() == 201
+    titles["To the end"]()
+    assert view.following
     menu.deleteLater()
 
 

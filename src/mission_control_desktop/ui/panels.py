@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -39,6 +40,8 @@ class Panels(QObject):
     """Live panels by session id. The store brings what is known of a session, its own stream brings its words."""
 
     session_wanted = Signal(str)
+    menu_wanted = Signal(str, object)
+    """A panel's menu is about to be shown: its session and the menu, to be filled further."""
 
     def __init__(
         self,
@@ -72,6 +75,7 @@ class Panels(QObject):
         panel = OrchestratorPanel(session, self._port, self._drafts, may_act=self._planes.may_act(session_id))
         panel.set_may_act(self._planes.may_act(session_id), self._planes.refusal(session_id))
         panel.session_wanted.connect(self.session_wanted)
+        panel.menu_about_to_show.connect(partial(self.menu_wanted.emit, session_id))
         self._live[session_id] = panel
         panel.set_sub_agents(len(self._store.descendants(session_id)))
         panel.set_approvals(self._store.approvals.values())

@@ -256,9 +256,14 @@ class AuditDrawer(QFrame):
 
     # -- sliding
 
+    @property
+    def wanted(self) -> bool:
+        """Whether it is here or on its way in; False while it leaves."""
+        return self._wanted
+
     def slide(self, *, show: bool) -> None:
-        """Come in from the right, or go."""
-        self._wanted = show
+        """Come in from the right, or go; who is on the way turns round."""
+        self._wanted, on_the_way = show, self.isVisible()
         target, away = self._places()
         duration = self.style().styleHint(QStyle.StyleHint.SH_Widget_Animation_Duration)
         if self._slide is not None:
@@ -277,7 +282,7 @@ class AuditDrawer(QFrame):
         slide = QPropertyAnimation(self, b"geometry", self)
         slide.setDuration(min(160, duration))
         slide.setEasingCurve(QEasingCurve.Type.OutCubic)
-        slide.setStartValue(away if show else self.geometry())
+        slide.setStartValue(self.geometry() if on_the_way else away)
         slide.setEndValue(target if show else away)
         if not show:
             slide.finished.connect(self.hide)

@@ -213,6 +213,11 @@ class PanelGrid(QWidget):
             content.setFocus(Qt.FocusReason.ShortcutFocusReason)
         self._set_current(session_id)
 
+    def make_current(self, session_id: str) -> None:
+        """What is done to the active panel is meant for this one; the focus stays where it is."""
+        if session_id in self._docks:
+            self._set_current(session_id)
+
     def _make(self, session_id: str, title: str) -> Any:
         dock = make_dock(self.manager, session_id, title)
         dock.closed.connect(partial(self._on_closed, session_id))

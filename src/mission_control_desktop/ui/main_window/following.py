@@ -57,8 +57,9 @@ class FollowingFocus(QObject):
             self.told.emit("Panels stay with their sessions.", 4000)
 
     def toggle_pin(self) -> None:
-        """Pin the active panel, or let it follow the focus from now on."""
-        current = self._panels.current_id
+        """Pin the active panel (the one that follows, while none was active), or let it follow the focus from now
+        on."""
+        current = self._panels.current_id or self._panels.follower
         if not current:
             return
         if current == self._panels.follower:
@@ -90,5 +91,5 @@ class FollowingFocus(QObject):
     def refresh(self, *_ignored: object) -> None:
         """Level the commands' check marks."""
         self._commands["view.follow_focus"].setChecked(self.on)
-        current = self._panels.current_id
+        current = self._panels.current_id or self._panels.follower
         self._commands["panel.pin"].setChecked(bool(current) and current != self._panels.follower)

@@ -73,6 +73,7 @@ class WindowPresenter(QObject):
         window.settings_requested.connect(lambda page: self._settings.open(page))
         window.several_requested.connect(lambda ids, action: self.several.act(ids, action))
         panels.session_wanted.connect(window.open_session)
+        panels.menu_wanted.connect(window.add_panel_actions)
         window.panels.session_wanted.connect(self._on_session_needed)
 
     @cached_property

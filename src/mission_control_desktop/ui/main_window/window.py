@@ -292,6 +292,17 @@ class MainWindow(QMainWindow):
             menu.addSeparator()
         menu.popup(spot)
 
+    def add_panel_actions(self, session_id: str, menu: QMenu) -> None:
+        """What can be done with a panel as such, in the menu of its own header: where it fills a monitor there is no
+        other place for the mouse."""
+        self.panels.make_current(session_id)
+        menu.addSeparator()
+        if session_id in self.panels.full:
+            menu.addAction("Leave full screen", self.panels.toggle_full_screen)
+        else:
+            menu.addActions([self.commands[f"panel.{name}"] for name in ("full_screen", "float", "pin")])
+        menu.addAction(self.commands["panel.close"])
+
     def ask_monitor(self, title: str, chosen: Callable[[str], None]) -> None:
         """Ask on which monitor the active panel is to be shown."""
         panel = self.panels.panel(self.panels.current_id) or self.panels
@@ -424,8 +435,8 @@ class MainWindow(QMainWindow):
         self.desks.note_change()
 
     def toggle_audit(self) -> None:
-        """Show or hide the audit drawer."""
-        self.set_audit(not self.is_seen("audit"))
+        """Show or hide the audit drawer; one that is just leaving comes back."""
+        self.set_audit(not ("audit" in vars(self) and self.audit.wanted))
 
     def set_audit(self, on: bool) -> None:
         """Let the audit drawer in or out."""

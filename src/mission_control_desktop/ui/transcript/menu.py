@@ -46,7 +46,14 @@ def transcript_menu(view: TranscriptView, row: int, link: str) -> QMenu:
     add("Expand all", partial(view.set_all_expanded, True))
     menu.addSeparator()
     add("Find…", view.find_wanted.emit, "Ctrl+F")
-    add("Next operator's message", partial(view.jump, Landmark.OPERATOR), "O")
-    add("Next error", partial(view.jump, Landmark.ERROR), "E")
-    add("Next question", partial(view.jump, Landmark.APPROVAL), "A")
+    for what, landmark, key in (
+        ("operator's message", Landmark.OPERATOR, "O"),
+        ("error", Landmark.ERROR, "E"),
+        ("question", Landmark.APPROVAL, "A"),
+    ):
+        add(f"Next {what}", partial(view.jump, landmark), key)
+        add(f"Former {what}", partial(view.jump, landmark, backwards=True), f"Shift+{key}")
+    menu.addSeparator()
+    add("To the beginning", view.go_to_beginning, "Ctrl+Home")
+    add("To the end", view.follow, "Ctrl+End")
     return menu
