@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import qasync
-from PySide6.QtCore import QCoreApplication, QEvent, QPoint, Qt
+from PySide6.QtCore import QCoreApplication, QEvent, QPoint, QPointF, Qt
+from PySide6.QtGui import QMouseEvent
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QDialog, QWidget
 from shiboken6 import isValid
@@ -98,13 +99,20 @@ def press(widget: QWidget, keys: Qt.Key, modifier: Qt.KeyboardModifier = Qt.Keyb
     QTest.keyClick(widget, keys, modifier)
 
 
+def move(widget: QWidget, spot: QPoint, held: Qt.MouseButton = Qt.MouseButton.LeftButton) -> None:
+    """Move the pointer, with a button held. (`QTest.mouseMove` lets the event loop run, which no coroutine may.)"""
+    kind, none = QEvent.Type.MouseMove, Qt.KeyboardModifier.NoModifier
+    place, there = QPointF(spot), QPointF(widget.mapToGlobal(spot))
+    QApplication.sendEvent(widget, QMouseEvent(kind, place, there, Qt.MouseButton.NoButton, held, none))
+
+
 def drag(widget: QWidget, start: QPoint, end: QPoint, *, let_go: bool = True) -> None:
     """Press, move and release the left button, as a person drags: in steps. Both places are in the widget's terms, and
     may lie outside of it."""
     left = Qt.MouseButton.LeftButton
     QTest.mousePress(widget, left, pos=start)
     for step in range(1, 5):
-        QTest.mouseMove(widget, start + (end - start) * step / 4)
+        move(widget, start + (end - start) * step / 4)
     if let_go:
         QTest.mouseRelease(widget, left, pos=end)
 

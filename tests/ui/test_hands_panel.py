@@ -1,0 +1,247 @@
+"""One agent by hand, in the real window on a real control plane: started, read, answered, paused, written to and ended,
+by mouse and by keyboard; then the settings and the help."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from PySide6.QtCore import QPoint, Qt
+from PySide6.QtGui import QContextMenuEvent, QGuiApplication
+from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QApplication, QDialogButtonBox, QPushButton, QToolButton
+
+from mission_control_desktop.domain.messages import MessageRole
+from mission_control_desktop.ui import theme
+from mission_control_desktop.ui.application import Desktop
+from mission_control_desktop.ui.dialogs.keys import KeysDialog
+from mission_control_desktop.ui.dialogs.reason import ReasonDialog
+from mission_control_desktop.ui.panel.killing import KillDialog
+from mission_control_desktop.ui.panel.panel import OrchestratorPanel
+from mission_control_desktop.ui.settings.appearance import AppearancePage
+from mission_control_desktop.ui.settings.dialog import SettingsDialog
+from support.hands import by_menu, choose, choose_action, click, in_front, open_menu_of, opened_menu
+from support.rig import Rig, dialog, dialogs, press, until
+from support.served import Served, served
+
+LONG = 60.0
+CTRL, SHIFT = Qt.KeyboardModifier.ControlModifier, Qt.KeyboardModifier.ShiftModifier
+
+
+@pytest.fixture
+def house(rig: Rig) -> Iterator[Served]:
+    with served(rig.folder) as made:
+        made.double()
+        yield made
+
+
+def keys(desk: Desktop, key: Qt.Key, modifier: Qt.KeyboardModifier = Qt.KeyboardModifier.NoModifier) -> None:
+    press(QApplication.focusWidget() or desk.window, key, modifier)
+
+
+def status(desk: Desktop, session_id: str) -> str:
+    return desk.store.sessions[session_id].status.value
+
+
+def row_of(panel: OrchestratorPanel, kind: str) -> int:
+    """The newest message of a kind, or -1."""
+    rows = [row for row, entry in enumerate(panel.model.entries) if entry.message.kind.value == kind]
+    return rows[-1] if rows else -1
+
+
+def asked_of(panel: OrchestratorPanel) -> int:
+    rows = [row for row, entry in enumerate(panel.model.entries) if entry.message.role is MessageRole.OPERATOR]
+    return rows[-1] if rows else -1
+
+
+def test_an_agent_is_started_read_steered_and_ended(rig: Rig, house: Served) -> None:
+    async def scenario() -> None:
+        desk = await rig.open()
+        await in_front(desk.window)
+        one = await started_by_mouse(desk)
+        two = await started_by_keyboard(desk)
+        await answered_and_read(desk, one)
+        await steered(desk, two)
+        await settings_and_help(desk)
+        await ended(desk, one, two)
+        await desk.close()
+
+    rig.run(scenario, seconds=240)
+
+
+async def started_by_mouse(desk: Desktop) -> str:
+    window, launch = desk.window, desk.window.launch
+    await until(lambda: launch.profile("double"), "the profiles", LONG)
+    assert window.pages.currentWidget() is launch, "nothing runs: this is what one begins with"
+    click(launch._cards["double"])
+    click(launch.form.prompt)
+    QTest.keyClicks(launch.form.prompt, "[tool][permission]")
+    click(launch.form.start)
+    await until(lambda: window.panels.current_id, "its panel", LONG)
+    one: str = window.panels.current_id
+    await until(lambda: desk.panels.get(one) and desk.store.approvals, "its question", LONG)
+    return one
+
+
+async def started_by_keyboard(desk: Desktop) -> str:
+    window, launch = desk.window, desk.window.launch
+    before = set(desk.store.sessions)
+    keys(desk, Qt.Key.Key_N, CTRL)
+    await until(lambda: window.pages.currentWidget() is launch and launch.profile("double"), "what can be started")
+
+    def chosen() -> bool:
+        card = launch._cards["double"]  # made anew when the profiles were read again
+        card.setFocus()
+        press(card, Qt.Key.Key_Space)
+        return card.isChecked()
+
+    await until(chosen, "its card")
+    QTest.keyClicks(launch.form.prompt, "[wait]")
+    press(launch.form.start, Qt.Key.Key_Space)
+    await until(lambda: set(desk.store.sessions) - before, "the second one", LONG)
+    (two,) = set(desk.store.sessions) - before
+    await until(lambda: desk.panels.get(two) and status(desk, two) == "running", "at work", LONG)
+    return two
+
+
+async def answered_and_read(desk: Desktop, one: str) -> None:
+    panel = desk.panels.get(one)
+    assert panel is not None
+    desk.window.panels.activate(one)
+    options = await until(panel.approvals.option_buttons, "the question in its panel", LONG)
+    click(options[0])
+    await until(lambda: not desk.store.approvals, "answered", LONG)
+    await until(lambda: status(desk, one) == "waiting", "the end of its turn", LONG)
+
+    # A tool's output opens by a press on its head, and closes by Enter.
+    view = panel.pane.view
+    await until(lambda: row_of(panel, "tool_call") >= 0, "the tool", LONG)
+    row = row_of(panel, "tool_call")
+    view.select_row(row)
+    was = view.is_expanded(row)
+    layout = view.layout_of(row)
+    head = next(s for s in layout.segments if s.action == "toggle")
+    click(view.viewport(), QPoint(head.x + 12, view._rows.heights.top(row) - view.verticalOffset() + head.y + 6))
+    assert view.is_expanded(row) is not was
+    press(view, Qt.Key.Key_Return)
+    assert view.is_expanded(row) is was
+
+    # The menu of a message: copied, and back to what was asked.
+    async def from_menu(entry: str) -> None:
+        spot = view.visualRect(panel.model.index(row, 0)).center()
+        port = view.viewport()
+        QApplication.sendEvent(
+            port,
+            QContextMenuEvent(QContextMenuEvent.Reason.Mouse, spot, port.mapToGlobal(spot), Qt.KeyboardModifier(0)),
+        )
+        await choose(await opened_menu(), entry)
+
+    QGuiApplication.clipboard().clear()
+    await from_menu("Copy message")
+    assert "+" in QGuiApplication.clipboard().text().splitlines()[0], "who, and when, with its zone"
+    await from_menu("To the end")
+    assert view.following
+
+    # Found by mouse: the panel's own menu, the arrows of the bar, its cross.
+    bar = panel.pane.find_bar
+    more = panel.header.findChild(QToolButton, "menu")
+    assert isinstance(more, QToolButton)
+    await choose(await open_menu_of(more), "Find")
+    await until(bar.isVisible)
+    QTest.keyClicks(bar._input, "permission")
+    await until(lambda: bar.hits > 0, "hits")
+    click(bar._down)
+    await until(lambda: " of " in bar.count_text(), "where it is")
+    assert "permission" in view.selected_text().lower()
+    click(bar._up)
+    click(bar._close)
+    assert bar.isHidden()
+
+
+async def steered(desk: Desktop, two: str) -> None:
+    panel = desk.panels.get(two)
+    assert panel is not None
+    desk.window.panels.activate(two)
+    header, composer = panel.header, panel.composer
+    menu = await open_menu_of(header.pause_button)
+    await choose_action(menu, menu.actions()[0])
+    await until(lambda: status(desk, two) == "paused", "paused", LONG)
+    await until(header.resume_button.isVisible)
+    click(header.resume_button)
+    await until(lambda: status(desk, two) == "running", "resumed", LONG)
+    if not composer.isVisible():
+        click(header.input_button)
+    click(header.input_button)
+    assert composer.isHidden()
+    click(header.input_button)
+    assert composer.isVisible()
+    click(composer.edit)
+    QTest.keyClicks(composer.edit, "by mouse")
+    click(next(b for b in composer.findChildren(QPushButton) if b.text() == "Send"))
+    await until(lambda: any(line.startswith("by mouse: ") for line in panel.strip.lines()), "its receipt", LONG)
+    await until(lambda: composer.edit.toPlainText() == "", "accepted", LONG)
+    composer.edit.setFocus()
+    QTest.keyClicks(composer.edit, "by key")
+    press(composer.edit, Qt.Key.Key_Return)
+    await until(lambda: any(line.startswith("by key: ") for line in panel.strip.lines()), "its receipt", LONG)
+    line = next(line for line in panel.strip._lines.values() if line.text.text() == "by mouse")
+    await until(line.button.isEnabled)
+    click(line.button)
+    await until(lambda: "by mouse: withdrawn" in panel.strip.lines(), "taken back", LONG)
+    assert asked_of(panel) >= 0
+
+
+async def settings_and_help(desk: Desktop) -> None:
+    window = desk.window
+    await in_front(window)
+    click(window.header.connection)
+    shown = await dialog(SettingsDialog, window)
+    assert shown.current.key == "connections"
+    row = next(r for r in range(shown.list.count()) if shown.list.item(r).text() == "Appearance")
+    click(shown.list.viewport(), shown.list.visualItemRect(shown.list.item(row)).center())
+    page = shown.page(AppearancePage)
+    assert shown.current is page
+    for name, dark in (("dark", True), ("light", False)):
+        radio = page.schemes[name]
+        click(radio, QPoint(10, radio.height() // 2))
+        await until(lambda d=dark: theme.current().dark is d, name)  # type: ignore[misc]
+    close = shown.findChild(QDialogButtonBox)
+    assert isinstance(close, QDialogButtonBox)
+    click(close.button(QDialogButtonBox.StandardButton.Close))
+    await until(lambda: not dialogs(window))
+    await in_front(window)
+    window.roster.tree.setFocus()
+    keys(desk, Qt.Key.Key_Comma, CTRL)
+    shown = await dialog(SettingsDialog, window)
+    first = shown.current
+    press(shown.list, Qt.Key.Key_Down)
+    assert shown.current is not first
+    press(shown, Qt.Key.Key_Escape)
+    await until(lambda: not dialogs(window))
+    await in_front(window)
+    window.roster.tree.setFocus()
+    keys(desk, Qt.Key.Key_Question)
+    shown_keys = await dialog(KeysDialog, window)
+    press(shown_keys, Qt.Key.Key_Escape)
+    await until(lambda: not dialogs(window))
+    await by_menu(window, "help.keys")
+    (await dialog(KeysDialog, window)).close()
+    await until(lambda: not dialogs(window))
+
+
+async def ended(desk: Desktop, one: str, two: str) -> None:
+    panel = desk.panels.get(two)
+    assert panel is not None
+    desk.window.panels.activate(two)
+    click(panel.header.kill_button)
+    asked = await dialog(KillDialog, panel)
+    assert not asked.kill_button.isEnabled(), "not without a reason"
+    QTest.keyClicks(asked.reason_input, "it only waits")
+    click(asked.kill_button)
+    await until(lambda: status(desk, two) == "killed", "killed", LONG)
+    await in_front(desk.window)
+    desk.window.panels.activate(one)
+    keys(desk, Qt.Key.Key_T, CTRL | SHIFT)
+    gently = await dialog(ReasonDialog, desk.window)
+    press(gently.act, Qt.Key.Key_Space)
+    await until(lambda: desk.store.sessions[one].status.final, "terminated", LONG)
