@@ -15,8 +15,9 @@ from mission_control_desktop.domain.mission_control import MissionControl, Page
 from mission_control_desktop.domain.sessions import AgentSession
 
 PAGE = 500
-SLICE = 125
-"""Sessions that are taken in one turn of the window's loop: a few milliseconds."""
+SLICE = 250
+"""Sessions that are taken in one turn of the window's loop: some four milliseconds. Each turn costs about as much
+again, for what is seen is laid out and painted in it."""
 MAX_SESSIONS = 10_000
 """Sessions read of each control plane, the newest first. Those that have not ended come through the stream, too,
 however old they are."""
