@@ -13,8 +13,11 @@ from PySide6.QtGui import QTextDocument
 
 from mission_control_desktop.domain.events import Delta, EventType, StreamEvent
 from mission_control_desktop.domain.messages import AgentMessage, MessageRole
+from mission_control_desktop.domain.receipts import Receipt, ReceiptState
+from mission_control_desktop.ui.panel import strip
+from mission_control_desktop.ui.panel.strip import ReceiptStrip
+from mission_control_desktop.ui.transcript import highlight, row, rows, shelf
 from mission_control_desktop.ui.transcript import model as model_module
-from mission_control_desktop.ui.transcript import row, rows, shelf
 from mission_control_desktop.ui.transcript.highlight import Highlighter
 from mission_control_desktop.ui.transcript.model import TranscriptModel
 from mission_control_desktop.ui.transcript.pane import TranscriptPane
@@ -348,6 +351,30 @@ def test_a_hidden_view_notes_nothing_about_messages_that_come_and_go(pane: Trans
     assert pane.view.layout_of(48).text_between(row.Span(None, None)) == "ab"
 
 
+def test_a_transcript_that_is_hidden_gives_its_layout_back(pane: TranscriptPane, qt: Any) -> None:
+    pane.model.load([message(number, BLOCKS) for number in range(1, 6)], has_older=False)
+    pane.view.flush()
+    pane.grab()
+    qt.waitUntil(lambda: not pane.view._highlighter._asked)
+    before, height = pane.grab().toImage(), pane.view._rows.heights.total
+    assert documents(pane.view)
+    timer = pane.view._release_timer
+    pane.hide()
+    assert timer.isActive()
+    pane.show()
+    assert not timer.isActive()
+    timer.setInterval(0)
+    pane.hide()
+    qt.waitUntil(lambda: not documents(pane.view))
+    assert len(pane.view._rows.shelf) == 0
+    pane.show()
+    qt.waitExposed(pane)
+    qt.waitUntil(lambda: pane.grab().toImage() == before)
+    assert documents(pane.view)
+    assert pane.view._rows.heights.total == height
+    assert pane.view.following
+
+
 def test_no_document_outlives_its_panel(pane: TranscriptPane) -> None:
     talk(pane, 1, 3)
     pane.model.load([], has_older=False)
@@ -355,3 +382,30 @@ def test_no_document_outlives_its_panel(pane: TranscriptPane) -> None:
     gc.collect()
     assert documents(pane.view) == []
     assert len(pane.view._rows.shelf) == 0
+
+
+def test_colours_are_kept_of_so_much_code(qt: Any, monkeypatch: Any) -> None:
+    monkeypatch.setattr(highlight, "KEPT_CHARS", 1_000)
+    highlighter = Highlighter()
+    codes = [f"x{number} = '{'y' * 200}'" for number in range(20)]
+    for code in codes:
+        assert highlighter.spans(code, "python") is None
+    qt.waitUntil(lambda: bool(highlighter.spans(codes[-1], "python")))
+    assert highlighter._chars == sum(len(code) for code, _ in highlighter._known) <= 1_000
+    assert list(highlighter._known)[-1] == (codes[-1], "python")
+    long = "z = 1\n" * 400
+    assert highlighter.spans(long, "python") is None
+    qt.waitUntil(lambda: bool(highlighter.spans(long, "python")))
+    assert list(highlighter._known) == [(long, "python")], "the last one is kept however long it is"
+    highlighter.wait()
+
+
+def test_messages_whose_answer_nobody_reports_do_not_pile_up(qt: Any) -> None:
+    lines = ReceiptStrip()
+    qt.addWidget(lines)
+    now = datetime.now(UTC)
+    for number in range(strip.KEPT_DELIVERED + 20):
+        told = Receipt(injection_id=f"i{number}", session_id="internal:s", state=ReceiptState.DELIVERED, at=now)
+        lines.take(told)
+    assert list(lines._known) == [f"i{number}" for number in range(20, strip.KEPT_DELIVERED + 20)]
+    assert set(lines._lines) <= set(lines._known)

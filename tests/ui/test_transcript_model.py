@@ -263,6 +263,18 @@ def test_receipts_are_found_at_their_message(model: TranscriptModel, qt: Any) ->
     assert model.receipt_for(model.entry(0)) == receipt
 
 
+def test_receipts_of_messages_that_are_let_go_are_few(model: TranscriptModel, monkeypatch: Any) -> None:
+    monkeypatch.setattr(module, "SLACK", 5)
+    for number in range(1, 400):
+        model.apply([put(message(number, injectionId=f"i{number}"))])
+        receipt = Receipt(injection_id=f"i{number}", session_id=SESSION, state=ReceiptState.QUEUED, at=START)
+        model.set_receipts([receipt])
+        assert len(model._receipts) <= len(model.entries) + module.LOOSE_RECEIPTS
+    assert model.has_older
+    for entry in model.entries:
+        assert model.receipt_for(entry) is not None
+
+
 def test_a_batch_is_announced_once_a_row(model: TranscriptModel) -> None:
     model.apply([put(message(1, "a", complete=False)), put(message(2))])
     seen: list[tuple[int, int]] = []

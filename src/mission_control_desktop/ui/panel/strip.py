@@ -20,6 +20,8 @@ SHOWN = 3
 """Lines at most; how many more there are is said."""
 MOST = 12
 """Lines when all are wanted; a small panel must still show its transcript."""
+KEPT_DELIVERED = 100
+"""Messages whose answer nobody reports: the newest are shown."""
 KEPT_AFTER = timedelta(seconds=6)
 """How long a finished message stays to be seen."""
 KEPT_TEXTS = 300
@@ -112,6 +114,9 @@ class ReceiptStrip(QFrame):
             self._known[receipt.injection_id] = _Known(receipt, self._texts.get(receipt.injection_id, ""), now)
         elif known.receipt != receipt:
             known.receipt, known.since = receipt, now
+        delivered = [key for key, one in self._known.items() if one.receipt.state is ReceiptState.DELIVERED]
+        for key in delivered[: max(0, len(delivered) - KEPT_DELIVERED)]:
+            del self._known[key]
         self._show()
 
     def tick(self) -> None:

@@ -24,7 +24,8 @@ MAX_CHARS = 60_000
 """Longer code stays uncoloured."""
 MAX_WAITING = 64
 """Requests beyond this many are dropped: their code stays uncoloured until it is looked at again."""
-KEPT = 256
+KEPT_CHARS = 200_000
+"""Code whose colours are kept, in characters: each takes about 30 bytes."""
 YIELD_EVERY = 40
 """Tokens between two moments in which the worker lets the GUI thread run: Python runs one thread at a time, and would
 otherwise hand over only every 5 ms."""
@@ -138,6 +139,8 @@ class Highlighter(QObject):
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._known: OrderedDict[tuple[str, str], Spans] = OrderedDict()
+        self._chars = 0
+        """Of the code whose spans are known."""
         self._asked: set[tuple[str, str]] = set()
         # Not a QThreadPool: when destroyed it waits for its threads with the interpreter's lock in its hands, which
         # a running job needs to come to an end.
@@ -172,9 +175,12 @@ class Highlighter(QObject):
     def _on_computed(self, code: str, language: str, spans: object) -> None:
         key = (code, language)
         self._asked.discard(key)
+        if key not in self._known:
+            self._chars += len(code)
         self._known[key] = spans if isinstance(spans, tuple) else ()
-        while len(self._known) > KEPT:
-            self._known.popitem(last=False)
+        while self._chars > KEPT_CHARS and len(self._known) > 1:
+            (gone, _), _ = self._known.popitem(last=False)
+            self._chars -= len(gone)
         self.ready.emit()
 
 

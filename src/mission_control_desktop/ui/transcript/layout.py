@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QPoint, QRect, QRectF, QSize, Qt, Signal
+from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QPoint, QRect, QRectF, QSize, Qt, QTimer, Signal
 from PySide6.QtGui import QHideEvent, QPainter, QPaintEvent, QResizeEvent, QShowEvent
 from PySide6.QtWidgets import QAbstractItemView, QFrame, QListView, QWidget
 
@@ -29,6 +29,8 @@ NEAR_PAGES = 3
 """How many pages before the top older entries are asked for."""
 END_GAP = 10
 """Below the last entry."""
+RELEASE_MS = 10_000
+"""So long after it was hidden a transcript gives the memory of its laid-out text back."""
 AT_END = 4
 """Pixels from the end that still count as being there."""
 
@@ -72,6 +74,10 @@ class TranscriptLayout(QListView):
         self._highlighter = highlighter or shared_highlighter()
         self._rows = Rows(make_style(), self._highlighter)
         super().__init__(parent)
+        self._release_timer = QTimer(self)
+        self._release_timer.setSingleShot(True)
+        self._release_timer.setInterval(RELEASE_MS)
+        self._release_timer.timeout.connect(self._rows.shelf.release_all)
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         # Always there: text must not be laid out anew because a scroll bar came or went.
@@ -420,11 +426,13 @@ class TranscriptLayout(QListView):
 
     def showEvent(self, event: QShowEvent) -> None:
         super().showEvent(event)
+        self._release_timer.stop()
         self._apply_dirty()
         self._settle_and_draw(whole=True)
 
     def hideEvent(self, event: QHideEvent) -> None:
         super().hideEvent(event)
+        self._release_timer.start()
         self._scheduler.forget(self)
 
     def _request(self) -> None:

@@ -27,6 +27,8 @@ READING_MAX = 5_000
 """Entries kept while somebody reads old ones; beyond it those far away are let go until they are wanted again."""
 READING_CHARS = 4 * WINDOW_CHARS
 """Their weight."""
+LOOSE_RECEIPTS = 100
+"""Receipts kept of messages that are not loaded; the newest."""
 WAITING_DELTAS = 2_000
 """Deltas kept for a message whose content has to be read again; beyond it they wait for the whole message."""
 
@@ -340,8 +342,8 @@ class TranscriptModel(QAbstractListModel):
 
     def _take_receipt(self, receipt: Receipt, changed: dict[str, None]) -> None:
         self._receipts[receipt.injection_id] = receipt
-        while len(self._receipts) > WINDOW:
-            del self._receipts[next(iter(self._receipts))]
+        while len(self._receipts) > len(self._injections) + LOOSE_RECEIPTS:
+            del self._receipts[next(key for key in self._receipts if key not in self._injections)]
         if (message_id := self._injections.get(receipt.injection_id)) is not None and message_id in self._index:
             self._index[message_id].revision += 1
             changed[message_id] = None

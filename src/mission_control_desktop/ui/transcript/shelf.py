@@ -50,6 +50,13 @@ class DocumentShelf:
         """The owner is not needed any more."""
         self.chars -= self._sizes.pop(owner, 0)
 
+    def release_all(self) -> None:
+        """Nothing of this is looked at now."""
+        owners = list(self._sizes)
+        self.clear()
+        for owner in owners:
+            owner.release()
+
     def clear(self) -> None:
         """None of the owners is needed any more."""
         self._sizes.clear()
