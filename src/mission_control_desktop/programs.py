@@ -50,7 +50,7 @@ def lean_imports() -> None:
 def lean_qt() -> None:
     """Before the window's modules: Qt for Python reads the source of every module that is imported after it, to see
     whether it names Qt and so may want `snake_case` or `true_property`, and the standard library keeps all of it in
-    memory: 200,000 lines and 18 MiB, and a tenth of what the window's imports cost. Nothing here wants either."""
+    memory: 200,000 lines in 18 MiB, and a sixth of what the window's imports cost. Nothing here wants either."""
     importlib.import_module("shiboken6")
     feature = sys.modules.get("shibokensupport.feature")
     if hasattr(feature, "_mod_uses_pyside"):
