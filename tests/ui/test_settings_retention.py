@@ -49,7 +49,7 @@ def test_an_admin_chooses_how_long_messages_are_kept(rig: Rig) -> None:
         plane.fail["set_message_retention"] = Unavailable("The control plane does not answer. Try again in a moment.")
         page.default.click()
         page.apply.click()
-        await until(lambda: "Nothing was changed" in page.state.text(), "what went wrong")
+        await until(lambda: "The change was not taken" in page.state.text(), "what went wrong")
         assert page.apply.isEnabled(), "to be tried again"
         await desk.close()
 

@@ -47,11 +47,16 @@ def test_two_control_planes_in_one_window(rig: Rig, planes: tuple[Served, Served
         type_into(form.address, team.url)
         type_into(form.token, "mc_wrong")
         QTest.mouseClick(form.act, Qt.MouseButton.LeftButton)
-        await until(lambda: "small letters" in form.error.text(), "what is wrong with the name")
+        at: Any = form.findChild(QLabel, "error.name")
+        await until(lambda: "small letters" in at.text(), "what is wrong with the name")
+        assert at.isVisible()
         assert form.focusWidget() is form.name
         type_into(form.name, "team")
         press(form.name, Qt.Key.Key_Return)
-        await until(lambda: form.error.isVisible() and "small letters" not in form.error.text(), "the token is wrong")
+        wrong: Any = form.findChild(QLabel, "error.token")
+        await until(wrong.isVisible, "the token is wrong")
+        assert "Ask an admin there" in wrong.text()
+        assert not at.isVisible()
         assert desk.planes.get("team") is None
         assert not kept.held
         form.close()

@@ -10,6 +10,7 @@ from PySide6.QtWidgets import QRadioButton
 from mission_control_desktop.ui.approvals.dialog import ApprovalsDialog
 from mission_control_desktop.ui.settings.dialog import SettingsDialog
 from mission_control_desktop.ui.settings.profiles import ProfilesPage
+from mission_control_desktop.ui.settings.provider_table import Column
 from mission_control_desktop.ui.settings.providers import ProvidersPage
 from mission_control_desktop.ui.settings.retention import RetentionPage
 from support.rig import Rig, dialog, press, until
@@ -43,6 +44,9 @@ def test_each_control_plane_decides_what_can_be_done_there(rig: Rig, planes: tup
         asked = await dialog(ApprovalsDialog, window)
         await until(lambda: "2 questions wait" in asked.note.text(), "both", LONG)
         places = {row.session_id: place for place, row in enumerate(asked.rows)}
+        listed = asked.table.model()
+        named = {session_id: listed.index(place, 1).data() for session_id, place in places.items()}
+        assert named == {here: "Here on this computer", there: "There on team"}
         asked.table.selectRow(places[there])
         assert not any(button.isEnabled() for button in asked.bar.option_buttons())
         assert all("observer on team" in button.toolTip() for button in asked.bar.option_buttons())
@@ -60,6 +64,8 @@ def test_each_control_plane_decides_what_can_be_done_there(rig: Rig, planes: tup
             window.open_session(session_id)
             panel: Any = await until(lambda i=session_id: desk.panels.get(i), "its panel", LONG)  # type: ignore[misc]
             assert panel.header._kill.isEnabled() is may
+            assert may or "observer on team" in panel.header._kill.toolTip()
+            assert may or "observer on team" in panel.composer._edit.placeholderText()
         assert all("observer on team" in button.toolTip() for button in panel.approvals.option_buttons())
         assert panel.approvals.option_buttons()
         assert not panel.approvals.answer_number(1)
@@ -174,7 +180,9 @@ def test_each_control_plane_decides_what_can_be_done_there(rig: Rig, planes: tup
         assert "admin's choice" in shown.page(RetentionPage).state.text()
         shown.show_page("providers")
         await until(lambda: shown.page(ProvidersPage).chosen, "the providers of team", LONG)
-        assert "operator" in shown.page(ProvidersPage).refusal.text()
+        assert "connected to team as operator" in shown.page(ProvidersPage).refusal.text()
+        rows = shown.page(ProvidersPage).model
+        assert rows.index(0, Column.ADDRESS).data() == "the computer of team"
         assert not shown.page(ProvidersPage).register_.isEnabled()
         press(shown.page(ProvidersPage).plane.box, UP)
         await until(lambda: shown.page(ProvidersPage).register_.isEnabled(), "here the person is an admin", LONG)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from mission_control_desktop.domain import errors
 from mission_control_desktop.domain.errors import MissionControlError
 
-_MAYBE = "It may have been carried out all the same: look at the session before you do it again. Agents go on."
+_MAYBE = "It may have been carried out all the same: look how it is now before you do it again. Agents go on."
 _MEANING: tuple[tuple[type[MissionControlError], str], ...] = (
     (errors.BadInput, "Nothing was changed."),
     (errors.NotAuthenticated, "Nothing was changed. Enter a valid token in Settings, Connections."),
@@ -23,12 +23,23 @@ _MEANING: tuple[tuple[type[MissionControlError], str], ...] = (
 
 def told(what: str, error: MissionControlError) -> str:
     """`what` did not come about, why, what that means, and the way out."""
+    return f"{what}: {reasons(error)}"
+
+
+def refused(what: str, error: MissionControlError) -> tuple[str | None, str]:
+    """For a form: the field that is named, and what is said there; None, and `told`, where none is."""
+    field = error.details.get("field")
+    return (field, error.message) if isinstance(field, str) else (None, told(what, error))
+
+
+def reasons(error: MissionControlError) -> str:
+    """Why something did not come about, what that means, and the way out."""
     if isinstance(error, errors.RateLimited):
-        return f"{what}: {_sentence(error.message)} Nothing was changed. Try again in {error.retry_after} s."
+        return f"{_sentence(error.message)} Nothing was changed. Try again in {error.retry_after} s."
     meaning = next((text for kind, text in _MEANING if isinstance(error, kind)), "")
     if not meaning:
         meaning = f"This was not foreseen ({error.code}); the control plane's log has more. {_MAYBE}"
-    return f"{what}: {_sentence(error.message)} {meaning}"
+    return f"{_sentence(error.message)} {meaning}"
 
 
 _READING: tuple[tuple[type[MissionControlError], str], ...] = (
@@ -44,10 +55,15 @@ _READING: tuple[tuple[type[MissionControlError], str], ...] = (
 
 def unread(what: str, error: MissionControlError) -> str:
     """`what` could not be read, why, what that means, and the way out."""
+    return f"{what}: {reading_reasons(error)}"
+
+
+def reading_reasons(error: MissionControlError) -> str:
+    """Why something could not be read, what that means, and the way out."""
     meaning = next((text for kind, text in _READING if isinstance(error, kind)), "")
     if not meaning:
         meaning = f"What is seen here may be old ({error.code}); the control plane's log has more."
-    return f"{what}: {_sentence(error.message)} {meaning}"
+    return f"{_sentence(error.message)} {meaning}"
 
 
 def _sentence(text: str) -> str:

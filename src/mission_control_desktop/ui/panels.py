@@ -18,6 +18,7 @@ from mission_control_desktop.domain.events import EventType, StreamEvent
 from mission_control_desktop.domain.sessions import AgentSession
 from mission_control_desktop.domain.tasks import Tasks
 from mission_control_desktop.ui.bridge import Bridge
+from mission_control_desktop.ui.error_words import unread
 from mission_control_desktop.ui.panel.at_time import page_at
 from mission_control_desktop.ui.panel.port import DraftStore, PanelPort, PlaceStore
 from mission_control_desktop.ui.planes import Plane, Planes
@@ -65,6 +66,7 @@ class Panels(QObject):
         self._planes = planes
         store.sessions_changed.connect(self._on_sessions)
         store.approvals_changed.connect(self._on_approvals)
+        planes.came_or_went.connect(self._on_planes)
 
     def make(self, session: AgentSession) -> QWidget:
         """A panel for a session, its stream opened."""
@@ -108,6 +110,7 @@ class Panels(QObject):
                 page = await self._port.messages(session_id, limit=AROUND_PLACE, after=after)
         except MissionControlError as error:
             log.warning("history not read", session=session_id, error=error.message)
+            panel.presenter.failed.emit("history", unread("What was said before could not be read", error))
         else:
             if self._live.get(session_id) is panel:
                 more = page.next_cursor is not None
@@ -137,6 +140,7 @@ class Panels(QObject):
             found = await page_at(self._port, session_id, moment, before=BEFORE_PLACE, around=AROUND_PLACE)
         except MissionControlError as error:
             log.warning("history not read", session=session_id, error=error.message)
+            panel.presenter.failed.emit("history", unread("What was said at that time could not be read", error))
             return
         if found is None or self._live.get(session_id) is not panel:
             return
@@ -183,6 +187,11 @@ class Panels(QObject):
     def _reached(self, session_id: str) -> bool:
         plane = self._planes.of(session_id)
         return plane is not None and plane.role is not None
+
+    def _on_planes(self) -> None:
+        """What is said of a role names its control plane where there are several."""
+        for session_id, panel in self._live.items():
+            panel.set_may_act(self._planes.may_act(session_id), self._planes.refusal(session_id))
 
     def plane_ready(self, plane: Plane) -> None:
         """A control plane was connected and read; streams come back by themselves after a passing fault."""

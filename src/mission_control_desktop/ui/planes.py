@@ -24,9 +24,11 @@ from mission_control_desktop.domain.tasks import Tasks
 from mission_control_desktop.ui import words
 from mission_control_desktop.ui.bridge import Bridge
 from mission_control_desktop.ui.connection import Connection, Reached
+from mission_control_desktop.ui.error_words import unread
 from mission_control_desktop.ui.health_words import degraded, record_words
 from mission_control_desktop.ui.plane_reading import Extent, find_sessions, read_sessions
 from mission_control_desktop.ui.provider_words import UNREACHABLE
+from mission_control_desktop.ui.roles import watching
 from mission_control_desktop.ui.sessions import SessionStore
 
 log = structlog.get_logger(__name__)
@@ -45,13 +47,6 @@ _replace = msgspec.structs.replace
 def plane_title(key: str) -> str:
     """What a person calls a control plane."""
     return key or "this computer"
-
-
-def plane_refusal(key: str, role: Role | None) -> str:
-    """Why a person of this role may not intervene on a control plane; empty where they may, or where the role is not
-    known yet: the control plane judges."""
-    where = f" on {key}" if key else ""
-    return f"You are an observer{where}: your role only watches" if role is Role.OBSERVER else ""
 
 
 class Plane(QObject):
@@ -83,6 +78,8 @@ class Plane(QObject):
         self.connection = connection
         self.gateway = host.plane(key)
         self._host, self._store, self._tasks, self._bridge = host, store, tasks, bridge
+        self.several = False
+        """Whether the window is on others, too."""
         self.where = ""
         self.role: Role | None = None
         self.user = ""
@@ -110,6 +107,11 @@ class Plane(QObject):
         return plane_title(self.key)
 
     @property
+    def name(self) -> str:
+        """Its title where there are several; nothing needs saying where it is the only one."""
+        return self.title if self.several else ""
+
+    @property
     def connected(self) -> bool:
         """Whether its events come in."""
         return self.link is not None and self.link.state is LinkState.CONNECTED
@@ -122,7 +124,7 @@ class Plane(QObject):
     @property
     def refusal(self) -> str:
         """Why the person may not intervene; empty where they may."""
-        return plane_refusal(self.key, self.role)
+        return watching(self.role, self.name)
 
     # -- coming and going
 
@@ -214,8 +216,8 @@ class Plane(QObject):
             await self.read_all()
         except MissionControlError as error:
             self.failed.emit(
-                f"The sessions could not be read again: {error.message} What is seen may be old; it is read anew when "
-                "the connection comes back."
+                f"{unread(f'The sessions of {self.title} could not be read again', error)} They are read anew when the "
+                "connection comes back."
             )
 
     def _on_items(self, items: Sequence[InboxItem]) -> None:
@@ -324,6 +326,7 @@ class Planes(QObject):
         """One more; `follow` or `keep_trying` brings it in."""
         plane = Plane(key, self.host, connection, self._store, self._bridge, self._tasks, self)
         self._planes[key] = plane
+        self._count()
         plane.changed.connect(self.changed)
         plane.failed.connect(self.failed)
         plane.extent_changed.connect(self.extent_changed)
@@ -336,10 +339,15 @@ class Planes(QObject):
     async def remove(self, key: str) -> None:
         """Let go of one that is not home."""
         plane = self._planes.pop(key)
+        self._count()
         await plane.leave()
         plane.deleteLater()
         self.changed.emit()
         self.came_or_went.emit()
+
+    def _count(self) -> None:
+        for plane in self:
+            plane.several = len(self) > 1
 
     def get(self, key: str) -> Plane | None:
         """The one of that name."""

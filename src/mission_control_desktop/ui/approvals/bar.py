@@ -25,11 +25,11 @@ from mission_control_desktop.domain.approvals import Approval, ApprovalOption, A
 from mission_control_desktop.domain.sessions import SessionStatus, WaitingFor
 from mission_control_desktop.ui import theme
 from mission_control_desktop.ui.approvals.flow import FlowLayout
+from mission_control_desktop.ui.roles import ONLY_WATCHES
 from mission_control_desktop.ui.transcript.blocks import clean, make_diff
 
 SHOWN_AFTER = timedelta(seconds=4)
 """How long an answered question stays, greyed, so that one sees by whom and how it was answered."""
-ONLY_WATCHES = "Your role only watches"
 DETAIL_LINES = 8
 DETAIL_AROUND = 22
 

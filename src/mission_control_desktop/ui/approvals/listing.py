@@ -19,6 +19,7 @@ from mission_control_desktop.domain.mission_control import AuditFilter, MissionC
 from mission_control_desktop.domain.tasks import Tasks
 from mission_control_desktop.ui import words
 from mission_control_desktop.ui.control import GatewayPort
+from mission_control_desktop.ui.error_words import told, unread
 from mission_control_desktop.ui.planes import Plane, Planes
 
 if TYPE_CHECKING:
@@ -154,7 +155,9 @@ class ApprovalsFlow(QObject):
 
     def _name_of(self, session_id: str) -> str:
         session = self._window.store.sessions.get(session_id)
-        return words.name(session) if session is not None else session_id
+        name = words.name(session) if session is not None else session_id
+        plane = self._planes.of(session_id)
+        return f"{name} on {plane.name}" if plane is not None and plane.name else name
 
     # -- reading
 
@@ -183,15 +186,16 @@ class ApprovalsFlow(QObject):
 
     async def _read(self, *, older: bool = False) -> None:
         found: list[Row] = []
-        problems = []
+        problems: list[str] = []
         past = self._past
         for plane in self._planes:
             one = past.setdefault(plane.key, Past())
             try:
                 await one.read(plane, older=older)
             except* MissionControlError as group:
-                why = "; ".join(dict.fromkeys(_message(error) for error in group.exceptions))
-                problems.append(f"Earlier questions of {plane.title} cannot be read: {why}")
+                what = f"Earlier questions{f' of {plane.name}' if plane.name else ''} cannot be read"
+                found_wrong = (one for one in group.exceptions if isinstance(one, MissionControlError))
+                problems += dict.fromkeys(unread(what, one) for one in found_wrong)
             found += one.rows(plane.key)
         if past is not self._past:
             return  # the list was closed and opened meanwhile
@@ -237,12 +241,8 @@ class ApprovalsFlow(QObject):
         except MissionControlError as error:
             if self._dialog is not None:
                 by = error.details.get("answeredBy")
-                self._dialog.failed(approval_id, f"Already answered by {by}" if by else error.message)
+                self._dialog.failed(approval_id, f"Already answered by {by}" if by else told("Not answered", error))
             self._on_news()
         else:
             self._seen[approval_id] = approval
             self._window.store.put([approval])
-
-
-def _message(error: BaseException) -> str:
-    return error.message if isinstance(error, MissionControlError) else str(error)

@@ -16,6 +16,7 @@ from mission_control_desktop.domain.errors import MissionControlError
 from mission_control_desktop.domain.mission_control import AuditFilter
 from mission_control_desktop.domain.tasks import Tasks
 from mission_control_desktop.ui import times, words
+from mission_control_desktop.ui.error_words import unread
 from mission_control_desktop.ui.ports import Gateway
 
 Keep = Callable[[AuditEntry], bool]
@@ -118,7 +119,10 @@ class Exporting(QObject):
             )
         except MissionControlError as error:
             self._task = None
-            self._row.show_end(f"Not exported: {error.message}")
+            self._row.show_end(
+                f"{unread('The log was not exported', error)} A file that was there before stays as it was: export "
+                "again, or to another folder."
+            )
             return
         self._task = None
         end = "A part of the log: it cannot be verified by itself." if done.part else f"Its end: {done.head}"

@@ -121,7 +121,7 @@ class AuditPresenter(QObject):
             return
         except MissionControlError as error:
             if turn == self._turn:
-                self._show_refusal(error.message)
+                self._show_refusal(unread("The log cannot be read", error))
             return
         if turn != self._turn:
             return
@@ -191,7 +191,7 @@ class AuditPresenter(QObject):
         self._model.replace([e for e in entries if passes(e, filters)], more=False)
         self._drawer.set_away(
             f"The control plane is away ({why}). These rows are from this computer's cache, {self._age(source)}; "
-            "newer rows, and older ones that were never read here, are missing."
+            "newer rows, and older ones that were never read here, are missing. They are read when it is back."
         )
         self._count()
 
@@ -207,7 +207,7 @@ class AuditPresenter(QObject):
         self._fresh = False
         self._cursor = None
         self._model.replace([], more=False)
-        self._drawer.set_empty_text(f"The log cannot be read: {why}")
+        self._drawer.set_empty_text(why)
         self._drawer.set_away("")
         self._count()
 
@@ -285,7 +285,7 @@ class AuditPresenter(QObject):
                 self._drawer.set_away(f"{native} is no longer on record.")
                 return
             except MissionControlError as error:
-                self._drawer.set_away(f"The session cannot be opened: {error.message}")
+                self._drawer.set_away(unread("The session cannot be opened", error))
                 return
             self._store.put([session])
         self.session_wanted.emit(session_id, entry.created_at)

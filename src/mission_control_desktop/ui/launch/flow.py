@@ -12,11 +12,11 @@ from shiboken6 import isValid
 
 from mission_control_desktop.client.fleet import HOME
 from mission_control_desktop.domain.demo import DEMO_MISSION
-from mission_control_desktop.domain.errors import BadInput, MissionControlError
+from mission_control_desktop.domain.errors import MissionControlError
 from mission_control_desktop.domain.profiles import LaunchProfile, ProfileView, SpawnRequest
 from mission_control_desktop.domain.sessions import AgentSession
 from mission_control_desktop.domain.tasks import Tasks
-from mission_control_desktop.ui.error_words import told, unread
+from mission_control_desktop.ui.error_words import refused, told, unread
 from mission_control_desktop.ui.panel.wording import uncertain
 from mission_control_desktop.ui.plane_choice import offered
 from mission_control_desktop.ui.planes import Plane, Planes
@@ -140,7 +140,7 @@ class LaunchFlow(QObject):
             await plane.gateway.call(lambda mc: mc.put_profile(profile))
         except MissionControlError as error:
             if isValid(form):
-                form.failed(error.field if isinstance(error, BadInput) else None, error.message)
+                form.failed(*refused(f"The profile {profile.name} was not saved", error))
             return
         if isValid(form):
             form.accept()
@@ -153,7 +153,7 @@ class LaunchFlow(QObject):
             await plane.gateway.call(lambda mc: mc.delete_profile(name))
         except MissionControlError as error:
             if isValid(form):
-                form.failed(None, error.message)
+                form.failed(None, told(f"The profile {name} was not removed", error))
             return
         if isValid(form):
             form.accept()
@@ -170,7 +170,7 @@ class LaunchFlow(QObject):
             session = await self._spawn(plane, request)
         except MissionControlError as error:
             if isValid(form):
-                form.failed(error.field if isinstance(error, BadInput) else None, _why(error))
+                form.failed(*_not_started(error))
             return
         if isValid(form):
             form.started()
@@ -236,7 +236,7 @@ class LaunchFlow(QObject):
         dialog.open()
 
 
-def _why(error: MissionControlError) -> str:
+def _not_started(error: MissionControlError) -> tuple[str | None, str]:
     if not uncertain(error):
-        return error.message
-    return f"{error.message} It may have been started all the same: start it again, and it is there once."
+        return refused("Nothing was started", error)
+    return None, f"{error.message} It may have been started all the same: start it again, and it is there once."

@@ -32,6 +32,7 @@ from mission_control_desktop.ui.panel.wording import (
     sending_possible,
     what_happens,
 )
+from mission_control_desktop.ui.roles import ONLY_WATCHES
 
 MAX_LINES = 6
 SAVE_MS = 400
@@ -119,7 +120,7 @@ class Composer(QFrame):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._session: AgentSession | None = None
-        self._may_act = True
+        self._may_act, self._why_not = True, ""
         self._queued = 0
         self._sending = False
         self._chosen: Delivery | None = None
@@ -207,8 +208,8 @@ class Composer(QFrame):
         self._session = session
         self._update()
 
-    def set_may_act(self, may_act: bool) -> None:
-        self._may_act = may_act
+    def set_may_act(self, may_act: bool, why: str = ONLY_WATCHES) -> None:
+        self._may_act, self._why_not = may_act, why
         self._update()
 
     def set_queued(self, queued: int) -> None:
@@ -416,7 +417,7 @@ class Composer(QFrame):
             self._way.setCurrentIndex(_WAYS.index(way))
         possible = sending_possible(session)
         if not self._may_act:
-            text = "Your role only watches"
+            text = self._why_not
         elif not possible.can:
             text = possible.words
         else:
@@ -433,5 +434,5 @@ class Composer(QFrame):
             self._edit.setPlaceholderText("Message to the agent")
             self._edit.setToolTip(f"{keys.key(enter.Act.SEND)}: send, {keys.key(enter.Act.LINE)}: new line{hint}")
         else:
-            self._edit.setPlaceholderText("No messages" if self._may_act else "Your role only watches")
+            self._edit.setPlaceholderText("No messages" if self._may_act else self._why_not)
             self._edit.setToolTip(text)

@@ -22,6 +22,7 @@ from mission_control_desktop.ui.panel.wording import (
     pausing_possible,
     resuming_possible,
 )
+from mission_control_desktop.ui.roles import ONLY_WATCHES
 
 
 class StatusShape(QWidget):
@@ -57,7 +58,7 @@ class PanelHeader(QFrame):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._session: AgentSession | None = None
-        self._may_act = True
+        self._may_act, self._why_not = True, ""
         self._busy: set[str] = set()
         self._sub_agents = 0
         self._shape = StatusShape()
@@ -139,9 +140,9 @@ class PanelHeader(QFrame):
         column.addLayout(second)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
 
-    def set_may_act(self, may_act: bool) -> None:
+    def set_may_act(self, may_act: bool, why: str = ONLY_WATCHES) -> None:
         """Observers see the controls disabled, with the reason."""
-        self._may_act = may_act
+        self._may_act, self._why_not = may_act, why
         self._update_controls()
 
     def set_session(self, session: AgentSession) -> None:
@@ -294,7 +295,7 @@ class PanelHeader(QFrame):
         return possible.can and self._may_act and not self._busy.intersection(actions)
 
     def _reason(self, possible: Possible) -> str:
-        return possible.words if self._may_act else "Your role only watches"
+        return possible.words if self._may_act else self._why_not
 
     def _on_pause_clicked(self) -> None:
         self._pause.showMenu()

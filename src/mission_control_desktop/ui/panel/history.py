@@ -16,7 +16,7 @@ from mission_control_desktop.domain.limits import PAGE_DEFAULT, PAGE_MAX
 from mission_control_desktop.domain.messages import AgentMessage
 from mission_control_desktop.domain.mission_control import Page
 from mission_control_desktop.ui.panel.port import PanelPort
-from mission_control_desktop.ui.panel.wording import error_words
+from mission_control_desktop.ui.panel.wording import reading_words
 from mission_control_desktop.ui.transcript.entry import Entry
 from mission_control_desktop.ui.transcript.model import TranscriptModel
 from mission_control_desktop.ui.transcript.search import Search
@@ -70,7 +70,7 @@ class HistoryReader(QObject):
             page = await self._read(limit=PAGE_DEFAULT, before=before)
         except (MissionControlError, TimeoutError, OSError) as error:
             self._model.older_failed()
-            self._failed.emit("older", f"Older messages could not be read: {error_words(error)}")
+            self._failed.emit("older", f"Older messages could not be read: {reading_words(error)}")
         else:
             self._model.add_older(page.items, has_older=page.next_cursor is not None)
 
@@ -78,7 +78,7 @@ class HistoryReader(QObject):
         try:
             page = await self._read(limit=PAGE_DEFAULT, after=after)
         except (MissionControlError, TimeoutError, OSError) as error:
-            self._failed.emit("newer", f"Newer messages could not be read: {error_words(error)}")
+            self._failed.emit("newer", f"Newer messages could not be read: {reading_words(error)}")
         else:
             self._model.add_newer(page.items, has_newer=page.next_cursor is not None)
 
@@ -87,7 +87,7 @@ class HistoryReader(QObject):
             page = await self._read(limit=PAGE_DEFAULT)
         except (MissionControlError, TimeoutError, OSError) as error:
             self._model.level_failed()
-            self._failed.emit("level", f"The transcript could not be read again: {error_words(error)}")
+            self._failed.emit("level", f"The transcript could not be read again: {reading_words(error)}")
         else:
             self._model.load(page.items, has_older=page.next_cursor is not None)
 
@@ -98,7 +98,7 @@ class HistoryReader(QObject):
         try:
             page = await self._read(limit=PAGE_MAX, after=0)
         except (MissionControlError, TimeoutError, OSError) as error:
-            self._failed.emit("beginning", f"The first messages could not be read: {error_words(error)}")
+            self._failed.emit("beginning", f"The first messages could not be read: {reading_words(error)}")
         else:
             self._model.show_window(page.items, has_older=False, has_newer=page.next_cursor is not None)
 
@@ -115,7 +115,7 @@ class HistoryReader(QObject):
             try:
                 found = await self._search_record(search)
             except (MissionControlError, TimeoutError, OSError) as error:
-                self._failed.emit("search", f"The search was broken off: {error_words(error)}")
+                self._failed.emit("search", f"The search was broken off: {reading_words(error)}")
                 found = ""
             if self._search is search:
                 self._search = None

@@ -22,20 +22,21 @@ class Holding:
         self._held = False
         self._effects = ""
 
-    def add_to(self, menu: QMenu, session: AgentSession, *, may_act: bool) -> None:
+    def add_to(self, menu: QMenu, session: AgentSession, *, why_not: str) -> None:
+        """`why_not`: why the person may not; empty where they may."""
         possible = holding_possible(session)
         if possible is None and not commands_held(session):
             return
         menu.setToolTipsVisible(True)
         if commands_held(session):
             action = menu.addAction("Release commands", self._presenter.release_commands)
-            action.setToolTip(HELD_WORDS if may_act else "Your role only watches")
-            action.setEnabled(may_act)
+            action.setToolTip(why_not or HELD_WORDS)
+            action.setEnabled(not why_not)
         elif possible is not None:
             self._effects = possible.words
             action = menu.addAction("Hold commands…", self._ask)
-            action.setToolTip(possible.words if may_act else "Your role only watches")
-            action.setEnabled(possible.can and may_act)
+            action.setToolTip(why_not or possible.words)
+            action.setEnabled(possible.can and not why_not)
         menu.addSeparator()
 
     def follow(self, session: AgentSession, *, may_act: bool) -> None:

@@ -40,6 +40,7 @@ from mission_control_desktop.ui.panel.presenter import PanelPresenter
 from mission_control_desktop.ui.panel.strip import ReceiptStrip
 from mission_control_desktop.ui.panel.ticker import shared_ticker
 from mission_control_desktop.ui.panel.wording import State, long_freeze, queue_possible, state_of
+from mission_control_desktop.ui.roles import ONLY_WATCHES
 from mission_control_desktop.ui.transcript.highlight import Highlighter
 from mission_control_desktop.ui.transcript.model import TranscriptModel
 from mission_control_desktop.ui.transcript.pane import TranscriptPane
@@ -228,10 +229,11 @@ class OrchestratorPanel(QFrame):
     def set_may_act(self, may_act: bool, why: str = "") -> None:
         """Observers watch: controls are disabled and say so; `why` in words that name the control plane."""
         self._may_act = may_act
-        self.header.set_may_act(may_act)
-        self.composer.set_may_act(may_act)
-        self.approvals.set_may_act(may_act, why)
-        self.strip.set_may_act(may_act)
+        self._why_not = "" if may_act else why or ONLY_WATCHES
+        self.header.set_may_act(may_act, self._why_not)
+        self.composer.set_may_act(may_act, self._why_not)
+        self.approvals.set_may_act(may_act, self._why_not)
+        self.strip.set_may_act(may_act, self._why_not)
 
     def set_input_visible(self, visible: bool) -> None:
         self.composer.setVisible(visible)
@@ -392,7 +394,7 @@ class OrchestratorPanel(QFrame):
         menu.addAction("Find…", self.pane.open_find)
         menu.addAction("Go to the end", view.follow)
         menu.addSeparator()
-        self._holding.add_to(menu, self._session, may_act=self._may_act)
+        self._holding.add_to(menu, self._session, why_not=self._why_not)
         menu.addAction("Collapse all", self._collapse_all)
         menu.addAction("Expand all", self._expand_all)
         menu.addSeparator()

@@ -18,7 +18,7 @@ from mission_control_desktop.domain.sessions import AgentSession
 from mission_control_desktop.domain.tasks import Tasks
 from mission_control_desktop.ui.panel.history import CALL_SECONDS, HistoryReader
 from mission_control_desktop.ui.panel.port import Draft, DraftStore, PanelPort
-from mission_control_desktop.ui.panel.wording import error_words, uncertain
+from mission_control_desktop.ui.panel.wording import action_words, error_words, uncertain
 from mission_control_desktop.ui.transcript.model import TranscriptModel
 
 log = structlog.get_logger(__name__)
@@ -179,7 +179,7 @@ class PanelPresenter(QObject):
         try:
             session = await asyncio.wait_for(call(), CALL_SECONDS)
         except (MissionControlError, TimeoutError, OSError) as error:
-            self.failed.emit(action, error_words(error))
+            self.failed.emit(action, action_words(error))
         else:
             self.session_received.emit(session)
 
@@ -212,7 +212,7 @@ class PanelPresenter(QObject):
         try:
             receipt = await asyncio.wait_for(self._port.withdraw(self._session_id, injection_id), CALL_SECONDS)
         except (MissionControlError, TimeoutError, OSError) as error:
-            self.failed.emit("withdraw", error_words(error))
+            self.failed.emit("withdraw", action_words(error))
         else:
             self._take_receipt(receipt)
             if edit and receipt.state is ReceiptState.WITHDRAWN:

@@ -19,6 +19,7 @@ from mission_control_desktop.ui.panel.composer import MessageEdit
 from mission_control_desktop.ui.panel.elided import ElidedLabel
 from mission_control_desktop.ui.panel.queue_drag import Grip
 from mission_control_desktop.ui.panel.wording import Possible
+from mission_control_desktop.ui.roles import ONLY_WATCHES
 from mission_control_desktop.ui.transcript.row import receipt_text
 
 B = TypeVar("B", bound=QAbstractButton)
@@ -54,7 +55,8 @@ def ladder_text(receipt: Receipt) -> str:
 @dataclass(frozen=True, slots=True)
 class Shown:
     """What a line is to show. `words` are all of the message's, empty where they are not known. `up`, `down`: whether a
-    message waits above or below. `busy` is what is under way, in a word."""
+    message waits above or below. `busy` is what is under way, in a word. `why_not`:
+    why the person may do nothing, where not `acting`."""
 
     receipt: Receipt
     words: str
@@ -63,6 +65,7 @@ class Shown:
     up: bool
     down: bool
     busy: str = ""
+    why_not: str = ONLY_WATCHES
 
 
 def _dress(button: B, text: str, tip: str) -> B:
@@ -181,7 +184,7 @@ class QueueLine(QWidget):
             button.setVisible(waits)
             button.setEnabled(idle and can)
             button.setAccessibleName(f"{name}: {words or 'message'}")
-            button.setToolTip("Your role only watches" if not shown.acting else why.words or button.property("tip"))
+            button.setToolTip(shown.why_not if not shown.acting else why.words or button.property("tip"))
         self.grip.set_usable(waits and self.movable)
         self.take_back.setVisible(waits and shown.acting and not shown.may.can and bool(words))
         self.take_back.setEnabled(idle)
@@ -191,7 +194,7 @@ class QueueLine(QWidget):
         self.button.setAccessibleName(f"{'Put back' if failed else 'Withdraw'}: {words or 'message'}")
         self._fit()
         tip = "Put the words back into the input" if failed else "Take the message back before it is delivered (Delete)"
-        self.button.setToolTip(tip if shown.acting else "Your role only watches")
+        self.button.setToolTip(tip if shown.acting else shown.why_not)
         if self.writing:
             self._look_at_editor(shown)
 

@@ -15,6 +15,7 @@ from mission_control_desktop.ui.panel.elided import ElidedLabel
 from mission_control_desktop.ui.panel.queue_drag import Place, QueueDrag
 from mission_control_desktop.ui.panel.queue_line import WAITS, QueueLine, Shown
 from mission_control_desktop.ui.panel.wording import Possible
+from mission_control_desktop.ui.roles import ONLY_WATCHES
 
 SHOWN = 3
 """Lines at most; how many more there are is said."""
@@ -65,7 +66,7 @@ class ReceiptStrip(QFrame):
         """Places that were asked for, while they are."""
         self._tabbed: list[str] = []
         self._queued = 0
-        self._may_act = True
+        self._may_act, self._why_not = True, ""
         self._column = QVBoxLayout(self)
         theme.keep_distances(self._column, margins=("margin", 4, "gap", 0))
         self._column.setSpacing(0)
@@ -81,8 +82,8 @@ class ReceiptStrip(QFrame):
         self.drag = QueueDrag(self, self._places, self._may_drag, self.move_by)
         self.hide()
 
-    def set_may_act(self, may_act: bool) -> None:
-        self._may_act = may_act
+    def set_may_act(self, may_act: bool, why: str = ONLY_WATCHES) -> None:
+        self._may_act, self._why_not = may_act, why
         self._show()
 
     def set_may_edit(self, possible: Possible) -> None:
@@ -256,6 +257,7 @@ class ReceiptStrip(QFrame):
                     words=known.text,
                     may=self._may_edit,
                     acting=self._may_act,
+                    why_not=self._why_not,
                     up=at > 0,
                     down=0 <= at < len(waiting) - 1,
                     busy=self._busy.get(key, ""),

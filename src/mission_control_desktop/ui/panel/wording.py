@@ -15,6 +15,7 @@ from mission_control_desktop.domain.sessions import (
     WaitingFor,
 )
 from mission_control_desktop.ui import theme
+from mission_control_desktop.ui.error_words import reading_reasons, reasons
 from mission_control_desktop.ui.words import duration, is_stale
 
 HOLD, FREEZE = "hold", "freeze"
@@ -221,6 +222,18 @@ def error_words(error: BaseException) -> str:
         case TimeoutError():
             return "No answer in time"
     return f"Something went wrong here: {error or type(error).__name__}"
+
+
+def action_words(error: BaseException) -> str:
+    """Why an action on a session did not come about, what that means, and the way out."""
+    if isinstance(error, errors.MissionControlError) and not error.details.get("answeredBy"):
+        return reasons(error)
+    return error_words(error)
+
+
+def reading_words(error: BaseException) -> str:
+    """Why something of a session could not be read, what that means, and the way out."""
+    return reading_reasons(error) if isinstance(error, errors.MissionControlError) else error_words(error)
 
 
 def uncertain(error: BaseException) -> bool:

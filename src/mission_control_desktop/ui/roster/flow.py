@@ -6,6 +6,7 @@ from PySide6.QtCore import QObject
 
 from mission_control_desktop.domain.errors import MissionControlError
 from mission_control_desktop.domain.tasks import Tasks
+from mission_control_desktop.ui.error_words import unread
 from mission_control_desktop.ui.planes import Planes
 from mission_control_desktop.ui.roster.pane import RosterPane
 
@@ -29,5 +30,5 @@ class RosterFlow(QObject):
         try:
             said = await self._planes.find_older(words)
         except MissionControlError as error:
-            said = f"The control plane could not be asked: {error.message} Try again."
+            said = unread("Older sessions could not be looked for", error)
         self._roster.reach.show_said(said)

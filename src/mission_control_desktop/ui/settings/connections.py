@@ -22,6 +22,7 @@ from PySide6.QtWidgets import (
 
 from mission_control_desktop import __version__
 from mission_control_desktop.ui.dialogs.fitting import FittingDialog
+from mission_control_desktop.ui.launch.start_form import FieldErrors
 from mission_control_desktop.ui.settings.page import OnceButton, SettingsPage
 
 TITLES = ("Name", "Address", "You are", "Connection")
@@ -183,9 +184,14 @@ class PlaneForm(FittingDialog):
         self.error.setTextFormat(Qt.TextFormat.PlainText)
         self.error.hide()
         form = QFormLayout()
-        form.addRow("&Name", self.name)
-        form.addRow("&Address", self.address)
-        form.addRow("&Token", self.token)
+        self._errors = FieldErrors()
+        for label, field, named in (
+            ("&Name", self.name, "name"),
+            ("&Address", self.address, "url"),
+            ("&Token", self.token, "token"),
+        ):
+            form.addRow(label, field)
+            form.addRow("", self._errors.label_for(named, field))
         self.cancel = QPushButton("Cancel")
         self.cancel.setAutoDefault(False)
         self.cancel.clicked.connect(self.reject)
@@ -212,16 +218,20 @@ class PlaneForm(FittingDialog):
             return
         self.act.setEnabled(False)
         self.error.hide()
+        self._errors.clear()
         self.entered.emit(self.name.text().strip(), self.address.text().strip(), self.token.text().strip())
 
     def failed(self, field: str | None, message: str) -> None:
-        """It was not taken; the field that is wrong gets the focus."""
+        """It was not taken: say so at the field that is wrong, which gets the focus."""
         self.act.setEnabled(True)
-        self.error.setText(message)
-        self.error.show()
-        wrong = {"name": self.name, "url": self.address, "token": self.token}.get(field or "", self.token)
-        wrong.setFocus()
-        wrong.selectAll()
+        if not self._errors.show(field, message):
+            self.error.setText(message)
+            self.error.show()
+            self.token.setFocus()
+        wrong = self.focusWidget()
+        if isinstance(wrong, QLineEdit):
+            wrong.selectAll()
+        self.adjustSize()
 
 
 class PlaneRemoval(FittingDialog):

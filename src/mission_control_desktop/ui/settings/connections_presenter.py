@@ -9,9 +9,9 @@ from PySide6.QtCore import QObject
 from shiboken6 import isValid
 
 from mission_control_desktop.client.fleet import plane_of
-from mission_control_desktop.domain.errors import BadInput, MissionControlError
+from mission_control_desktop.domain.errors import MissionControlError, NotAuthenticated, Unavailable, Unreachable
 from mission_control_desktop.domain.tasks import Tasks
-from mission_control_desktop.ui.error_words import told
+from mission_control_desktop.ui.error_words import refused, told
 from mission_control_desktop.ui.main_window.planes_view import plane_view
 from mission_control_desktop.ui.plane_book import Entered, PlaneBook
 from mission_control_desktop.ui.planes import Plane, Planes
@@ -65,7 +65,7 @@ class ConnectionsPresenter(QObject):
             entered = await work()
         except MissionControlError as error:
             if isValid(form):
-                form.failed(error.field if isinstance(error, BadInput) else None, error.message)
+                form.failed(*_refused(name, error))
             return
         if isValid(form):
             form.accept()
@@ -83,6 +83,15 @@ class ConnectionsPresenter(QObject):
             await self._book.remove(name)
         except MissionControlError as error:
             self._told(told(f"{name} was not removed", error))
+
+
+def _refused(name: str, error: MissionControlError) -> tuple[str | None, str]:
+    """An address where nobody answers, and a token that is not taken, are said at their fields, too."""
+    if isinstance(error, Unreachable | Unavailable):
+        return "url", f"{error.message.rstrip('.')}. Nothing was kept: look at the address, and whether it runs there."
+    if isinstance(error, NotAuthenticated):
+        return "token", f"{error.message} Ask an admin there for another one."
+    return refused(f"{name} was not connected", error)
 
 
 def _row(plane: Plane, address: str) -> PlaneRow:

@@ -37,12 +37,19 @@ class PlanePages(QObject):
     def _make(self) -> None:
         plane = self._planes.get(self._at) or self._planes.home
         self._at, self._role = plane.key, plane.role
-        self.providers = ProvidersPage()
+        self.providers = ProvidersPage("this computer" if plane.key == HOME else f"the computer of {plane.title}")
         self._presenter = ProvidersPresenter(
-            self.providers, self._store, plane.gateway, self._tasks, plane.role, plane=plane.key, parent=self.providers
+            self.providers,
+            self._store,
+            plane.gateway,
+            self._tasks,
+            plane.role,
+            plane=plane.key,
+            where=plane.name,
+            parent=self.providers,
         )
         self.profiles = ProfilesPage()
-        self.profiles.set_refusal(profiles_refusal(plane.role))
+        self.profiles.set_refusal(profiles_refusal(plane.role, plane.name))
         self.profiles.show_profiles(self._launch.profiles(plane.key))
         self.profiles.turned_to.connect(lambda: self._launch.load(plane.key))
         self.profiles.add_requested.connect(lambda: self._launch.edit_profile(None, plane.key))

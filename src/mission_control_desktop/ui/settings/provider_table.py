@@ -51,7 +51,11 @@ def checked_words(report: CheckReport | None, now: datetime) -> str:
 class ProvidersModel(QAbstractTableModel):
     """Ages are told as of the last `refresh`."""
 
-    def __init__(self, now: Callable[[], datetime] = words.utc_now, parent: QObject | None = None) -> None:
+    def __init__(
+        self, place: str = "this computer", now: Callable[[], datetime] = words.utc_now, parent: QObject | None = None
+    ) -> None:
+        """`place`: where the built-in provider's agents run."""
+        self._place = place
         self._now = now
         self._views: list[ProviderView] = []
         self._kinds: Mapping[str, str] = {}
@@ -140,7 +144,7 @@ class ProvidersModel(QAbstractTableModel):
             case Column.KIND:
                 return self.kind_title(view)
             case Column.ADDRESS:
-                return view.gateway_url or "this computer"
+                return view.gateway_url or self._place
             case Column.ENABLED:
                 return "yes" if view.is_active else "no"
             case Column.CONNECTION:

@@ -14,7 +14,7 @@ from mission_control_desktop.ui.settings.check_view import CheckView
 from mission_control_desktop.ui.settings.page import OnceButton, PlanePage
 from mission_control_desktop.ui.settings.provider_table import ProvidersModel, look_of, providers_table
 
-BUILT_IN = "It is built in: it runs this computer's agents, and is neither changed nor removed."
+BUILT_IN = "It is built in: it runs the agents of {}, and is neither changed nor removed."
 CHOOSE = "Choose a provider first."
 
 
@@ -31,20 +31,22 @@ class ProvidersPage(PlanePage):
     active_requested = Signal(str, bool)
     remove_requested = Signal(str)
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    def __init__(self, place: str = "this computer", parent: QWidget | None = None) -> None:
+        """`place`: where the control plane runs its own agents."""
         super().__init__(parent)
+        self._built_in = BUILT_IN.format(place)
         self._refusal = ""
         self._busy: set[str] = set()
         self._checks: dict[str, CheckReport | None] = {}
         self._problems: dict[str, str] = {}
         self._chosen = ""
         self.kinds: tuple[KindView, ...] = ()
-        about = QLabel("Where sessions come from: this computer's own agents, gateways, other Mission Controls.")
+        about = QLabel(f"Where sessions come from: agents of {place}, gateways, other Mission Controls.")
         about.setProperty("tone", "muted")
         about.setWordWrap(True)
         self.refusal = _notice("providers.refusal", "attention")
         self.problem = _notice("providers.problem", "error")
-        self.model = ProvidersModel(parent=self)
+        self.model = ProvidersModel(place, parent=self)
         self.table = providers_table(self.model)
         self.table.setMinimumHeight(130)
         self.table.selectionModel().currentRowChanged.connect(self._on_row)
@@ -187,7 +189,7 @@ class ProvidersPage(PlanePage):
 
     def _refresh(self) -> None:
         view = self.chosen
-        why = self._refusal or (CHOOSE if view is None else BUILT_IN if view.built_in else "")
+        why = self._refusal or (CHOOSE if view is None else self._built_in if view.built_in else "")
         busy = self._chosen in self._busy
         checking = self._chosen in self._checks
         hints = {
@@ -218,7 +220,7 @@ class ProvidersPage(PlanePage):
             return
         look = look_of(view, words.utc_now())
         if view.built_in and not look.detail:
-            look = replace(look, detail=BUILT_IN)
+            look = replace(look, detail=self._built_in)
         waiting = view.id in self._checks
         report = self._checks[view.id] if waiting else view.last_check
         if report is not None and any(one.detail == look.detail for one in report.stages):

@@ -14,12 +14,12 @@ from shiboken6 import isValid
 
 from mission_control_desktop.client.fleet import HOME, plane_of, qualified, unqualified
 from mission_control_desktop.domain.audit import AuditAction, AuditEntry, AuditOutcome
-from mission_control_desktop.domain.errors import BadInput, MissionControlError
+from mission_control_desktop.domain.errors import MissionControlError
 from mission_control_desktop.domain.mission_control import MissionControl
 from mission_control_desktop.domain.people import Role
 from mission_control_desktop.domain.providers import KindView, ProviderChange, ProviderDraft, ProviderView
 from mission_control_desktop.domain.tasks import Tasks
-from mission_control_desktop.ui.error_words import told, unread
+from mission_control_desktop.ui.error_words import refused, told, unread
 from mission_control_desktop.ui.ports import Gateway
 from mission_control_desktop.ui.sessions import SessionStore
 from mission_control_desktop.ui.settings.check_view import CANCELLED
@@ -34,7 +34,7 @@ _OURS = (AuditAction.PROVIDER_CHANGE, AuditAction.PROVIDER_CHECK, AuditAction.PR
 """What someone else does to providers is told as audit rows."""
 
 
-def refusal_of(role: Role | None) -> str:
+def refusal_of(role: Role | None, where: str = "") -> str:
     """Why someone may not change providers; empty for admins."""
     match role:
         case Role.ADMIN:
@@ -43,8 +43,8 @@ def refusal_of(role: Role | None) -> str:
             return "Not connected to a control plane: providers cannot be read or changed now."
         case _:
             return (
-                f"You are connected as {role.value}: you see the providers, and only an admin can register, check, "
-                "change or remove them."
+                f"You are connected{f' to {where}' if where else ''} as {role.value}: you see the providers, and only "
+                "an admin can register, check, change or remove them."
             )
 
 
@@ -60,6 +60,7 @@ class ProvidersPresenter(QObject):
         role: Role | None,
         *,
         plane: str = HOME,
+        where: str = "",
         parent: QObject | None = None,
     ) -> None:
         super().__init__(parent)
@@ -71,7 +72,7 @@ class ProvidersPresenter(QObject):
         self._one = asyncio.Lock()
         self._waiting = 0
         self._closed = False
-        page.set_refusal(refusal_of(role))
+        page.set_refusal(refusal_of(role, where))
         page.turned_to.connect(self.load)
         page.register_requested.connect(self._register)
         page.edit_requested.connect(self._edit)
@@ -153,7 +154,8 @@ class ProvidersPresenter(QObject):
         if self._intent is None or self._intent[0] != draft:
             self._intent = (draft, uuid.uuid4().hex)
         key = self._intent[1]
-        made = await self._told(form, lambda mc: mc.create_provider(draft, idempotency_key=key))
+        work = partial(_create, draft=draft, key=key)
+        made = await self._told(form, "The provider was not registered", work)
         if made is None:
             return
         await self._chosen_anew(form, made, check=made.is_active)
@@ -167,21 +169,21 @@ class ProvidersPresenter(QObject):
         form.open()
 
     async def _change(self, form: ProviderForm, view: ProviderView, change: ProviderChange) -> None:
-        made = await self._told(form, lambda mc: mc.update_provider(view.id, change))
+        made = await self._told(form, f"{view.name} was not changed", lambda mc: mc.update_provider(view.id, change))
         if made is None:
             return
         other = change.gateway_url is not None or change.credentials is not None
         await self._chosen_anew(form, made, check=other and made.is_active)
 
     async def _told(
-        self, form: ProviderForm, work: Callable[[MissionControl], Coroutine[Any, Any, ProviderView]]
+        self, form: ProviderForm, what: str, work: Callable[[MissionControl], Coroutine[Any, Any, ProviderView]]
     ) -> ProviderView | None:
         """None after its failure was shown in the form."""
         try:
             return await self._gateway.call(work)
         except MissionControlError as error:
             if isValid(form):
-                form.failed(_field_of(error), error.message)
+                form.failed(*refused(what, error))
             return None
 
     async def _chosen_anew(self, form: ProviderForm, view: ProviderView, *, check: bool) -> None:
@@ -223,7 +225,7 @@ class ProvidersPresenter(QObject):
             await self._gateway.call(lambda mc: mc.delete_provider(view.id))
         except MissionControlError as error:
             if isValid(dialog):
-                dialog.failed(error.message)
+                dialog.failed(told(f"{view.name} was not removed", error))
             return
         if isValid(dialog):
             dialog.accept()
@@ -250,7 +252,7 @@ class ProvidersPresenter(QObject):
         try:
             await self._gateway.call(partial(_check, provider_id=provider_id))
         except MissionControlError as error:
-            problem = f"It could not be checked: {error.message}"
+            problem = unread("It could not be checked", error)
         except asyncio.CancelledError:
             if not self._closed:
                 self._page.check_ended(provider_id, CANCELLED)
@@ -280,13 +282,12 @@ async def _providers(mission_control: MissionControl) -> tuple[ProviderView, ...
     return await mission_control.providers()
 
 
+async def _create(mission_control: MissionControl, *, draft: ProviderDraft, key: str) -> ProviderView:
+    return await mission_control.create_provider(draft, idempotency_key=key)
+
+
 async def _check(mission_control: MissionControl, *, provider_id: str) -> object:
     return await mission_control.check_provider(provider_id)
-
-
-def _field_of(error: MissionControlError) -> str | None:
-    field = error.field if isinstance(error, BadInput) else error.details.get("field")
-    return field if isinstance(field, str) else None
 
 
 def _name(page: ProvidersPage, provider_id: str) -> str:

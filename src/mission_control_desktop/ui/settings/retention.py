@@ -14,6 +14,7 @@ from mission_control_desktop.domain.people import Role
 from mission_control_desktop.domain.retention import Workspace
 from mission_control_desktop.domain.tasks import Tasks
 from mission_control_desktop.ui import times, words
+from mission_control_desktop.ui.error_words import told, unread
 from mission_control_desktop.ui.ports import Gateway
 from mission_control_desktop.ui.settings.page import OnceButton, PlanePage
 
@@ -184,7 +185,7 @@ class RetentionPresenter(QObject):
             found = await self._gateway.call(lambda mc: mc.workspace())
         except MissionControlError as error:
             if not self._gone:
-                self._page.show_problem(f"What is chosen cannot be read: {error.message}\nTurn here again to retry.")
+                self._page.show_problem(f"{unread('What is chosen cannot be read', error)}\nTurn here again to retry.")
             return
         if not self._gone:
             self._page.show_workspace(found)
@@ -194,7 +195,7 @@ class RetentionPresenter(QObject):
             found = await self._gateway.call(lambda mc: mc.set_message_retention(days))
         except MissionControlError as error:
             if not self._gone:
-                self._page.show_problem(f"Nothing was changed: {error.message}")
+                self._page.show_problem(told("The change was not taken", error))
             return
         if not self._gone:
             self._page.show_done(found)

@@ -25,7 +25,8 @@ from mission_control_desktop.domain.sessions import AgentSession, SessionStatus
 from mission_control_desktop.domain.tasks import Tasks
 from mission_control_desktop.ui.bridge import Bridge
 from mission_control_desktop.ui.connection import Connection
-from mission_control_desktop.ui.planes import plane_refusal, plane_title
+from mission_control_desktop.ui.planes import plane_title
+from mission_control_desktop.ui.roles import watching
 from mission_control_desktop.ui.sessions import SessionStore
 from mission_control_desktop.ui.tray.entry import LOOKING, Followed
 
@@ -79,7 +80,7 @@ class Following(QObject):
     @property
     def refusal(self) -> str:
         """Why the person may not stop anything there; empty where they may, and while that is not known."""
-        return plane_refusal(self.key, self.role)
+        return watching(self.role, self.key)
 
     async def run(self) -> None:
         """Connect, and again whenever it is lost."""
