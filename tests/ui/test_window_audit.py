@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import signal
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from mission_control_desktop.domain.audit import AuditAction, AuditEntry, AuditO
 from mission_control_desktop.domain.chain_file import check_lines
 from mission_control_desktop.domain.errors import Forbidden, Unreachable
 from mission_control_desktop.domain.mission_control import AuditFilter
+from mission_control_desktop.ui.audit.chain import CANCEL, VERIFY
 from mission_control_desktop.ui.audit.model import AuditColumn, AuditModel
 from support.rig import Rig, dialog, press, until
 from support.scripted_plane import ScriptedPlane, message, session
@@ -252,6 +255,19 @@ def test_the_log_of_a_real_control_plane_is_checked_exported_and_kept(rig: Rig, 
         await until(lambda: "Chain valid" in drawer.chain.label.text(), "the chain's state")
         rows = len(plane.audit())
         assert f"{rows} rows" in drawer.chain.label.text()
+
+        # One that takes long says so, and is called off; what was known stays known.
+        os.kill(plane.process.pid, signal.SIGSTOP)
+        try:
+            press(drawer.chain.check, Qt.Key.Key_Space)
+            await until(lambda: "Checking all" in drawer.chain.label.text(), "that it is under way")
+            assert drawer.chain.check.text() == CANCEL
+            press(drawer.chain.check, Qt.Key.Key_Space)
+            await until(lambda: "cancelled" in drawer.chain.label.text(), "that it was called off")
+            assert "Chain valid" in drawer.chain.label.text()
+            assert drawer.chain.check.text() == VERIFY
+        finally:
+            os.kill(plane.process.pid, signal.SIGCONT)
 
         drawer.export_all.trigger()
         chooser = await dialog(QFileDialog, drawer)

@@ -5,11 +5,13 @@ from __future__ import annotations
 from datetime import datetime
 
 import msgspec
-from PySide6.QtCore import Signal
+from PySide6.QtCore import QTimer, Signal
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QWidget
 
 from mission_control_desktop.domain.audit import ChainReport
 from mission_control_desktop.ui import words
+
+VERIFY, CANCEL = "Verify the &chain", "Cancel the &check"
 
 
 class Checked(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -51,9 +53,11 @@ def chain_words(known: Checked | None, now: datetime, newest: int = 0) -> tuple[
 
 
 class ChainRow(QWidget):
-    """The line below the table. `check_requested` asks for a check; the row that does not fit can be shown."""
+    """The line below the table. `check_requested` asks for a check, `cancel_requested` calls it off while it is under
+    way; the row that does not fit can be shown."""
 
     check_requested = Signal()
+    cancel_requested = Signal()
     row_wanted = Signal(int)
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -65,10 +69,14 @@ class ChainRow(QWidget):
         self.show_row = QPushButton("Show the &row")
         self.show_row.setAutoDefault(False)
         self.show_row.clicked.connect(self._on_row)
-        self.check = QPushButton("Verify the &chain")
+        self.check = QPushButton()
         self.check.setAutoDefault(False)
-        self.check.setToolTip("Have the control plane check every row, and that the log still leads on from here")
-        self.check.clicked.connect(self.check_requested)
+        self.check.clicked.connect(self._on_check)
+        self._began = words.utc_now()
+        self._rows = 0
+        self._ages = QTimer(self)
+        self._ages.setInterval(1_000)
+        self._ages.timeout.connect(self._tell_checking)
         layout = QHBoxLayout(self)
         layout.setContentsMargins(12, 0, 12, 0)
         layout.addWidget(self.label, 1)
@@ -81,19 +89,34 @@ class ChainRow(QWidget):
         self._known = known
         text, tone = chain_words(known, words.utc_now(), newest)
         self._say(text, tone)
-        self.check.setEnabled(True)
+        self._ages.stop()
+        self.check.setText(VERIFY)
+        self.check.setToolTip("Have the control plane check every row, and that the log still leads on from here")
         self.show_row.setVisible(known is not None and not known.valid and known.first_bad is not None)
 
-    def show_checking(self) -> None:
-        """A check is under way."""
-        self.check.setEnabled(False)
-        self._say("…  Checking every row of the log", "muted")
+    def show_checking(self, newest: int = 0) -> None:
+        """A check is under way; `newest` is the last row of the log that is known of."""
+        self._began, self._rows = words.utc_now(), newest
+        self._ages.start()
+        self.check.setText(CANCEL)
+        self.check.setToolTip("Do not wait for it any longer. A check changes nothing")
+        self.show_row.hide()
+        self._tell_checking()
+
+    def _tell_checking(self) -> None:
+        # The control plane answers once, at the end: how far it is nobody knows here.
+        rows = f"all {self._rows:,} rows" if self._rows else "every row"
+        gone = words.duration((words.utc_now() - self._began).total_seconds())
+        self._say(f"…  Checking {rows} of the log, for {gone}", "muted")
 
     def show_failed(self, why: str) -> None:
-        """It could not be checked; what was known before stays known."""
+        """It was not checked; what was known before stays known."""
         self.show_known(self._known)
         text, _ = chain_words(self._known, words.utc_now())
-        self._say(f"Not checked now: {why}\n{text}", "attention")
+        self._say(f"{why}\n{text}", "attention")
+
+    def _on_check(self) -> None:
+        (self.cancel_requested if self._ages.isActive() else self.check_requested).emit()
 
     def _say(self, text: str, tone: str) -> None:
         self.label.setText(text)

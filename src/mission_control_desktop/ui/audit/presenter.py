@@ -6,9 +6,11 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import msgspec
 from PySide6.QtCore import QObject, Signal
+from shiboken6 import isValid
 
 from mission_control_desktop.client.fleet import HOME, qualified
 from mission_control_desktop.domain.audit import AuditEntry
@@ -68,6 +70,7 @@ class AuditPresenter(QObject):
         self._turn = 0
         self._reading = False
         self._fresh = self._verifying = False
+        self._check: asyncio.Task[Any] | None = None
         self.exporting = Exporting(drawer.exporting, tasks, self)
         self._model.set_plane(self._source.plane)
         drawer.set_planes([(s.key, s.name) for s in sources], self._source.key)
@@ -77,6 +80,7 @@ class AuditPresenter(QObject):
         drawer.plane_chosen.connect(self.choose)
         drawer.export_requested.connect(self.export)
         drawer.chain.check_requested.connect(self.verify)
+        drawer.chain.cancel_requested.connect(self.cancel_verify)
         drawer.chain.row_wanted.connect(self._on_row_wanted)
         drawer.jump_requested.connect(self._on_jump)
         self._model.more_wanted.connect(self._on_more)
@@ -238,20 +242,30 @@ class AuditPresenter(QObject):
         self._drawer.chain.show_known(known, self._model.newest_seq)
 
     def verify(self) -> None:
-        """Have the whole chain checked."""
-        self._tasks.start(self._verify(self._source), name="audit verify")
+        """Have the whole chain checked; nothing if that is under way."""
+        if self._check is None or self._check.done():
+            self._check = self._tasks.start(self._verify(self._source), name="audit verify")
+
+    def cancel_verify(self) -> None:
+        """Do not wait for the check any longer."""
+        if self._check is not None:
+            self._check.cancel()
 
     async def _verify(self, source: AuditSource) -> None:
         raw = self._state.get(CHAIN + source.key) or {}
         head = raw.get("head") if raw.get("valid") and raw.get("rows") else None
-        self._drawer.chain.show_checking()
+        self._drawer.chain.show_checking(self._model.newest_seq)
         self._verifying = True
         try:
             report = await source.gateway.call(lambda mc: mc.audit_verify(head=head))
         except MissionControlError as error:
             if source is self._source:
-                self._drawer.chain.show_failed(error.message)
+                self._drawer.chain.show_failed(unread("The chain was not checked", error))
             return
+        except asyncio.CancelledError:
+            if isValid(self._drawer):
+                self._drawer.chain.show_failed("The check was cancelled here. It changes nothing.")
+            raise
         finally:
             self._verifying = False
         self._state.put(CHAIN + source.key, msgspec.to_builtins(checked(report, words.utc_now())))
