@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mission_control_desktop.domain import errors
-from mission_control_desktop.ui.error_words import told, unread
+from mission_control_desktop.ui.error_words import refused, told, unread
 
 
 def made(kind: type[errors.MissionControlError]) -> errors.MissionControlError:
@@ -42,3 +42,9 @@ def test_the_way_out_fits_the_error() -> None:
     assert "may have been carried out" in told("x", errors.Unavailable("No answer in time."))
     assert "not foreseen (internal)" in told("x", errors.MissionControlError("Oops"))
     assert told("x", errors.Conflict("It has ended.")).count("..") == 0
+
+
+def test_what_names_a_field_is_said_there_and_everything_else_whole() -> None:
+    assert refused("x", made(errors.BadInput)) == ("days", "It is too short")
+    assert refused("x", errors.Conflict("The name is taken", field="name")) == ("name", "The name is taken")
+    assert refused("x", made(errors.Forbidden)) == (None, told("x", made(errors.Forbidden)))

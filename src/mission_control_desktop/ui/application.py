@@ -293,7 +293,10 @@ class Desktop(QObject):
                 await self._take(reached)
         except MissionControlError as error:
             self.window.notices.show_notice(
-                f"The control plane is away, agents go on without it: {error.message}", error=True, key="recover"
+                f"The control plane is away: {error.message} Agents go on without it, and it is looked for again and "
+                "again.",
+                error=True,
+                key="recover",
             )
             await asyncio.sleep(RECOVER_SECONDS)
 

@@ -216,7 +216,7 @@ class TrayDesk(QObject):
         try:
             await in_thread(lambda: detached.start_window(folder, self._connect))
         except MissionControlError as error:
-            self.entry.tell(error.message)
+            self.entry.tell(f"The window was not opened: {error.message} Agents go on; Kill All is in this menu, too.")
             return
         if await _comes(self._any_window, OPENING_SECONDS) and session_id:
             await in_thread(lambda: windows.ask_to_front(folder, session_id))
