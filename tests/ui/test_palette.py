@@ -63,7 +63,9 @@ def test_it_leads_everywhere_on_a_real_control_plane(rig: Rig, house: Served) ->
     async def scenario() -> None:
         desk = await rig.open()
         window = desk.window
-        await until(lambda: len(desk.store.sessions) == 2 and window.panels.count == 2, "both", LONG)
+        await until(lambda: len(desk.store.sessions) == 2, "both", LONG)
+        window.opening.open_sessions([one, two])  # they rest: their panels do not open by themselves
+        await until(lambda: window.panels.count == 2, "their panels", LONG)
         window.activateWindow()
 
         # A session whose panel was closed, by letters that stand apart.
