@@ -27,7 +27,7 @@ from support.hands import (
     opened_menu,
     row_spot,
 )
-from support.rig import Rig, dialog, move, press, until
+from support.rig import Rig, W, dialog, move, press, until
 from support.served import Served, served
 
 LONG = 60.0
@@ -224,6 +224,18 @@ async def desks_by_mouse(desk: Desktop, ids: list[str]) -> None:
     assert window.panels.arrangement().docked == before.docked
     await choose(await open_menu_of(switcher), "2  Wall")
     await until(lambda: window.panels.open_ids() == [ids[2]], "the other desk")
+    # One panel follows what is clicked in the roster, until it is pinned.
+    await in_front(window)
+    await by_menu(window, "view.follow_focus")
+    click(tree.viewport(), row_spot(tree, ids[3]))
+    await until(lambda: window.panels.follower == ids[3])
+    click(tree.viewport(), row_spot(tree, ids[0]))
+    await until(lambda: window.panels.follower == ids[0])
+    assert set(window.panels.open_ids()) == {ids[0], ids[2]}, "it is the same panel"
+    await menu_of_tab(desk, ids[0], "Pin")
+    await until(lambda: window.panels.follower == "", "pinned")
+    await by_menu(window, "view.follow_focus")
+    assert not window.following
     await choose(await open_menu_of(switcher), "Rename this desk")
     asked = await dialog(NameDialog, window)
     asked.name.selectAll()
@@ -236,6 +248,16 @@ async def desks_by_mouse(desk: Desktop, ids: list[str]) -> None:
     click(next(b for b in box.findChildren(QPushButton) if b.text() == "Remove"))
     await until(lambda: len(book.ids()) == 1)
     assert window.panels.arrangement().docked == before.docked
+
+
+async def from_palette(desk: Desktop, text: str, kind: type[W]) -> W:
+    """A command that has no key of its own, and the dialog that it opens."""
+    press(QApplication.focusWidget() or desk.window, Qt.Key.Key_K, CTRL)
+    palette = desk.window.command_palette
+    assert palette.isVisible()
+    QTest.keyClicks(palette.line, text)
+    press(palette.line, Qt.Key.Key_Return)
+    return await dialog(kind, desk.window)
 
 
 async def by_keyboard(desk: Desktop, ids: list[str]) -> None:
@@ -293,14 +315,33 @@ async def by_keyboard(desk: Desktop, ids: list[str]) -> None:
     # A desk, walked to and fro; on it one panel that follows what is chosen in the roster, until it is pinned.
     keys(Qt.Key.Key_N, CTRL | ALT)
     name = await dialog(NameDialog, window)
-    QTest.keyClicks(name.name, "Night")
+    QTest.keyClicks(name.name, "Evening")
     press(name.name, Qt.Key.Key_Tab)
     press(name.keep, Qt.Key.Key_Space)
     press(name.name, Qt.Key.Key_Return)
-    await until(lambda: book.current.name == "Night" and panels.count == 0, "an empty desk")
+    await until(lambda: book.current.name == "Evening" and panels.count == 0, "an empty desk")
     keys(Qt.Key.Key_1, ALT)
     await until(lambda: panels.count == 4)
     keys(Qt.Key.Key_PageDown, CTRL | ALT)
+    await until(lambda: book.current.name == "Evening")
+    await in_front(window)
+    name = await from_palette(desk, ">rename this desk", NameDialog)
+    name.name.selectAll()
+    QTest.keyClicks(name.name, "Night")
+    press(name.name, Qt.Key.Key_Return)
+    await until(lambda: book.current.name == "Night")
+    await in_front(window)
+    keys(Qt.Key.Key_N, CTRL | ALT)
+    name = await dialog(NameDialog, window)
+    QTest.keyClicks(name.name, "Short")
+    press(name.name, Qt.Key.Key_Return)
+    await until(lambda: book.current.name == "Short")
+    await in_front(window)
+    box = await from_palette(desk, ">remove this desk", QMessageBox)
+    press(next(b for b in box.findChildren(QPushButton) if b.text() == "Remove"), Qt.Key.Key_Space)
+    await until(lambda: len(book.ids()) == 2, "removed")
+    if book.current.name != "Night":
+        keys(Qt.Key.Key_2, ALT)
     await until(lambda: book.current.name == "Night")
     tree = window.roster.tree
     tree.setFocus()

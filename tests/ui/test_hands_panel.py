@@ -4,6 +4,7 @@ by mouse and by keyboard; then the settings and the help."""
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from PySide6.QtCore import QPoint, Qt
@@ -16,10 +17,13 @@ from mission_control_desktop.ui import theme
 from mission_control_desktop.ui.application import Desktop
 from mission_control_desktop.ui.dialogs.keys import KeysDialog
 from mission_control_desktop.ui.dialogs.reason import ReasonDialog
+from mission_control_desktop.ui.launch.profile_form import ProfileForm
 from mission_control_desktop.ui.panel.killing import KillDialog
 from mission_control_desktop.ui.panel.panel import OrchestratorPanel
 from mission_control_desktop.ui.settings.appearance import AppearancePage
 from mission_control_desktop.ui.settings.dialog import SettingsDialog
+from mission_control_desktop.ui.settings.profiles import ProfilesPage
+from mission_control_desktop.ui.settings.retention import RetentionPage
 from support.hands import by_menu, choose, choose_action, click, in_front, open_menu_of, opened_menu
 from support.rig import Rig, dialog, dialogs, press, until
 from support.served import Served, served
@@ -62,7 +66,7 @@ def test_an_agent_is_started_read_steered_and_ended(rig: Rig, house: Served) -> 
         two = await started_by_keyboard(desk)
         await answered_and_read(desk, one)
         await steered(desk, two)
-        await settings_and_help(desk)
+        await settings_and_help(desk, house)
         await ended(desk, one, two)
         await desk.close()
 
@@ -191,20 +195,25 @@ async def steered(desk: Desktop, two: str) -> None:
     assert asked_of(panel) >= 0
 
 
-async def settings_and_help(desk: Desktop) -> None:
+def turn_to(shown: SettingsDialog, title: str) -> None:
+    item = next(i for r in range(shown.list.count()) if (i := shown.list.item(r)).text() == title)
+    click(shown.list.viewport(), shown.list.visualItemRect(item).center())
+
+
+async def settings_and_help(desk: Desktop, house: Served) -> None:
     window = desk.window
     await in_front(window)
     click(window.header.connection)
     shown = await dialog(SettingsDialog, window)
     assert shown.current.key == "connections"
-    row = next(r for r in range(shown.list.count()) if shown.list.item(r).text() == "Appearance")
-    click(shown.list.viewport(), shown.list.visualItemRect(shown.list.item(row)).center())
+    turn_to(shown, "Appearance")
     page = shown.page(AppearancePage)
     assert shown.current is page
     for name, dark in (("dark", True), ("light", False)):
         radio = page.schemes[name]
         click(radio, QPoint(10, radio.height() // 2))
         await until(lambda d=dark: theme.current().dark is d, name)  # type: ignore[misc]
+    await profile_and_period(desk, house, shown)
     close = shown.findChild(QDialogButtonBox)
     assert isinstance(close, QDialogButtonBox)
     click(close.button(QDialogButtonBox.StandardButton.Close))
@@ -227,6 +236,54 @@ async def settings_and_help(desk: Desktop) -> None:
     await by_menu(window, "help.keys")
     (await dialog(KeysDialog, window)).close()
     await until(lambda: not dialogs(window))
+
+
+async def profile_and_period(desk: Desktop, house: Served, shown: SettingsDialog) -> None:
+    """What the control plane keeps: a launch profile by mouse, changed by keyboard; then how long messages stay."""
+    turn_to(shown, "Launch profiles")
+    page = shown.page(ProfilesPage)
+    await until(lambda: page.list.count() > 1 and page.list.currentItem() is not None, "the profiles", LONG)
+    click(page.add)
+    form = await dialog(ProfileForm, desk.window)
+    click(form.name)
+    QTest.keyClicks(form.name, "mine")
+    click(form.command)
+    QTest.keyClicks(form.command, "my-agent --acp")
+    click(form.save)
+    await until(lambda: any(p["name"] == "mine" for p in profiles(house)), "it on record", LONG)
+
+    def mine() -> int:
+        rows = [row for row in range(page.list.count()) if page.list.item(row).text().startswith("mine ")]
+        return rows[0] if rows else -1
+
+    await until(lambda: mine() >= 0, "it in the list", LONG)
+    page.list.setCurrentRow(mine())
+    press(page.edit, Qt.Key.Key_Space)
+    form = await dialog(ProfileForm, desk.window)
+    form.command.selectAll()
+    QTest.keyClicks(form.command, "my-agent --quiet")
+    press(form.save, Qt.Key.Key_Space)
+    await until(lambda: ["my-agent", "--quiet"] in [p["command"] for p in profiles(house)], "the change", LONG)
+    demo = next(row for row in range(page.list.count()) if "(demo)" in page.list.item(row).text())
+    click(page.list.viewport(), page.list.visualItemRect(page.list.item(demo)).center())
+    await until(lambda: not page.edit.isEnabled())
+    assert "demo" in page.edit.toolTip(), "what cannot be changed says so"
+
+    turn_to(shown, "Retention")
+    period = shown.page(RetentionPage)
+    await until(lambda: period.days.value() > 0 and period.default.isEnabled(), "what is chosen", LONG)
+    click(period.default, QPoint(10, period.default.height() // 2))
+    before = period.days.value()
+    press(period.days, Qt.Key.Key_Up)
+    assert period.days.value() == before + 1
+    click(period.apply)
+    await until(lambda: period.state.text().startswith("Kept so"), "the answer", LONG)
+
+
+def profiles(house: Served) -> list[dict[str, Any]]:
+    answer = house.admin.get("/agents/profiles")
+    assert answer.status_code == 200, answer.text
+    return list(answer.json()["items"] if isinstance(answer.json(), dict) else answer.json())
 
 
 async def ended(desk: Desktop, one: str, two: str) -> None:

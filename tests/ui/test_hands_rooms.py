@@ -63,7 +63,7 @@ def test_roster_attention_log_and_kill_all(rig: Rig, house: Served, monkeypatch:
     monkeypatch.setattr(kill_flow, "UNDO_SECONDS", 0.5)
     parser = house.spawn("[wait]", title="Parser")
     lexer = house.spawn(title="Lexer", parentAgentId=parser)
-    docs = house.spawn("[wait]", title="Docs")
+    docs = house.spawn("[words 3000 300]", title="Docs")  # it gives signs of life, however long this takes
     asks = house.spawn("[permission]", title="Gateway")
     for session_id in (parser, docs):
         house.until(session_id, status="running")
@@ -76,7 +76,7 @@ def test_roster_attention_log_and_kill_all(rig: Rig, house: Served, monkeypatch:
         await in_front(desk.window)
         await roster_by_mouse(desk, parser, lexer, docs)
         await roster_by_keyboard(desk, parser, docs)
-        await attention(desk, asks)
+        await attention(desk, house, asks)
         await audit(desk, docs)
         await kill_all(desk)
         await desk.close()
@@ -202,7 +202,7 @@ async def roster_by_keyboard(desk: Desktop, parser: str, docs: str) -> None:
     await until(lambda: status(desk, docs) == "killed", "killed", LONG)
 
 
-async def attention(desk: Desktop, asks: str) -> None:
+async def attention(desk: Desktop, house: Served, asks: str) -> None:
     window = desk.window
     await in_front(window)
     await until(lambda: window.header.attention.text() == "1 needs you", "the question", LONG)
@@ -220,6 +220,22 @@ async def attention(desk: Desktop, asks: str) -> None:
     click(window.header.attention)
     await until(pane.isHidden)
     assert [one.session_id for one in desk.store.approvals.values()] == [asks], "nothing was answered"
+
+    # Another one, by keyboard: seen in the list, gone to, and acknowledged there.
+    more = house.spawn("[permission]", title="Mailer")
+    await until(lambda: window.header.attention.text() == "1 needs you", "the next question", LONG)
+    await in_front(window)
+    window.panels.activate(asks)
+    keys(desk, Qt.Key.Key_F8, SHIFT)
+    await until(pane.isVisible)
+    press(pane.table, Qt.Key.Key_Return)
+    await until(lambda: window.panels.current_id == more and pane.isHidden(), "at the session")
+    window.panels.activate(asks)
+    keys(desk, Qt.Key.Key_F8)
+    await until(lambda: window.panels.current_id == more, "at the session, by one key")
+    keys(desk, Qt.Key.Key_F7)
+    await until(lambda: window.header.attention.text() == "Nothing needs you", "acknowledged")
+    assert len(desk.store.approvals) == 2, "nothing was answered"
 
 
 async def audit(desk: Desktop, docs: str) -> None:

@@ -629,6 +629,18 @@ def test_killing_asks_for_a_reason_without_stopping_anything_else(stage: Stage, 
     run(scenario())
 
 
+def test_an_answer_never_undoes_what_was_told_since(stage: Stage, run: Run) -> None:
+    async def scenario() -> None:
+        stage.panel.header.terminate_button.click()
+        call = await stage.call("terminate")
+        stage.panel.set_session(make_session(status=SessionStatus.COMPLETED))
+        call.answer.set_result(make_session(metadata={"ending": "terminate"}))
+        await stage.settled("terminate")
+        assert stage.panel.session.status is SessionStatus.COMPLETED
+
+    run(scenario())
+
+
 def test_kill_and_terminate_stand_apart_from_harmless_buttons(stage: Stage) -> None:
     header = stage.panel.header
     more = header.findChild(type(header.kill_button), "menu")

@@ -100,6 +100,13 @@ class SessionStore(QObject):
         if receipts:
             self.receipts_arrived.emit(receipts)
 
+    def put_answer(self, known: AgentSession | None, answer: AgentSession) -> None:
+        """Take what an order was answered with. `known` is what was known of the session when the order went out: if
+        the stream has told something since, that counts, for what comes there comes in order, and an answer that was
+        on its way meanwhile may be older (a session that has ended would wait again, for ever)."""
+        if self.sessions.get(answer.session_id) is known:
+            self.put([answer])
+
     def _put_session(self, session: AgentSession) -> bool:
         old = self.sessions.get(session.session_id)
         if old == session:

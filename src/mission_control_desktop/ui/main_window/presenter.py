@@ -191,7 +191,7 @@ class WindowPresenter(QObject):
             case "cancel_turn":
                 cancel = partial(self._port.cancel, session_id, expected_run_id=session.run_id)
                 what = f"The turn of {words.name(session)} was not cancelled"
-                self._tasks.start(self._act_on(what, cancel), name="cancel turn")
+                self._tasks.start(self._act_on(session, what, cancel), name="cancel turn")
             case "terminate" | "kill":
                 self._ask_end(session, kill=action == "kill")
             case "spawn_below":
@@ -201,10 +201,13 @@ class WindowPresenter(QObject):
         session_id, run = session.session_id, session.run_id
         if session.status is SessionStatus.PAUSED or session.metadata.get("pausing"):
             await self._act_on(
-                f"{words.name(session)} was not resumed", partial(self._port.resume, session_id, expected_run_id=run)
+                session,
+                f"{words.name(session)} was not resumed",
+                partial(self._port.resume, session_id, expected_run_id=run),
             )
         else:
             await self._act_on(
+                session,
                 f"{words.name(session)} was not paused",
                 partial(self._port.pause, session_id, level=None, expected_run_id=run),
             )
@@ -223,12 +226,15 @@ class WindowPresenter(QObject):
         else:
             what = "terminated"
             call = partial(self._port.terminate, session_id, reason=reason or None, expected_run_id=run)
-        self._tasks.start(self._act_on(f"{words.name(session)} was not {what}", call), name=what)
+        self._tasks.start(self._act_on(session, f"{words.name(session)} was not {what}", call), name=what)
 
-    async def _act_on(self, failure: str, call: Callable[[], Coroutine[Any, Any, AgentSession]]) -> None:
-        session = await self._act(failure, call)
-        if session is not None:
-            self._store.put([session])
+    async def _act_on(
+        self, session: AgentSession, failure: str, call: Callable[[], Coroutine[Any, Any, AgentSession]]
+    ) -> None:
+        known = self._store.sessions.get(session.session_id)
+        answer = await self._act(failure, call)
+        if answer is not None:
+            self._store.put_answer(known, answer)
 
     async def _act(self, failure: str, call: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
         """The call's result; None after its failure was shown."""

@@ -64,12 +64,15 @@ class PanelPresenter(QObject):
         self._tasks = Tasks(self._on_task_error)
         self._running: set[str] = set()
         self._run_id: str | None = None
+        self._told = 0
+        """How often the session was told anew."""
         self._closed = False
         self.history = HistoryReader(session_id, port, model, self._begin, self.failed, self)
 
     def set_run(self, run_id: str | None) -> None:
-        """The run that actions are meant for: they fail if another has begun."""
+        """The session was told anew: the run that actions are meant for. They fail if another has begun."""
         self._run_id = run_id
+        self._told += 1
 
     def busy(self, action: str) -> bool:
         return action in self._running
@@ -176,12 +179,15 @@ class PanelPresenter(QObject):
         self._begin(action, partial(self._session_call, action, call))
 
     async def _session_call(self, action: str, call: Callable[[], Coroutine[Any, Any, AgentSession]]) -> None:
+        told = self._told
         try:
             session = await asyncio.wait_for(call(), CALL_SECONDS)
         except (MissionControlError, TimeoutError, OSError) as error:
             self.failed.emit(action, action_words(error))
         else:
-            self.session_received.emit(session)
+            # What was told meanwhile is newer, or followed by what is: see `SessionStore.put_answer`.
+            if told == self._told:
+                self.session_received.emit(session)
 
     async def _send(self, draft: Draft) -> None:
         key = draft.sending_key

@@ -24,6 +24,8 @@ class ProfilesPage(PlanePage):
         self.list.setAccessibleName("Launch profiles")
         self.list.setProperty("surface", "card")
         self.list.itemActivated.connect(self._on_edit)
+        self.list.currentItemChanged.connect(lambda _now, _before: self._level())
+        self._why = ""
         row = QHBoxLayout()
         self.add = add = QPushButton("&New profile…")
         add.setAutoDefault(False)
@@ -41,6 +43,7 @@ class ProfilesPage(PlanePage):
         self.column.addWidget(self.refusal)
         self.column.addWidget(self.list)
         self.column.addLayout(row)
+        self._level()
 
     def shown(self) -> None:
         self.turned_to.emit()
@@ -54,13 +57,22 @@ class ProfilesPage(PlanePage):
             item = QListWidgetItem(f"{profile.title or profile.name}  ({kind})\n{' '.join(profile.command)}")
             item.setData(Qt.ItemDataRole.UserRole, None if profile.demo else profile.name)
             self.list.addItem(item)
-        self.list.setCurrentRow(min(row, self.list.count() - 1))
+        self.list.setCurrentRow(min(max(row, 0), self.list.count() - 1))
+        self._level()
 
     def set_refusal(self, why: str) -> None:
         """Why the person may change none; empty if they may."""
         self.refusal.setText(why)
         self.refusal.setVisible(bool(why))
-        for button in (self.add, self.edit):
+        self._why = why
+        self._level()
+
+    def _level(self) -> None:
+        """Edit is for what can be edited, and says why it is not."""
+        item = self.list.currentItem()
+        fixed = "Choose a profile first" if item is None else "The demo mission stays as it is"
+        name = None if item is None else item.data(Qt.ItemDataRole.UserRole)
+        for button, why in ((self.add, self._why), (self.edit, self._why or ("" if name else fixed))):
             button.setEnabled(not why)
             button.setToolTip(why)
 

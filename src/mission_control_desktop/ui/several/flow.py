@@ -92,7 +92,8 @@ class SeveralFlow(QObject):
                 else self._port.resume(session_id, expected_run_id=run)
             )
             try:
-                self._store.put([await self._in_turn(call)])
+                known = self._store.sessions.get(session_id)
+                self._store.put_answer(known, await self._in_turn(call))
             except (MissionControlError, TimeoutError) as error:
                 failed[words.name(session)] = error_words(error)
 
@@ -146,7 +147,7 @@ class SeveralFlow(QObject):
             except (MissionControlError, TimeoutError) as error:
                 self._tell(dialog, partial(dialog.failed, session_id), words_of=session, why=error_words(error))
                 return
-            self._store.put([ended])
+            self._store.put_answer(session, ended)
             if isValid(dialog):
                 dialog.answered(ended)
 
