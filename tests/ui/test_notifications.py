@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+import msgspec
 from PySide6.QtCore import QTime
 
 from mission_control_desktop.client import windows
+from mission_control_desktop.client.fleet import EVERYWHERE
 from mission_control_desktop.domain.kill import KillAll, KillState, KillTarget, TargetState
 from mission_control_desktop.ui import words
 from mission_control_desktop.ui.notifications.rules import NewsCause, Note, Rules
@@ -103,6 +105,15 @@ def test_the_tray_tells_where_the_desktop_has_no_service(qt: object) -> None:
         telling.teller.look()
     assert [note.title for note in told] == ["Kill All has ended"]
     assert "0 of 1 agent is verified dead" in told[0].body
+    # One order to several control planes: each tells its own end, and the window's board of both tells no third one.
+    order = KillAll(kill_id="l", state=KillState.DONE, scope="all", started_at=clock(), targets=(target,))
+    board = msgspec.structs.replace(order, kill_id="all-l", scope=EVERYWHERE, targets=(target, target))
+    store.put([order, msgspec.structs.replace(order, kill_id="team/l"), board])
+    for _ in range(3):
+        clock.passes(60)
+        telling.teller.look()
+    assert "2" in told.pop().title
+    assert len(told) == 1
     telling.note_link("this computer", connected=False)
     clock.passes(AWAY_AFTER.total_seconds() - 1)
     telling.teller.look()

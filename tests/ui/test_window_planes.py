@@ -132,6 +132,16 @@ def test_two_control_planes_in_one_window(rig: Rig, planes: tuple[Served, Served
     rig.run(second)
 
 
+def test_a_control_plane_elsewhere_is_not_called_this_computer(rig: Rig) -> None:
+    for url, title, here in (
+        (None, "this computer", True),
+        ("http://127.0.0.1:8642", "this computer", True),
+        ("https://team.example:8443", "team.example:8443", False),
+    ):
+        home = rig.desktop(url=url).planes.home
+        assert (home.title, home.here) == (title, here)
+
+
 def test_one_confirmed_order_stops_every_control_plane(
     rig: Rig, planes: tuple[Served, Served], kept: Kept, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -27,6 +27,8 @@ from mission_control_desktop.domain.receipts import Receipt
 from mission_control_desktop.domain.sessions import AgentSession
 
 HOME = ""
+EVERYWHERE = "everywhere"
+"""The window's own scope of a Kill All: one order to each control plane."""
 PLANE_NAME_PATTERN = r"[a-z0-9][a-z0-9-]{0,30}"
 
 _replace = msgspec.structs.replace

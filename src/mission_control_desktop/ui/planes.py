@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 import structlog
@@ -14,6 +15,7 @@ from PySide6.QtCore import QObject, Signal
 from mission_control_desktop.client.engine import EngineHost
 from mission_control_desktop.client.fleet import HOME, plane_of, workspace_topic
 from mission_control_desktop.client.inbox import InboxItem, Link, LinkState
+from mission_control_desktop.domain.addresses import is_loopback_name
 from mission_control_desktop.domain.approvals import ApprovalState
 from mission_control_desktop.domain.errors import MissionControlError
 from mission_control_desktop.domain.events import EventType, ProviderHealth, StopChannel, StreamEvent
@@ -104,7 +106,14 @@ class Plane(QObject):
     @property
     def title(self) -> str:
         """What a person calls it."""
-        return plane_title(self.key)
+        if self.key or self.here:
+            return plane_title(self.key)
+        return urlsplit(self.connection.url or "").netloc
+
+    @property
+    def here(self) -> bool:
+        """Whether its agents are on this computer, as far as its address tells."""
+        return self.key == HOME and is_loopback_name(urlsplit(self.connection.url or "//localhost").hostname or "")
 
     @property
     def name(self) -> str:

@@ -28,12 +28,13 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from mission_control_desktop.client.fleet import EVERYWHERE
 from mission_control_desktop.domain.kill import CONFIRM_WORDS, KillAll, KillState, TargetState
 from mission_control_desktop.domain.limits import MAX_REASON_CHARS
 from mission_control_desktop.domain.sessions import AgentSession
 from mission_control_desktop.ui import theme, words
 from mission_control_desktop.ui.dialogs.fitting import FittingDialog
-from mission_control_desktop.ui.dialogs.kill_scopes import ALONE, EVERYWHERE, KillPlane, left_out, scopes, targets
+from mission_control_desktop.ui.dialogs.kill_scopes import ALONE, KillPlane, left_out, scopes, targets
 from mission_control_desktop.ui.sessions import SessionStore
 
 Index = QModelIndex | QPersistentModelIndex

@@ -11,14 +11,14 @@ from PySide6.QtCore import QObject
 from PySide6.QtWidgets import QWidget
 from shiboken6 import isValid
 
-from mission_control_desktop.client.fleet import HOME, plane_of, qualified
+from mission_control_desktop.client.fleet import EVERYWHERE, HOME, plane_of, qualified
 from mission_control_desktop.domain.errors import MissionControlError, Unavailable, Unreachable
 from mission_control_desktop.domain.kill import CONFIRM_WORDS, SCOPE_ALL, KillAll
 from mission_control_desktop.domain.mission_control import MissionControl
 from mission_control_desktop.domain.tasks import Tasks
 from mission_control_desktop.ui.dialogs.kill_all import KillAllDialog
 from mission_control_desktop.ui.dialogs.kill_many import ManyKills
-from mission_control_desktop.ui.dialogs.kill_scopes import ALONE, EVERYWHERE, KillPlane
+from mission_control_desktop.ui.dialogs.kill_scopes import ALONE, KillPlane
 from mission_control_desktop.ui.error_words import told
 from mission_control_desktop.ui.ports import Gateway
 from mission_control_desktop.ui.sessions import SessionStore

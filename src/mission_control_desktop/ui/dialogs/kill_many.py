@@ -6,10 +6,10 @@ import uuid
 
 from PySide6.QtCore import QObject
 
-from mission_control_desktop.client.fleet import plane_of
+from mission_control_desktop.client.fleet import EVERYWHERE, plane_of
 from mission_control_desktop.domain.kill import KillAll, KillState, KillTarget, TargetState
 from mission_control_desktop.ui import words
-from mission_control_desktop.ui.dialogs.kill_scopes import EVERYWHERE, KillPlane
+from mission_control_desktop.ui.dialogs.kill_scopes import KillPlane
 from mission_control_desktop.ui.sessions import SessionStore
 
 _UNDER_WAY = (KillState.FROZEN, KillState.KILLING)

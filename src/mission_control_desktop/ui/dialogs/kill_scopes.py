@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from mission_control_desktop.client.fleet import HOME, plane_of, qualified
+from mission_control_desktop.client.fleet import EVERYWHERE, HOME, plane_of, qualified
 from mission_control_desktop.domain.kill import SCOPE_ALL
 from mission_control_desktop.domain.sessions import INTERNAL_PROVIDER, AgentSession
 from mission_control_desktop.ui import words
 from mission_control_desktop.ui.sessions import SessionStore
-
-EVERYWHERE = "everywhere"
-"""The window's own scope: one order to each control plane."""
 
 
 class KillPlane(NamedTuple):

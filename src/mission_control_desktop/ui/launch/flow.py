@@ -80,7 +80,7 @@ class LaunchFlow(QObject):
     def _turn_to(self, key: str) -> None:
         self._at = key
         plane = self._plane(key)
-        self._screen.set_place(plane.title, here=plane is self._planes.home)
+        self._screen.set_place(plane.title, here=plane.here)
         self._screen.show_profiles(self.profiles(key), note="" if key in self._profiles else "Reading the profiles…")
         self._show_planes()
         self.load(key)
@@ -229,7 +229,7 @@ class LaunchFlow(QObject):
                 self._window.notices.show_notice(text, error=True, key="profiles")
                 return
         dialog = SpawnDialog(session, self.profiles(plane.key), self._window)
-        dialog.form.set_place(plane.title, here=plane is self._planes.home)
+        dialog.form.set_place(plane.title, here=plane.here)
         dialog.start_requested.connect(
             lambda request: self._tasks.start(self._start(request, plane, dialog.form, dialog), name="start")
         )

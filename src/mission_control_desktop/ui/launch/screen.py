@@ -194,7 +194,7 @@ class LaunchScreen(QFrame):
         self.back.setVisible(not first)
 
     def set_place(self, name: str, *, here: bool) -> None:
-        """On which control plane it is started; `here`: the one that the window started with."""
+        """On which control plane it is started; `here`: on this computer, whose folders can be looked into."""
         self._place = name
         self.form.set_place(name, here=here)
 

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from PySide6.QtCore import QObject, Qt, QTimer, Signal
 
+from mission_control_desktop.client.fleet import EVERYWHERE
 from mission_control_desktop.domain.kill import KillAll, KillState, TargetState
 from mission_control_desktop.ui import times, words
 from mission_control_desktop.ui.attention import Attention
@@ -74,7 +75,9 @@ class Teller(QObject):
             News(need.key, NewsCause(need.cause.value), need.name, need.session_id, detail=need.detail)
             for need in self._attention.items()
         ]
-        found += [_ended(kill) for kill in self._store.kills.values() if kill.state is KillState.DONE]
+        # Of one order to all control planes, each tells its own end.
+        kills = (kill for kill in self._store.kills.values() if kill.scope != EVERYWHERE)
+        found += [_ended(kill) for kill in kills if kill.state is KillState.DONE]
         found += [
             News(f"away:{name}:{since.isoformat()}", NewsCause.AWAY, name, plain="Its agents go on without it.")
             for name, since in self._away.items()

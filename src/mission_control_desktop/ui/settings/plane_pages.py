@@ -37,7 +37,7 @@ class PlanePages(QObject):
     def _make(self) -> None:
         plane = self._planes.get(self._at) or self._planes.home
         self._at, self._role = plane.key, plane.role
-        self.providers = ProvidersPage("this computer" if plane.key == HOME else f"the computer of {plane.title}")
+        self.providers = ProvidersPage(plane.title if plane.here else f"the computer of {plane.title}")
         self._presenter = ProvidersPresenter(
             self.providers,
             self._store,
