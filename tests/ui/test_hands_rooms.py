@@ -61,9 +61,10 @@ def row_button(desk: Desktop, session_id: str, which: str) -> QPoint:
 
 def test_roster_attention_log_and_kill_all(rig: Rig, house: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kill_flow, "UNDO_SECONDS", 0.5)
-    parser = house.spawn("[wait]", title="Parser")
+    # Both talk all the time: who gives no sign of life for half a minute is abnormal, and this may take longer.
+    parser = house.spawn("[words 3000 300]", title="Parser")
     lexer = house.spawn(title="Lexer", parentAgentId=parser)
-    docs = house.spawn("[words 3000 300]", title="Docs")  # it gives signs of life, however long this takes
+    docs = house.spawn("[words 3000 300]", title="Docs")
     asks = house.spawn("[permission]", title="Gateway")
     for session_id in (parser, docs):
         house.until(session_id, status="running")
