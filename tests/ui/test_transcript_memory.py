@@ -9,13 +9,15 @@ from typing import Any
 
 import pytest
 from PySide6.QtCore import QCoreApplication, Qt
-from PySide6.QtGui import QTextDocument
+from PySide6.QtGui import QPixmapCache, QTextDocument
 
 from mission_control_desktop.domain.events import Delta, EventType, StreamEvent
 from mission_control_desktop.domain.messages import AgentMessage, MessageRole
 from mission_control_desktop.domain.receipts import Receipt, ReceiptState
+from mission_control_desktop.ui import theme
 from mission_control_desktop.ui.panel import strip
 from mission_control_desktop.ui.panel.strip import ReceiptStrip
+from mission_control_desktop.ui.theme.scheme import PICTURES_KIB
 from mission_control_desktop.ui.transcript import highlight, row, rows, shelf
 from mission_control_desktop.ui.transcript import model as model_module
 from mission_control_desktop.ui.transcript.highlight import Highlighter
@@ -409,3 +411,8 @@ def test_messages_whose_answer_nobody_reports_do_not_pile_up(qt: Any) -> None:
         lines.take(told)
     assert list(lines._known) == [f"i{number}" for number in range(20, strip.KEPT_DELIVERED + 20)]
     assert set(lines._lines) <= set(lines._known)
+
+
+def test_pictures_of_icons_are_kept_within_a_bound(qt: Any) -> None:
+    theme.set_scheme("light")
+    assert QPixmapCache.cacheLimit() == PICTURES_KIB

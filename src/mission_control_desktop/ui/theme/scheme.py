@@ -5,13 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 
 from PySide6.QtCore import QObject, Qt, Signal
-from PySide6.QtGui import QColor, QGuiApplication, QPalette
+from PySide6.QtGui import QColor, QGuiApplication, QPalette, QPixmapCache
 from PySide6.QtWidgets import QApplication
 
 from mission_control_desktop.ui.theme.appearance import Appearance, Scheme, appearance, put_in_effect
 from mission_control_desktop.ui.theme.fonts import ui_font
 from mission_control_desktop.ui.theme.sheet import style_sheet
 from mission_control_desktop.ui.theme.tokens import CONTRAST, DARK, LIGHT, Theme
+
+PICTURES_KIB = 2_048
+"""What Qt keeps of painted icons. Each change of a state makes new ones, which fill its 10 MiB within hours; a window
+shows a tenth of this at a time."""
 
 
 class ThemeSignals(QObject):
@@ -55,6 +59,7 @@ def _apply() -> None:
         return
     if _followed is not app:
         _followed = app
+        QPixmapCache.setCacheLimit(PICTURES_KIB)
         hints = app.styleHints()
         hints.colorSchemeChanged.connect(_on_system_changed)
         hints.accessibility().contrastPreferenceChanged.connect(_on_system_changed)
