@@ -2,7 +2,7 @@
 the settings with providers in each of their states, and every room in light, dark and high contrast (those stay in
 `build/screenshots/rooms/`).
 
-    python scripts/screenshots.py [--seconds 45] [--quick]
+    python scripts/screenshots.py [--seconds 45] [--quick] [--size 1200x700]
 
 Each picture is kept below 400 KiB, so that the repository stays small.
 """
@@ -35,6 +35,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--seconds", type=float, default=45.0, help="how long the mission is watched")
     parser.add_argument("--quick", action="store_true", help="take the rooms at 1280x800 alone")
+    parser.add_argument("--size", action="append", default=[], metavar="WxH",
+                        help="of the window in the pictures of the rooms; those of docs/ stay as they are")  # fmt: skip
     arguments = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="mission-control-pictures-"))
     environment = {name: value for name, value in os.environ.items() if name not in ("DISPLAY", "WAYLAND_DISPLAY")}
@@ -55,10 +57,13 @@ def main() -> int:
     done = subprocess.run(rooms, cwd=ROOT, env=environment | {"QT_QPA_PLATFORM": "offscreen"}, check=False)
     if done.returncode != 0:
         return done.returncode
-    rooms = [sys.executable, str(ROOT / "scripts" / "screenshots_rooms.py"), *(["--quick"] if arguments.quick else [])]
+    rooms = [sys.executable, str(ROOT / "scripts" / "screenshots_rooms.py"), *(["--quick"] if arguments.quick else []),
+             *(f"--size={size}" for size in arguments.size)]  # fmt: skip
     done = subprocess.run(rooms, cwd=ROOT, env=environment | {"QT_QPA_PLATFORM": "offscreen"}, check=False)
     if done.returncode != 0:
         return done.returncode
+    if arguments.size:
+        return 0
     target = ROOT / "docs" / "screenshots"
     target.mkdir(parents=True, exist_ok=True)
     made = ROOT / "build" / "screenshots"

@@ -1,16 +1,19 @@
 """Pictures of every room of the window in light, dark and high contrast, at 1280x800 and 2560x1440, into
 `build/screenshots/rooms/`.
 
-    QT_QPA_PLATFORM=offscreen python scripts/screenshots_rooms.py [--only TEXT] [--quick]
+    QT_QPA_PLATFORM=offscreen python scripts/screenshots_rooms.py [--only TEXT] [--quick] [--size 1200x800]
 
 The window, the control plane and the demo agents are real; further agents are the scripted one of the tests, a real
-process each. `--only` takes rooms whose name contains the text; `--quick` takes 1280x800 alone.
+process each. `--only` takes rooms whose name contains the text; `--quick` takes 1280x800 alone; `--size` (as often as
+wanted) takes other sizes, and `--scheme` not all schemes. With `QT_SCALE_FACTOR=2` the pictures are those of a screen
+at 200 %, and are named so.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import re
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -20,7 +23,7 @@ from typing import Any
 
 from PySide6.QtCore import QEvent, QPoint
 from PySide6.QtGui import QColor, QPainter
-from PySide6.QtWidgets import QApplication, QDialog, QWidget
+from PySide6.QtWidgets import QApplication, QDialog, QMenu, QWidget
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
@@ -33,6 +36,7 @@ from mission_control_desktop.ui.dialogs.kill_all import KillAllDialog  # noqa: E
 from mission_control_desktop.ui.settings.dialog import SettingsDialog  # noqa: E402
 from mission_control_desktop.ui.tray.entry import Followed, TrayEntry  # noqa: E402
 from support.rig import Rig, dialogs, until  # noqa: E402
+from support.rooms import every_room  # noqa: E402
 from support.served import Served, served  # noqa: E402
 
 FOLDER = ROOT / "build" / "screenshots" / "rooms"
@@ -44,21 +48,28 @@ ASKING = 56
 SPOKEN_SECONDS = 12.0
 DIALOGS = ("mission.new_agent", "session.terminate", "session.kill", "session.spawn_below", "layout.n", "desk.new",
            "desk.rename", "help.keys", "help.about")  # fmt: skip
+TAKEN_ABOVE = {*DIALOGS, "mission.kill_all", "mission.attention", "view.audit", "mission.settings",
+               *(f"settings, {key}" for key in ("connections", "providers", "profiles", "appearance", "keys",
+                                                "notifications", "retention"))}  # fmt: skip
 
 
 class Pictures:
     """One window and whatever lies on top of it."""
 
-    def __init__(self, desk: Desktop, only: str, sizes: Sequence[tuple[int, int]]) -> None:
-        self.desk, self._only, self._sizes = desk, only, sizes
+    def __init__(
+        self, desk: Desktop, only: str, sizes: Sequence[tuple[int, int]], schemes: Sequence[theme.Scheme]
+    ) -> None:
+        self.desk, self._only, self._sizes, self._schemes = desk, only, sizes, schemes
 
     async def take(self, name: str, *above: QWidget) -> None:
         if self._only not in name:
             return
+        scale = self.desk.window.devicePixelRatio()
+        at = "" if scale == 1 else f"@{scale:g}x"
         for width, height in self._sizes:
             self.desk.window.resize(width, height)
             await asyncio.sleep(0.3)
-            for scheme in SCHEMES:
+            for scheme in self._schemes:
                 theme.set_scheme(scheme)
                 QApplication.sendPostedEvents(None, QEvent.Type.LayoutRequest)
                 await asyncio.sleep(0.2)
@@ -68,13 +79,13 @@ class Pictures:
                     if isinstance(one, QDialog):
                         shade = QColor("#000000")
                         shade.setAlphaF(0.35)
-                        painter.fillRect(picture.rect(), shade)
+                        painter.fillRect(self.desk.window.rect(), shade)
                     spot = QPoint((width - one.width()) // 2, (height - one.height()) // 2)
                     painter.drawPixmap(spot, one.grab())
                     painter.setPen(theme.current().border_strong)  # a desktop draws an edge round a window
                     painter.drawRect(spot.x(), spot.y(), one.width() - 1, one.height() - 1)
                 painter.end()
-                path = FOLDER / f"{name}-{width}x{height}-{scheme}.png"
+                path = FOLDER / f"{name}-{width}x{height}{at}-{scheme}.png"
                 picture.save(str(path))
             print(f"screenshots {FOLDER.relative_to(ROOT)}/{name}-{width}x{height}-*.png", flush=True)
         theme.set_scheme("light")
@@ -152,6 +163,8 @@ async def story(rig: Rig, plane: Served, pictures_of: partial[Pictures]) -> None
             await pictures.take("palette")
             window.commands[command].trigger()
 
+    await other_rooms(desk, first, pictures)
+
     # -- the tray's menu
     entry = TrayEntry(desk.store)
     entry.set_planes([Followed("", "this computer", connected=True)])
@@ -194,6 +207,20 @@ async def kill(desk: Desktop, dialog: KillAllDialog) -> None:
     await asyncio.sleep(1)
 
 
+async def other_rooms(desk: Desktop, session_id: str, pictures: Pictures) -> None:
+    """Whatever opens in the window and has no picture above."""
+    taken = set(TAKEN_ABOVE)
+    async for name, room in every_room(desk, session_id):
+        file = "room-" + "-".join(re.findall(r"[a-z]+", name))
+        if name in TAKEN_ABOVE or file in taken:
+            continue
+        taken.add(file)
+        await asyncio.sleep(0.3)
+        below = [d for d in dialogs(desk.window) if d is not room and d.isAncestorOf(room)]
+        inside = isinstance(room, (QDialog, QMenu))
+        await pictures.take(file, *below, *([room] if inside else []))
+
+
 def known(commands: CommandActions, name: str) -> bool:
     try:
         return commands[name] is not None
@@ -201,21 +228,30 @@ def known(commands: CommandActions, name: str) -> bool:
         return False
 
 
+def size(text: str) -> tuple[int, int]:
+    """`1280x800` as two numbers."""
+    width, height = text.split("x")
+    return int(width), int(height)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--only", default="", help="take rooms whose name contains this")
     parser.add_argument("--quick", action="store_true", help="1280x800 alone")
+    parser.add_argument("--size", action="append", type=size, metavar="WxH", help="of the window, in place of both")
+    parser.add_argument("--scheme", action="append", choices=SCHEMES, help="in place of all three")
     arguments = parser.parse_args()
     FOLDER.mkdir(parents=True, exist_ok=True)
     app: Any = QApplication(sys.argv[:1])
-    sizes = SIZES[:1] if arguments.quick else SIZES
+    sizes = arguments.size or (SIZES[:1] if arguments.quick else SIZES)
+    pictures = partial(Pictures, only=arguments.only, sizes=sizes, schemes=arguments.scheme or SCHEMES)
     with (
         tempfile.TemporaryDirectory(prefix="mission-control-pictures-") as folder,
         served(Path(folder) / "near") as near,
     ):
         near.double()
         rig = Rig(app, near.data_dir)
-        rig.run(lambda: story(rig, near, partial(Pictures, only=arguments.only, sizes=sizes)), seconds=1500)
+        rig.run(lambda: story(rig, near, pictures), seconds=3000)
     return 0
 
 
