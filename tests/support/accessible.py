@@ -12,8 +12,10 @@ from PySide6.QtWidgets import (
     QAbstractScrollArea,
     QApplication,
     QLabel,
+    QLayout,
     QScrollArea,
     QScrollBar,
+    QStackedLayout,
     QWidget,
 )
 
@@ -123,7 +125,39 @@ def clipped(root: QWidget) -> list[str]:
         least = one.minimumSizeHint()
         narrow = not wraps and one.width() < least.width() - 1
         low = one.height() < min(least.height(), one.fontMetrics().height()) - 1
+        low = low or (wraps and not scrolls and one.height() < one.heightForWidth(one.width()) - 1)
         if (not inside and not scrolls) or narrow or low:
             size = f"{one.width()}x{one.height()} for {least.width()}x{least.height()}"
             found.append(f"{type(one).__name__}#{one.objectName()} {words[:30]!r} {size} in {type(above).__name__}")
     return found
+
+
+def overlapping(root: QWidget) -> list[str]:
+    """Pairs of what one layout puts beside each other, and that lie over each other all the same."""
+    found = []
+    for above in [root, *root.findChildren(QWidget)]:
+        layout = above.layout()
+        if layout is None or not above.isVisible() or isinstance(layout, QStackedLayout):
+            continue
+        laid = [one for one in _laid(layout) if one.isVisible() and one.parentWidget() is above]
+        found += [
+            f"{_said(one)} and {_said(other)} in {type(above).__name__}"
+            for number, one in enumerate(laid)
+            for other in laid[number + 1 :]
+            if one.geometry().adjusted(1, 1, -1, -1).intersects(other.geometry().adjusted(1, 1, -1, -1))
+        ]
+    return found
+
+
+def _said(one: QWidget) -> str:
+    words = one.text() if isinstance(one, QAbstractButton | QLabel) else one.accessibleName()
+    return f"{type(one).__name__}#{one.objectName()} {words[:30]!r}"
+
+
+def _laid(layout: QLayout) -> Iterator[QWidget]:
+    for number in range(layout.count()):
+        item = layout.itemAt(number)
+        if item is not None and (inner := item.layout()) is not None:
+            yield from _laid(inner)
+        elif item is not None and (widget := item.widget()) is not None:
+            yield widget

@@ -27,7 +27,7 @@ from PySide6.QtWidgets import (
 from mission_control_desktop.ui import theme
 from mission_control_desktop.ui.application import Desktop
 from mission_control_desktop.ui.settings.dialog import SettingsDialog
-from support.accessible import clipped, faults, focusable, tab_chain
+from support.accessible import clipped, faults, focusable, overlapping, tab_chain
 from support.rig import Rig, dialog, dialogs, press, until
 from support.rooms import dialog_kinds, every_room
 from support.scripted_plane import ScriptedPlane, session
@@ -57,6 +57,7 @@ class Rooms:
         found, count = faults(root)
         self.wrong += [f"{room}: {one}" for one in found]
         self.wrong += [f"{room}: cut off: {one}" for one in clipped(root)]
+        self.wrong += [f"{room}: over each other: {one}" for one in overlapping(root)]
         if count < least:
             self.wrong.append(f"{room}: only {count} controls were looked at")
 
@@ -269,3 +270,19 @@ def test_the_check_finds_what_is_wrong(qt: Any, make: Callable[[], QWidget], fau
     words.setFixedWidth(10)
     assert len(clipped(window)) == 1
     assert faults(window)[0] == []
+
+
+def test_the_check_finds_what_lies_over_each_other(qt: Any) -> None:
+    window = QWidget()
+    qt.addWidget(window)
+    column = QVBoxLayout(window)
+    column.setSizeConstraint(QVBoxLayout.SizeConstraint.SetNoConstraint)
+    for words in ("Working directory", "First words"):
+        label = QLabel(words)
+        label.setFixedHeight(30)
+        column.addWidget(label)
+    window.resize(200, 40)
+    window.show()
+    assert len(overlapping(window)) == 1
+    window.resize(200, 120)
+    qt.waitUntil(lambda: not overlapping(window))

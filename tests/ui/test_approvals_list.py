@@ -133,7 +133,7 @@ def test_answered_in_the_list_by_key_and_by_mouse(rig: Rig, house: Served) -> No
         QTest.mouseClick(button, Qt.MouseButton.LeftButton)
         await until(lambda: not desk.store.approvals, "answered", LONG)
         await until(lambda: [row.state for row in shown.rows] == ["answered", "answered"], "the history", LONG)
-        assert "0 questions wait" in shown.note.text()
+        assert "No question waits" in shown.note.text()
         assert {row.key for row in shown.rows} == {first.key, second.key}
         # From a row to its session.
         press(shown.table, Qt.Key.Key_Return)

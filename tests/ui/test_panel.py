@@ -32,6 +32,7 @@ from mission_control_desktop.ui.panel.panel import OrchestratorPanel
 from mission_control_desktop.ui.panel.port import Draft
 from mission_control_desktop.ui.panel.queue_line import ladder_text
 from mission_control_desktop.ui.transcript.scheduler import FlushScheduler
+from support.accessible import clipped, overlapping
 from support.panels import eventually
 from support.stage import PanelStage, Run
 
@@ -800,3 +801,24 @@ def test_it_fits_into_narrow_and_wide_places(stage: Stage, width: int, scheme: A
     stage.panel.grab()
     header = stage.panel.header
     assert header.kill_button.geometry().right() <= header.width()
+
+
+@pytest.mark.parametrize("size", [(282, 262), (282, 320), (430, 268)])
+def test_in_a_low_panel_every_answer_is_whole_and_nothing_lies_over_it(qt: Any, size: tuple[int, int]) -> None:
+    panel = Stage(qt).panel
+    always = ApprovalOption(option_id="a", kind="allow_always", label="Always allow (execute)")
+    asked = approval(title="Run the test 4000 times", detail={"command": "python3 -I test.py 0 4000", "cwd": "/src"})
+    panel.set_approvals([approval(options=(asked.options[0], always, asked.options[1]), detail=asked.detail)])
+    panel.resize(*size)
+
+    def wrong() -> list[str]:
+        return [*clipped(panel), *overlapping(panel)]
+
+    qt.waitUntil(lambda: not wrong(), timeout=10_000)
+    assert len(panel.approvals.option_buttons()) == 3
+    assert panel.header.kill_button.isVisible()
+    panel.pane.open_find()
+    panel.resize(size[0], size[1] + 36)
+    qt.waitUntil(lambda: not wrong(), timeout=10_000)
+    panel.resize(420, 600)
+    qt.waitUntil(lambda: panel.header._title.isVisible() and not wrong(), timeout=10_000)

@@ -101,6 +101,7 @@ class ApprovalBar(QFrame):
         self._may_act, self._why = True, ONLY_WATCHES
         self._busy = False
         self._built = False
+        self._command = ""
         self.setProperty("surface", "notice")
         self.setAccessibleName("Question of the agent")
         theme.signals.theme_changed.connect(self._on_theme_changed)
@@ -210,12 +211,20 @@ class ApprovalBar(QFrame):
             self._fit()
 
     def _fit(self) -> None:
-        if not self._built:
+        column = self.layout()
+        if not self._built or column is None:
             return
         detail, whole = self._room
-        column = self.layout()
-        rest = 0 if column is None else column.heightForWidth(self.width()) - self._detail.height()
         line = max(1, QFontMetrics(self._detail.font()).lineSpacing())
+        rest = column.heightForWidth(self.width()) - self._detail.height()
+        if self._where.text() and not self._detail.isHidden():
+            high = self._where.heightForWidth(max(1, self._detail.width())) + column.spacing()
+            rest -= 0 if self._where.isHidden() else high
+            # Where there is no room for a line of its own, the place stands below what is asked, and scrolls with it.
+            apart = whole - rest - high >= DETAIL_AROUND + line
+            rest += high if apart else 0
+            self._where.setVisible(apart)
+            self._detail.show_text(self._command if apart else f"{self._command}\n{self._where.text()}")
         most = max(1, min(DETAIL_LINES, max(2, detail // line), (whole - rest - DETAIL_AROUND) // line))
         if most != self._detail.most:
             self._detail.most = most
@@ -300,11 +309,13 @@ class ApprovalBar(QFrame):
         command, where = detail_text(shown.detail)
         readable = is_open or self._keeps_detail
         self._detail.setVisible(bool(command) and readable)
+        self._command = command
         if command:
             self._detail.show_text(command)
         self._where.setText(where)
         self._where.setVisible(bool(where) and readable)
         self._make_buttons(shown if is_open else None)
+        self._fit()
         if not is_open:
             self._say(answer_text(shown), "muted")
 

@@ -240,4 +240,6 @@ def _icon(state: str) -> QIcon:
     theme.paint_status(painter, QRectF(0, 0, side, side), status, waiting, color)
     painter.end()
     picture.setDevicePixelRatio(2)
-    return QIcon(picture)
+    icon = QIcon(picture)
+    icon.addPixmap(picture, QIcon.Mode.Selected)  # else Qt makes one that is paler
+    return icon

@@ -225,6 +225,8 @@ class ApprovalsFlow(QObject):
         else:
             note = (
                 f"{words.plural(len(waiting), 'question waits', 'questions wait')}. Number keys answer the chosen one."
+                if waiting
+                else "No question waits."
             )
         self._dialog.show_rows(rows, f"{note} {self._problem}".strip())
         more = any(past.more for key, past in self._past.items() if self._planes.get(key) is not None)

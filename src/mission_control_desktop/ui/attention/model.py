@@ -143,4 +143,6 @@ def _icon(cause: Cause) -> QIcon:
     paint_cause(painter, QRectF(0, 0, side * 2, side * 2), cause)
     painter.end()
     result.setDevicePixelRatio(2)
-    return QIcon(result)
+    icon = QIcon(result)
+    icon.addPixmap(result, QIcon.Mode.Selected)  # else Qt makes one that is paler
+    return icon

@@ -153,8 +153,8 @@ class AttentionPane(QFrame):
         header = table.horizontalHeader()
         header.setHighlightSections(False)
         header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
-        for column, width in ((Column.CAUSE, 118), (Column.PROVIDER, 92), (Column.AGE, 84), (Column.BLOCKED, 76),
-                              (Column.OPENS, 96)):  # fmt: skip
+        for column, width in ((Column.CAUSE, 118), (Column.PROVIDER, 92), (Column.AGE, 72), (Column.BLOCKED, 76),
+                              (Column.OPENS, 90)):  # fmt: skip
             table.setColumnWidth(column, width)
         header.setSectionResizeMode(Column.SESSION, QHeaderView.ResizeMode.Stretch)
         table.entered.connect(self._on_open)
@@ -195,6 +195,9 @@ class AttentionPane(QFrame):
         self.note.setText(f"{len(needs)} in the order of what waiting costs" if needs else "")
         for button in self.buttons:
             button.setEnabled(bool(needs))
+        # What is the same for all rows says nothing: the room is better given to the question.
+        self.table.setColumnHidden(Column.BLOCKED, not any(need.blocked for need in needs))
+        self.table.setColumnHidden(Column.OPENS, all(need.session_id is not None for need in needs))
         self.model.select(self.table, kept, current, row)
 
     def _place(self) -> None:

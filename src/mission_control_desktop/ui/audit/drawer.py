@@ -170,11 +170,11 @@ class AuditDrawer(QFrame):
         header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
         header.setSectionResizeMode(AuditColumn.CONTENT, QHeaderView.ResizeMode.Stretch)
         for column, width in (
-            (AuditColumn.TIME, 80),
-            (AuditColumn.PERSON, 90),
-            (AuditColumn.ACTION, 92),
+            (AuditColumn.TIME, 76),
+            (AuditColumn.PERSON, 84),
+            (AuditColumn.ACTION, 118),
             (AuditColumn.SESSION, 130),
-            (AuditColumn.OUTCOME, 78),
+            (AuditColumn.OUTCOME, 76),
         ):
             table.setColumnWidth(column, width)
         table.entered.connect(self.show_detail)

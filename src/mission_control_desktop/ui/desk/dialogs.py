@@ -155,7 +155,7 @@ class _NumberedMenu(QMenu):
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         number = event.key() - Qt.Key.Key_0
-        actions = [action for action in self.actions() if not action.isSeparator()]
+        actions = [action for action in self.actions() if action.isEnabled()]
         if not event.modifiers() and 1 <= number <= len(actions):
             self.close()
             actions[number - 1].trigger()
@@ -171,12 +171,12 @@ def monitor_menu(title: str, monitors: Monitors, here: str, chosen: Callable[[st
     menu = _NumberedMenu(title, parent)
     menu.setObjectName("menu.monitors")
     menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-    menu.addSection(title)
+    heading = menu.addAction(title)  # a section's words are not drawn where separators have a style
+    heading.setEnabled(False)
     for number, key in enumerate(monitors.keys(), start=1):
         action = QAction(f"&{number}  {monitors.name(key)}{'  (this one)' if key == here else ''}", menu)
         action.setData(key)
         action.triggered.connect(lambda _checked=False, k=key: chosen(k))
         menu.addAction(action)
-    actions = [action for action in menu.actions() if not action.isSeparator()]
-    menu.setActiveAction(actions[0])
+    menu.setActiveAction(menu.actions()[1])
     return menu

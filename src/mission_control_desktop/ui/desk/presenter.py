@@ -81,6 +81,7 @@ class DeskPresenter(QObject):
         stay = box.addButton("Keep it", QMessageBox.ButtonRole.RejectRole)
         box.setDefaultButton(stay)
         box.setEscapeButton(stay)
+        stay.setFocus()  # Qt gives it to the first one, which would then take Enter from the default one
         box.buttonClicked.connect(lambda button: self._desks.remove() if button is remove else None)
         box.open()
 

@@ -1,9 +1,9 @@
-"""Dialogs that are never larger than the screen: on a small one, or a magnified one, nothing is out of reach."""
+"""Dialogs as high as their words need, and never larger than the screen: nothing is cut off or out of reach."""
 
 from __future__ import annotations
 
-from PySide6.QtCore import QSize, Qt
-from PySide6.QtWidgets import QApplication, QDialog, QFrame, QScrollArea, QVBoxLayout, QWidget
+from PySide6.QtCore import QEvent, QSize, Qt
+from PySide6.QtWidgets import QApplication, QDialog, QFrame, QLayout, QScrollArea, QVBoxLayout, QWidget
 
 _FRAME = QSize(16, 48)
 """What a window's frame and title may take, in device-independent pixels."""
@@ -31,10 +31,9 @@ class FittingDialog(QDialog):
         layout = self.layout()
         if layout is None:
             return
-        need = layout.totalMinimumSize()
-        if layout.hasHeightForWidth():
-            need.setHeight(max(need.height(), layout.totalMinimumHeightForWidth(max(need.width(), self.width()))))
+        need = self._need(layout)
         if need.width() <= room.width() and need.height() <= room.height():
+            self.resize(self.size().expandedTo(need))
             return
         # Below this dialog from the beginning, so that the Tab key goes through it in the same order.
         inside = QWidget(self)
@@ -53,6 +52,21 @@ class FittingDialog(QDialog):
         if isinstance(app, QApplication):
             app.focusChanged.connect(self._on_focus)
         self.resize((need + QSize(bars, bars)).expandedTo(self.size()).boundedTo(room))
+
+    def _need(self, layout: QLayout) -> QSize:
+        """The least room in which nothing is cut off; Qt's own knows of words that wrap only how high they are wide."""
+        need = layout.totalMinimumSize()
+        if layout.hasHeightForWidth():
+            need.setHeight(max(need.height(), layout.totalMinimumHeightForWidth(max(need.width(), self.width()))))
+        return need
+
+    def event(self, event: QEvent) -> bool:
+        asked = event.type() is QEvent.Type.LayoutRequest
+        handled = super().event(event)
+        if asked and self.isVisible() and self._area is None and (layout := self.layout()) is not None:
+            # A complaint at a field, say, that came while it is open.
+            self.resize(self.size().expandedTo(self._need(layout).boundedTo(self._room())))
+        return handled
 
     def _on_focus(self, _old: QWidget | None, now: QWidget | None) -> None:
         # The Tab key scrolls by itself; what is given the focus by a key of its own, or to show an error, does not.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 from PySide6.QtCore import QSize, Qt, Signal
@@ -133,7 +134,7 @@ class LaunchScreen(QFrame):
 
         self._cards_box = QWidget()
         self._cards_layout = QVBoxLayout(self._cards_box)
-        self._cards_layout.setContentsMargins(2, 2, 10, 2)
+        self._cards_layout.setContentsMargins(0, 0, 10, 0)
         self._cards_layout.setSpacing(8)
         area = QScrollArea()
         area.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # the cards in it take the focus
@@ -251,6 +252,7 @@ class LaunchScreen(QFrame):
             label.setProperty("tone", "muted")
             label.setWordWrap(True)
             self._cards_layout.addWidget(label)
+        stops: list[QWidget] = [self.back, *self._cards.values()]
         if profiles:
             row = QHBoxLayout()
             own_button = QPushButton("&Add a command of your own…")
@@ -271,7 +273,11 @@ class LaunchScreen(QFrame):
             holder.setLayout(row)
             row.setContentsMargins(0, 0, 0, 0)
             self._cards_layout.addWidget(holder)
+            stops += [own_button, again]
         self._cards_layout.addStretch(1)
+        # They are younger than the form beside them, and come before it.
+        for former, following in pairwise(stops):
+            QWidget.setTabOrder(former, following)
         wanted = self._cards.get(chosen or "") or next(iter(self._cards.values()), None)
         if wanted is not None:
             wanted.setChecked(True)
@@ -279,6 +285,8 @@ class LaunchScreen(QFrame):
             self.form.show_profile(None)
         if had_focus in self._cards:
             self._cards[had_focus].setFocus()
+        elif self.hasFocus():  # it was asked for before there was anything to begin with
+            self.focus_first()
 
     def _add(self, profile: ProfileView, title: str, note: str, icon_name: str) -> None:
         card = Card(title, profile.command, note, icon_name, demo=profile.demo)

@@ -33,7 +33,7 @@ class SpawnDialog(FittingDialog):
         for profile in self._profiles:
             self.profile.addItem(f"{profile.title or profile.name}{' (demo)' if profile.demo else ''}")
         self.form = StartForm(parent_session=parent_session.session_id)
-        self.form.edit.hide()
+        self.form.cancelled.connect(self.reject)
         self.form.start_requested.connect(self.start_requested)
         self.profile.currentIndexChanged.connect(self._on_profile)
         row = QFormLayout()

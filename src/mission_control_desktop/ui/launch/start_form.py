@@ -109,6 +109,7 @@ class StartForm(QWidget):
     start_requested = Signal(object)
     demo_requested = Signal()
     edit_requested = Signal(str)
+    cancelled = Signal()
 
     def __init__(self, *, parent_session: str | None = None, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -160,13 +161,24 @@ class StartForm(QWidget):
         self.start.setProperty("kind", "primary")
         self.start.setAutoDefault(False)
         self.start.clicked.connect(self._on_start)
-        self.edit = QPushButton("&Edit profile…")
+        self.edit = QPushButton("&Edit profile…", self)
         self.edit.setAutoDefault(False)
         self.edit.clicked.connect(self._on_edit)
         buttons = QHBoxLayout()
-        buttons.addWidget(self.start)
-        buttons.addWidget(self.edit)
-        buttons.addStretch(1)
+        self.cancel = QPushButton("Cancel", self)
+        self.cancel.setAutoDefault(False)
+        self.cancel.clicked.connect(self.cancelled)
+        if parent_session is None:
+            self.cancel.hide()
+            buttons.addWidget(self.start)
+            buttons.addWidget(self.edit)
+            buttons.addStretch(1)
+        else:  # in a dialog, where a choice of the profile stands above
+            self.heading.hide()
+            self.edit.hide()
+            buttons.addStretch(1)
+            buttons.addWidget(self.cancel)
+            buttons.addWidget(self.start)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(10)
@@ -174,6 +186,8 @@ class StartForm(QWidget):
             layout.addWidget(widget)
         layout.addLayout(buttons)
         layout.addStretch(1)
+        for former, following in ((self.title, self.cancel), (self.cancel, self.start), (self.start, self.edit)):
+            QWidget.setTabOrder(former, following)
         self.show_profile(None)
 
     def show_profile(self, profile: ProfileView | None) -> None:

@@ -47,9 +47,16 @@ class EmptyPanels(QFrame):
         self.new.setEnabled(not why)
         self.new.setToolTip(why)
 
+    def focus_first(self) -> None:
+        """Put the focus on what leads on."""
+        (self.new if self.open_all.isHidden() else self.open_all).setFocus(Qt.FocusReason.OtherFocusReason)
+
     def set_live(self, count: int) -> None:
         """How many sessions could be opened."""
         self.open_all.setVisible(count > 0)
+        self.new.setProperty("kind", None if count else "primary")
+        self.new.style().unpolish(self.new)
+        self.new.style().polish(self.new)
         self._text.setText(
             "Double-click a session in the roster, or press Enter on it. Closing a panel ended nothing."
             if count

@@ -322,6 +322,7 @@ class Header(QFrame):
     def add_desks(self, switcher: QWidget) -> None:
         """Put the button of the desks beside the connection."""
         self._row.insertWidget(self._desk_place, switcher)
+        QWidget.setTabOrder(self.providers, switcher)
         self._fit()
 
     def _on_keys(self) -> None:
@@ -374,9 +375,7 @@ class Header(QFrame):
             self.attention.setProperty("kind", wanted)
             self.attention.style().unpolish(self.attention)
             self.attention.style().polish(self.attention)
-        self.attention.setIcon(
-            icons.icon("attention", theme.current().attention) if needed else icons.icon("attention")
-        )
+        self.attention.setIcon(icons.icon("attention", theme.current().attention) if needed else theme.level_icon("ok"))
         self._fit()
 
     def _on_theme(self) -> None:

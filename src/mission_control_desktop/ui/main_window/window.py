@@ -377,6 +377,9 @@ class MainWindow(QMainWindow):
         self.pages.setCurrentWidget(page)
         if page is self.launch:
             self.new_agent_shown.emit()
+        elif page is self.empty and ((focus := self.focusWidget()) is None or self.header.isAncestorOf(focus)):
+            # The last panel had the focus: Qt gave it to the first control that it found.
+            self.empty.focus_first()
 
     def show_panels(self) -> None:
         """Turn to the page with the panels."""

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from mission_control_desktop.ui.main_window.window import MainWindow
 
 Index = QModelIndex | QPersistentModelIndex
+FIRST_CHARACTERS = "First character  >  commands   @  sessions   #  panels   /  desks"
 RECENT = "palette.recent"
 """Preference: keys of what was chosen, newest first."""
 MAX_RECENT = 20
@@ -187,11 +188,11 @@ class Palette(QFrame):
     def _say(self, *_ignored: object) -> None:
         entry = self._current()
         if entry is None:
-            self.foot.setText("Nothing is called so.")
+            self.foot.setText(f"Nothing is called so; less of the word finds more.  {FIRST_CHARACTERS}")
         elif entry.why_not:
             self.foot.setText(f"Not now: {entry.why_not}.")
         else:
-            self.foot.setText("Enter: go.  First character  >  commands   @  sessions   #  panels   /  desks")
+            self.foot.setText(f"Enter: go.  {FIRST_CHARACTERS}")
 
     def _current(self) -> Entry | None:
         index = self.list.currentIndex()

@@ -61,6 +61,8 @@ class PanelHeader(QFrame):
         self._may_act, self._why_not = True, ""
         self._busy: set[str] = set()
         self._sub_agents = 0
+        self._is_demo = self._tight = False
+        self._controls = QWidget(self)
         self._shape = StatusShape()
         self._status = ElidedLabel(least=60)
         theme.keep_font(self._status, bold=True)
@@ -117,28 +119,41 @@ class PanelHeader(QFrame):
         first.addWidget(self._evidence)
         first.addStretch(1)
         first.addWidget(self._provider)
-        first.addWidget(self._demo)
+        first.addWidget(self._demo, 0, Qt.AlignmentFlag.AlignVCenter)
         first.addWidget(self._below)
         first.addWidget(self._elapsed)
+        row = QHBoxLayout(self._controls)
+        row.setContentsMargins(6, 0, 0, 0)
+        row.setSpacing(0)
+        row.addWidget(self._input)
+        row.addWidget(self._pause)
+        row.addWidget(self._resume_button)
+        row.addWidget(self._more)
+        # What ends an agent stands apart from what does not.
+        row.addSpacing(16)
+        row.addWidget(self._terminate)
+        row.addSpacing(6)
+        row.addWidget(self._kill)
         second = QHBoxLayout()
         second.setSpacing(0)
         second.addWidget(self._title, 1)
-        second.addSpacing(6)
-        second.addWidget(self._input)
-        second.addWidget(self._pause)
-        second.addWidget(self._resume_button)
-        second.addWidget(self._more)
-        # What ends an agent stands apart from what does not.
-        second.addSpacing(16)
-        second.addWidget(self._terminate)
-        second.addSpacing(6)
-        second.addWidget(self._kill)
+        second.addWidget(self._controls)
+        self._first, self._second = first, second
         column = QVBoxLayout(self)
         theme.keep(column, _distances)
         column.setSpacing(2)
         column.addLayout(first)
         column.addLayout(second)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
+
+    def set_tight(self, tight: bool) -> None:
+        """In a low panel one row is enough: the title stands in the tab above it, the rest in the roster."""
+        if tight == self._tight:
+            return
+        self._tight = tight
+        self._title.setVisible(not tight)
+        (self._first if tight else self._second).addWidget(self._controls)
+        self._make_room()
 
     def set_may_act(self, may_act: bool, why: str = ONLY_WATCHES) -> None:
         """Observers see the controls disabled, with the reason."""
@@ -156,7 +171,8 @@ class PanelHeader(QFrame):
         self._title.set_tip("\n".join(about))
         self._provider.setText(session.provider)
         self._provider.set_tip(f"Provider {session.provider}")
-        self._demo.setVisible(words.is_demo(session))
+        self._is_demo = words.is_demo(session)
+        self._demo.setVisible(self._is_demo)
         self._update_controls()
 
     def set_state(self, state: State, now: datetime) -> None:
@@ -241,19 +257,22 @@ class PanelHeader(QFrame):
 
     def _make_room(self) -> None:
         """In a narrow panel, how sure we are comes before where the session runs and how many are below it."""
-        needed = 16 + self._status.sizeHint().width() + self._elapsed.sizeHint().width() + 7 * 6
+        left = self.width() - 2 * theme.metrics.margin - 16 - self._status.sizeHint().width() - 7 * 6
         if not self._evidence.isHidden():
-            needed += self._evidence.sizeHint().width()
-        if not self._demo.isHidden():
-            needed += self._demo.sizeHint().width()
-        left = self.width() - 2 * theme.metrics.margin - needed
-        below = bool(self._sub_agents) and left >= self._below.sizeHint().width()
-        left -= self._below.sizeHint().width() if below else 0
-        provider = left >= min(70, self._provider.sizeHint().width())
-        if self._below.isHidden() == below:
-            self._below.setVisible(below)
-        if self._provider.isHidden() == provider:
-            self._provider.setVisible(provider)
+            left -= self._evidence.sizeHint().width()
+        if self._tight:
+            left -= self._controls.sizeHint().width()
+        for one, wanted, least, gives_way in (
+            (self._demo, self._is_demo, None, self._tight),
+            (self._elapsed, True, None, self._tight),
+            (self._below, bool(self._sub_agents), None, True),
+            (self._provider, True, 70, True),
+        ):
+            width = one.sizeHint().width()
+            shown = wanted and (not gives_way or left >= min(width, least or width))
+            left -= width if shown else 0
+            if one.isHidden() == shown:
+                one.setVisible(shown)
 
     def _update_controls(self) -> None:
         session = self._session

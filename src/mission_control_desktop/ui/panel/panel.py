@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from functools import partial
 
-from PySide6.QtCore import QRectF, Qt, Signal
+from PySide6.QtCore import QEvent, QRectF, Qt, Signal
 from PySide6.QtGui import (
     QBrush,
     QColor,
@@ -51,6 +51,8 @@ QUEUE_WORK = {"withdraw": "withdrawing…", "edit": "saving…", "move": "moving
 """What the presenter's actions on messages that wait are called while they are under way."""
 STRIP = 3
 """Height of the coloured edge at the top, in device-independent pixels."""
+TIGHT = 340
+"""A panel that is lower has one row at its top instead of two, in pixels with text of the size as delivered."""
 
 
 class OrchestratorPanel(QFrame):
@@ -292,6 +294,7 @@ class OrchestratorPanel(QFrame):
         presenter.answer_failed.connect(self.approvals.failed)
         self.model.rowsInserted.connect(self._update_empty_text)
         self.model.modelReset.connect(self._update_empty_text)
+        self.pane.view.focus_changed.connect(self.update)
         theme.signals.theme_changed.connect(self.update)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
@@ -502,7 +505,21 @@ class OrchestratorPanel(QFrame):
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
-        taken = self.header.height() + self.composer.height() + self.pane.minimumSizeHint().height() + 4
+        self.header.set_tight(self.height() < theme.metrics.high(TIGHT, lines=6))
+        self._share_room()
+
+    def event(self, event: QEvent) -> bool:
+        asked = event.type() is QEvent.Type.LayoutRequest
+        handled = super().event(event)
+        if asked:
+            self._share_room()
+        return handled
+
+    def _share_room(self) -> None:
+        """Of what the others leave, the question may have all but a few lines, and its answers come first."""
+        others = (self.header, self.notice, self.strip, self.composer)
+        taken = sum(one.sizeHint().height() for one in others if not one.isHidden())
+        taken += self.pane.minimumSizeHint().height() + STRIP + 1
         self.approvals.set_room(self.height() // 6, self.height() - taken)
 
     # -- painting ----------------------------------------------------------------------------------------------------
@@ -535,6 +552,11 @@ class OrchestratorPanel(QFrame):
         painter.setPen(colors.border)
         line = self.header.geometry().bottom()
         painter.drawLine(1, line, self.width() - 2, line)
+        if self.pane.view.hasFocus():
+            # The transcript may have no current row to show it at.
+            painter.setPen(QPen(colors.focus, 2))
+            painter.drawLine(1, line, self.width() - 1, line)
+        painter.setPen(colors.border)
         if not self.composer.isHidden():
             line = self.composer.geometry().top()
             painter.drawLine(1, line, self.width() - 2, line)

@@ -110,10 +110,11 @@ class ConnectionsPage(SettingsPage):
         self.column.addSpacing(8)
         self.column.addWidget(heading)
         self.column.addWidget(what)
-        self.column.addWidget(self.none, 1)
+        self.column.addWidget(self.none)
         self.column.addWidget(self.table, 1)
         self.column.addWidget(self.problem)
         self.column.addLayout(buttons)
+        self.column.addStretch()
         self._rows: list[PlaneRow] = []
         self._refresh()
 
@@ -201,8 +202,8 @@ class PlaneForm(FittingDialog):
         self.act.setDefault(True)
         self.act.clicked.connect(self._on_act)
         buttons = QHBoxLayout()
-        buttons.addWidget(self.cancel)
         buttons.addStretch(1)
+        buttons.addWidget(self.cancel)
         buttons.addWidget(self.act)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(20, 16, 20, 16)

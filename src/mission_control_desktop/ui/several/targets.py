@@ -8,7 +8,7 @@ from enum import IntEnum
 from typing import Any
 
 from PySide6.QtCore import QAbstractTableModel, QModelIndex, QObject, QPersistentModelIndex, Qt, Signal
-from PySide6.QtGui import QKeyEvent
+from PySide6.QtGui import QKeyEvent, QResizeEvent
 from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QTableView
 
 from mission_control_desktop.domain.sessions import AgentSession
@@ -176,10 +176,17 @@ class TargetsTable(QTableView):
         header = self.horizontalHeader()
         header.setHighlightSections(False)
         header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
-        for column in (TargetColumn.WILL, TargetColumn.DID):
-            header.setSectionResizeMode(column, QHeaderView.ResizeMode.Stretch)
+        header.setSectionResizeMode(TargetColumn.WILL, QHeaderView.ResizeMode.Stretch)
         self.setColumnWidth(TargetColumn.SESSION, 210)
         self.setColumnWidth(TargetColumn.PROVIDER, 96)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        # What will happen is said in a sentence, what did in a word or two.
+        rest = (
+            self.viewport().width() - self.columnWidth(TargetColumn.SESSION) - self.columnWidth(TargetColumn.PROVIDER)
+        )
+        self.setColumnWidth(TargetColumn.DID, max(90, rest * 3 // 10))
+        super().resizeEvent(event)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         index = self.currentIndex()

@@ -115,12 +115,13 @@ QAbstractSpinBox::down-arrow {{ image: url({_picture("arrow", theme)}); width: 1
 QComboBox::drop-down, QDateTimeEdit::drop-down {{ border: 0; width: 20px; }}
 QComboBox::down-arrow {{ image: url({_picture("arrow", theme)}); width: 12px; height: 12px; }}
 QCheckBox {{ spacing: 6px; }}
-QCheckBox::indicator {{ width: {m.high(14)}px; height: {m.high(14)}px; border: 1px solid {t["border_strong"]};
-  border-radius: 3px;
+QCheckBox::indicator, QTableView::indicator {{ width: {m.high(14)}px; height: {m.high(14)}px;
+  border: 1px solid {t["border_strong"]}; border-radius: 3px;
   background: {t["surface_raised"]}; }}
-QCheckBox::indicator:checked {{ background: {t["accent"]}; border-color: {t["accent"]};
+QCheckBox::indicator:checked, QTableView::indicator:checked {{ background: {t["accent"]}; border-color: {t["accent"]};
   image: url({_picture("check", theme)}); }}
-QCheckBox::indicator:disabled {{ border-color: {t["border"]}; background: {t["surface"]}; }}
+QCheckBox::indicator:disabled, QTableView::indicator:disabled {{ border-color: {t["border"]};
+  background: {t["surface"]}; }}
 QCheckBox::indicator:checked:disabled {{ background: {t["disabled"]}; border-color: {t["disabled"]}; }}
 QRadioButton {{ spacing: 6px; }}
 QRadioButton::indicator {{ width: {m.high(14)}px; height: {m.high(14)}px; border: 1px solid {t["border_strong"]};
@@ -129,7 +130,9 @@ QRadioButton::indicator:checked {{ border-color: {t["accent"]}; background: qrad
   radius: 0.5, fx: 0.5, fy: 0.5, stop: 0 {t["accent"]}, stop: 0.55 {t["accent"]}, stop: 0.65 {t["surface_raised"]},
   stop: 1 {t["surface_raised"]}); }}
 QRadioButton::indicator:disabled {{ border-color: {t["border"]}; background: {t["surface"]}; }}
-QRadioButton::indicator:checked:disabled {{ border: 4px solid {t["disabled"]}; }}
+QRadioButton::indicator:checked:disabled {{ border-color: {t["disabled"]}; background: qradialgradient(cx: 0.5, cy: 0.5,
+  radius: 0.5, fx: 0.5, fy: 0.5, stop: 0 {t["disabled"]}, stop: 0.55 {t["disabled"]}, stop: 0.65 {t["surface"]},
+  stop: 1 {t["surface"]}); }}
 QComboBox QAbstractItemView {{ background: {t["surface_raised"]}; color: {t["text"]};
   selection-background-color: {t["selection"]}; selection-color: {t["text"]};
   border: 1px solid {t["border_strong"]}; }}
@@ -146,6 +149,7 @@ QListView[surface="pages"] {{ background: {t["window"]}; border: 0; padding: 12p
 QListView[surface="pages"]::item {{ padding: {pad + 3}px 10px; border-radius: {m.radius}px; }}
 QListView[surface="pages"]::item:selected {{ background: {t["selection"]}; color: {t["text"]}; }}
 QListView[surface="pages"]::item:selected:focus {{ border: 2px solid {t["focus"]}; padding: {pad + 1}px 8px; }}
+QListView[surface="card"]::item {{ padding: {pad + 2}px 9px; }}
 QTableView[surface="card"], QListView[surface="card"] {{ border: 1px solid {t["border"]}; }}
 QTableView[surface="card"]:focus, QListView[surface="card"]:focus {{ border: 2px solid {t["focus"]}; }}
 QHeaderView {{ background: {t["surface"]}; }}
@@ -195,6 +199,7 @@ QFrame[surface="error"] {{ background: {t["error_background"]}; border: 0; borde
 
 QScrollArea, QScrollArea > QWidget > QWidget {{ background: transparent; }}
 QLabel {{ background: transparent; }}
+QMessageBox QLabel#qt_msgbox_label {{ font-size: {m.text_large}px; font-weight: 600; min-width: 380px; }}
 QLabel[tone="muted"] {{ color: {t["text_muted"]}; }}
 QLabel[tone="attention"] {{ color: {t["attention"]}; font-weight: 600; }}
 QLabel[tone="error"] {{ color: {t["error"]}; }}

@@ -112,7 +112,7 @@ class TranscriptPane(QWidget):
         self.view = TranscriptView(scheduler=scheduler, highlighter=highlighter)
         self.view.set_transcript(model)
         # Where room is short, the question and the input come first.
-        self.view.setMinimumHeight(40)
+        self.view.setMinimumHeight(12)
         self._pill = QPushButton(self.view)
         self._pill.setProperty("kind", "primary")
         self._pill.setCursor(Qt.CursorShape.PointingHandCursor)

@@ -45,6 +45,7 @@ def _seq(entry: Entry) -> int:
 class TranscriptView(TranscriptLayout):
     """The transcript with mouse and keys."""
 
+    focus_changed = Signal()
     link_chosen = Signal(str)
     """A link was clicked: its target is to be shown before it is opened."""
     find_wanted = Signal()
@@ -537,10 +538,12 @@ class TranscriptView(TranscriptLayout):
     def focusInEvent(self, event: QFocusEvent) -> None:
         super().focusInEvent(event)
         self.viewport().update()
+        self.focus_changed.emit()
 
     def focusOutEvent(self, event: QFocusEvent) -> None:
         super().focusOutEvent(event)
         self.viewport().update()
+        self.focus_changed.emit()
 
     # -- menu --------------------------------------------------------------------------------------------------------
 
