@@ -139,7 +139,9 @@ def overlapping(root: QWidget) -> list[str]:
         layout = above.layout()
         if layout is None or not above.isVisible() or isinstance(layout, QStackedLayout):
             continue
-        laid = [one for one in _laid(layout) if one.isVisible() and one.parentWidget() is above]
+        layouts = list(_layouts(layout))
+        children = [one for one in above.children() if isinstance(one, QWidget) and one.isVisible()]
+        laid = [one for one in children if any(place.indexOf(one) >= 0 for place in layouts)]
         found += [
             f"{_said(one)} and {_said(other)} in {type(above).__name__}"
             for number, one in enumerate(laid)
@@ -154,10 +156,10 @@ def _said(one: QWidget) -> str:
     return f"{type(one).__name__}#{one.objectName()} {words[:30]!r}"
 
 
-def _laid(layout: QLayout) -> Iterator[QWidget]:
-    for number in range(layout.count()):
-        item = layout.itemAt(number)
-        if item is not None and (inner := item.layout()) is not None:
-            yield from _laid(inner)
-        elif item is not None and (widget := item.widget()) is not None:
-            yield widget
+def _layouts(layout: QLayout) -> Iterator[QLayout]:
+    """A layout and those inside it. Their items are not asked for: what Python has once seen of one stays known after
+    the window has deleted it, and the next thing that gets its address is then taken for a layout's item."""
+    yield layout
+    for inner in layout.children():
+        if isinstance(inner, QLayout):
+            yield from _layouts(inner)
