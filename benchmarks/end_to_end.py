@@ -41,6 +41,7 @@ from PySide6.QtWidgets import QApplication
 
 from mission_control_desktop.client.http import HttpMissionControl
 from mission_control_desktop.domain.events import Delta
+from mission_control_desktop.domain.kill import KillState
 from mission_control_desktop.domain.messages import MessageRole
 from mission_control_desktop.domain.mission_control import MissionControl
 from mission_control_desktop.domain.profiles import LaunchProfile, SpawnRequest
@@ -112,6 +113,14 @@ async def spawn(mission_control: MissionControl, panels: int, rate: float, secon
     return [await mission_control.spawn(request) for _ in range(panels)]
 
 
+async def stop_all(mission_control: MissionControl) -> None:
+    """End every agent, and wait until it is over: nothing can be started meanwhile."""
+    kill = await mission_control.kill_all(scope="all", confirm="KILL ALL", reason="measured")
+    while kill.state not in (KillState.DONE, KillState.UNDONE):
+        await asyncio.sleep(0.1)
+        kill = await mission_control.kill_state(kill.kill_id)
+
+
 async def bare(url: str, token: str, panels: int, rate: float, seconds: float) -> dict[str, Any]:
     """The baseline: a client that reads the streams and keeps nothing but the words' ages."""
     mission_control = HttpMissionControl(url, token)
@@ -131,7 +140,7 @@ async def bare(url: str, token: str, panels: int, rate: float, seconds: float) -
             async with asyncio.TaskGroup() as group:
                 for session in sessions:
                     group.create_task(read(session), name=f"read {session.session_id}")
-    await mission_control.kill_all(scope="all", confirm="KILL ALL", reason="the baseline is done")
+    await stop_all(mission_control)
     await mission_control.close()
     return {"eventToReader": summary(found), "words": len(found)}
 
@@ -219,11 +228,7 @@ async def run(folder: Path, panels: int, rate: float, seconds: float) -> dict[st
         try:
             window = await measure(desktop, watch, panels, rate, seconds)
         finally:
-
-            async def end(mission_control: MissionControl) -> object:
-                return await mission_control.kill_all(scope="all", confirm="KILL ALL", reason="measured")
-
-            await desktop.host.call(end)
+            await desktop.host.call(stop_all)
     finally:
         await desktop.close()
     place = json.loads((folder / "control-plane.json").read_text())
