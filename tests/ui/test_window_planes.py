@@ -10,6 +10,7 @@ from PySide6.QtCore import QPoint, Qt
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QLabel, QRadioButton
 
+from mission_control_desktop.client.paths import ENV_URL
 from mission_control_desktop.domain.kill import KillState
 from mission_control_desktop.domain.sessions import Freshness
 from mission_control_desktop.orchestrator.living import living_sessions
@@ -132,7 +133,7 @@ def test_two_control_planes_in_one_window(rig: Rig, planes: tuple[Served, Served
     rig.run(second)
 
 
-def test_a_control_plane_elsewhere_is_not_called_this_computer(rig: Rig) -> None:
+def test_a_control_plane_elsewhere_is_not_called_this_computer(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     for url, title, here in (
         (None, "this computer", True),
         ("http://127.0.0.1:8642", "this computer", True),
@@ -140,6 +141,10 @@ def test_a_control_plane_elsewhere_is_not_called_this_computer(rig: Rig) -> None
     ):
         home = rig.desktop(url=url).planes.home
         assert (home.title, home.here) == (title, here)
+        assert home.connection.own is (url is None)
+    monkeypatch.setenv(ENV_URL, "https://other.example")
+    home = rig.desktop().planes.home
+    assert (home.title, home.here, home.connection.own) == ("other.example", False, False)
 
 
 def test_one_confirmed_order_stops_every_control_plane(

@@ -20,7 +20,6 @@ from PySide6.QtWidgets import QMessageBox, QSystemTrayIcon
 
 from mission_control_desktop.client.engine import EngineHost
 from mission_control_desktop.client.inbox import Inbox, Link, LinkState
-from mission_control_desktop.client.paths import ENV_URL
 from mission_control_desktop.domain.errors import MissionControlError
 from mission_control_desktop.domain.tasks import Tasks
 from mission_control_desktop.ui import detached, later, theme, words
@@ -178,9 +177,8 @@ class Desktop(QObject):
         )
         self.book = PlaneBook(self.planes, self.state, folder)
         # Only the agents of this computer have keepers that look for the file.
-        here = home.can_move and not os.environ.get(ENV_URL)
         self.presenter = WindowPresenter(
-            self.window, self.planes, self.book, self.panels, self.tasks, self._stop_by_file if here else None
+            self.window, self.planes, self.book, self.panels, self.tasks, self._stop_by_file if home.own else None
         )
         self.roster = RosterFlow(self.window.roster, self.planes, self.tasks)
         self.planes.link_changed.connect(self._on_link)
@@ -216,8 +214,7 @@ class Desktop(QObject):
     def _audit_sources(self) -> list[AuditSource]:
         from mission_control_desktop.ui.audit.presenter import AuditSource
 
-        home = os.environ.get(ENV_URL) or THIS_COMPUTER
-        return [AuditSource(p.connection.url or home, p.title, p.gateway, p.key) for p in self.planes]
+        return [AuditSource(p.connection.url or THIS_COMPUTER, p.title, p.gateway, p.key) for p in self.planes]
 
     # -- the whole run
 

@@ -9,12 +9,14 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import structlog
 
 from mission_control_desktop.client.engine import EngineHost
 from mission_control_desktop.client.fleet import HOME
 from mission_control_desktop.client.paths import ENV_TOKEN, ENV_URL
+from mission_control_desktop.domain.addresses import is_loopback_name
 from mission_control_desktop.domain.mission_control import MissionControl
 
 if TYPE_CHECKING:
@@ -25,6 +27,8 @@ log = structlog.get_logger(__name__)
 
 Opener = Callable[[], Coroutine[Any, Any, MissionControl]]
 
+HERE = "this computer"
+"""What a person calls the control plane of this computer."""
 _HEAVY = ("mission_control_desktop.client.discovery", "mission_control_desktop.client.http")
 """Imported after the first paint, off the GUI thread."""
 
@@ -65,8 +69,23 @@ class Connection:
 
     @property
     def url(self) -> str | None:
-        """Its address, where that was named."""
-        return self._url
+        """Its address, where that was named: to this program, or for home by the environment."""
+        return self._url or (None if self._plane else os.environ.get(ENV_URL)) or None
+
+    @property
+    def own(self) -> bool:
+        """Whether it is the one that runs over this data folder, and is found or started there."""
+        return self.url is None and self._in_process is None
+
+    @property
+    def here(self) -> bool:
+        """Whether it is home, and on this computer as far as its address tells."""
+        return self._plane == HOME and (self.url is None or is_loopback_name(urlsplit(self.url).hostname or ""))
+
+    @property
+    def title(self) -> str:
+        """What a person calls the control plane."""
+        return self._plane or (HERE if self.here else urlsplit(self.url or "").netloc)
 
     @property
     def can_move(self) -> bool:

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
-from urllib.parse import urlsplit
 
 import msgspec
 import structlog
@@ -15,7 +14,6 @@ from PySide6.QtCore import QObject, Signal
 from mission_control_desktop.client.engine import EngineHost
 from mission_control_desktop.client.fleet import HOME, plane_of, workspace_topic
 from mission_control_desktop.client.inbox import InboxItem, Link, LinkState
-from mission_control_desktop.domain.addresses import is_loopback_name
 from mission_control_desktop.domain.approvals import ApprovalState
 from mission_control_desktop.domain.errors import MissionControlError
 from mission_control_desktop.domain.events import EventType, ProviderHealth, StopChannel, StreamEvent
@@ -44,11 +42,6 @@ TRY_SECONDS = 5.0
 """Pause before a control plane that could not be reached at all is tried again."""
 
 _replace = msgspec.structs.replace
-
-
-def plane_title(key: str) -> str:
-    """What a person calls a control plane."""
-    return key or "this computer"
 
 
 class Plane(QObject):
@@ -106,14 +99,12 @@ class Plane(QObject):
     @property
     def title(self) -> str:
         """What a person calls it."""
-        if self.key or self.here:
-            return plane_title(self.key)
-        return urlsplit(self.connection.url or "").netloc
+        return self.connection.title
 
     @property
     def here(self) -> bool:
         """Whether its agents are on this computer, as far as its address tells."""
-        return self.key == HOME and is_loopback_name(urlsplit(self.connection.url or "//localhost").hostname or "")
+        return self.connection.here
 
     @property
     def name(self) -> str:

@@ -14,7 +14,7 @@ from mission_control_desktop.client.fleet import HOME, plane_of
 from mission_control_desktop.domain.events import StopState
 from mission_control_desktop.ui import icons, theme, words
 from mission_control_desktop.ui.attention import Attention
-from mission_control_desktop.ui.planes import plane_title
+from mission_control_desktop.ui.connection import HERE
 from mission_control_desktop.ui.sessions import SessionStore
 from mission_control_desktop.ui.stop_words import LampView, lamp_view
 
@@ -57,7 +57,7 @@ class TrayEntry(QObject):
         self._store = store
         self.attention = Attention(store, parent=self)
         """The window's queue; what was decided there is merged from its file."""
-        self._planes: tuple[Followed, ...] = (Followed(HOME, plane_title(HOME), problem=LOOKING),)
+        self._planes: tuple[Followed, ...] = (Followed(HOME, HERE, problem=LOOKING),)
         self.lamp: LampView = lamp_view({}, words.utc_now(), connected=False)
         self.menu = QMenu()
         self.menu.setToolTipsVisible(True)

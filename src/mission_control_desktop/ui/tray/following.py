@@ -25,7 +25,6 @@ from mission_control_desktop.domain.sessions import AgentSession, SessionStatus
 from mission_control_desktop.domain.tasks import Tasks
 from mission_control_desktop.ui.bridge import Bridge
 from mission_control_desktop.ui.connection import Connection
-from mission_control_desktop.ui.planes import plane_title
 from mission_control_desktop.ui.roles import watching
 from mission_control_desktop.ui.sessions import SessionStore
 from mission_control_desktop.ui.tray.entry import LOOKING, Followed
@@ -70,7 +69,7 @@ class Following(QObject):
     @property
     def title(self) -> str:
         """What a person calls it."""
-        return plane_title(self.key)
+        return self.connection.title
 
     @property
     def followed(self) -> Followed:

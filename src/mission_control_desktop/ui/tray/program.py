@@ -120,8 +120,7 @@ class TrayDesk(QObject):
         self.planes.link_changed.connect(self._on_link)
         self.planes.left.connect(lambda one: self.telling.note_link(one.title, connected=True))
         # Only the agents of this computer have keepers that look for the file.
-        here = connect is None and not os.environ.get(paths.ENV_URL)
-        otherwise = StopByFile(folder, self.store, living, sweep) if here else None
+        otherwise = StopByFile(folder, self.store, living, sweep) if home.own else None
         self._flow = KillAllFlow(
             self.store,
             self.host,
