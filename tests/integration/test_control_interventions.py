@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -131,6 +131,26 @@ async def test_nothing_happens_that_cannot_be_recorded(
     assert not {name for name, _ in provider.calls} & {"inject", "pause", "terminate"}
 
 
+def written_late(
+    built: ControlPlane, monkeypatch: pytest.MonkeyPatch, until: Callable[[], Awaitable[object]]
+) -> list[asyncio.Task[AuditEntry]]:
+    """Rows of the log are written when `until` allows it, as by a database's thread: given up by the caller, they still
+    come through. The writes, as they are begun."""
+    write = built.recorder.audit.append
+    late: list[asyncio.Task[AuditEntry]] = []
+
+    async def held(workspace_id: str, draft: AuditEntry) -> AuditEntry:
+        async def later() -> AuditEntry:
+            await until()
+            return await write(workspace_id, draft)
+
+        late.append(asyncio.get_running_loop().create_task(later()))
+        return await asyncio.shield(late[-1])
+
+    monkeypatch.setattr(built.recorder.audit, "append", held)
+    return late
+
+
 async def test_an_intent_that_came_through_too_late_is_closed_as_failed(
     built: ControlPlane, provider: ScriptedProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -140,17 +160,7 @@ async def test_an_intent_that_came_through_too_late_is_closed_as_failed(
     session_id = await provider.add("s")
     write = built.recorder.audit.append
     free = asyncio.Event()
-    late: list[asyncio.Task[AuditEntry]] = []
-
-    async def held(workspace_id: str, draft: AuditEntry) -> AuditEntry:
-        async def later() -> AuditEntry:
-            await free.wait()
-            return await write(workspace_id, draft)
-
-        late.append(asyncio.get_running_loop().create_task(later()))
-        return await asyncio.shield(late[-1])
-
-    monkeypatch.setattr(built.recorder.audit, "append", held)
+    late = written_late(built, monkeypatch, free.wait)
     with pytest.raises(Unavailable, match="nothing was done"):
         await built.bind(ANN).inject(session_id, "hello")
     assert "inject" not in {name for name, _ in provider.calls}
@@ -381,18 +391,7 @@ async def test_a_kill_waits_neither_for_a_stuck_record_nor_writes_a_row_twice(
     monkeypatch.setattr(interventions, "RETRY_SECONDS", 0.05)
     session_id = await provider.add("s")
     write = built.recorder.audit.append
-    late: list[asyncio.Task[AuditEntry]] = []
-
-    async def slow(workspace_id: str, draft: AuditEntry) -> AuditEntry:
-        async def later() -> AuditEntry:
-            await asyncio.sleep(1.0)
-            return await write(workspace_id, draft)
-
-        # As a database thread does: given up by the caller, it still comes through.
-        late.append(asyncio.get_running_loop().create_task(later()))
-        return await asyncio.shield(late[-1])
-
-    monkeypatch.setattr(built.recorder.audit, "append", slow)
+    late = written_late(built, monkeypatch, lambda: asyncio.sleep(1.0))
     began = asyncio.get_running_loop().time()
     killed = await built.bind(ANN).kill(session_id, reason="runs wild")
     assert asyncio.get_running_loop().time() - began < 1

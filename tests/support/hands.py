@@ -20,6 +20,11 @@ from mission_control_desktop.ui.roster.tree import RosterTree
 from support.rig import drag, until
 
 LEFT = Qt.MouseButton.LeftButton
+CTRL, ALT, SHIFT = (
+    Qt.KeyboardModifier.ControlModifier,
+    Qt.KeyboardModifier.AltModifier,
+    Qt.KeyboardModifier.ShiftModifier,
+)
 NONE = Qt.KeyboardModifier.NoModifier
 
 

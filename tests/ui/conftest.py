@@ -84,6 +84,24 @@ def qt(qtbot: Any) -> Any:
 
 
 @pytest.fixture
+def pane(qt: Any) -> Iterator[Any]:
+    """A shown, empty `TranscriptPane` that waits for no frame."""
+    from mission_control_desktop.ui.transcript.highlight import Highlighter
+    from mission_control_desktop.ui.transcript.model import TranscriptModel
+    from mission_control_desktop.ui.transcript.pane import TranscriptPane
+    from mission_control_desktop.ui.transcript.scheduler import FlushScheduler
+
+    highlighter = Highlighter()
+    made = TranscriptPane(TranscriptModel(), scheduler=FlushScheduler(hold=0.0, budget=1.0), highlighter=highlighter)
+    qt.addWidget(made)
+    made.resize(420, 500)
+    made.show()
+    qt.waitExposed(made)
+    yield made
+    highlighter.wait()
+
+
+@pytest.fixture
 def run(qapp: Any) -> Callable[[Coroutine[Any, Any, None]], None]:
     """Runs a scenario on the loop that the application uses."""
     from qasync import QEventLoop
@@ -102,6 +120,16 @@ def rig(qt: Any, qapp: Any, tmp_path: Path) -> Any:
     from support.rig import Rig
 
     return Rig(qapp, tmp_path / "data")
+
+
+@pytest.fixture
+def house(rig: Any) -> Iterator[Any]:
+    """A control plane (`Served`) in the window's data directory, with the scripted agent as its profile."""
+    from support.served import served
+
+    with served(rig.folder) as made:
+        made.double()
+        yield made
 
 
 @pytest.fixture

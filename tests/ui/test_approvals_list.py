@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -23,18 +22,6 @@ from support.served import Served
 
 LONG = 60.0
 AT = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
-
-
-@pytest.fixture
-def house(rig: Rig) -> Iterator[Served]:
-    rig.folder.mkdir(mode=0o700)
-    made = Served(rig.folder)
-    made.start()
-    made.double()
-    try:
-        yield made
-    finally:
-        made.end()
 
 
 def question(name: str, **more: Any) -> Approval:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import pytest
 from msgspec.structs import replace
 from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
@@ -134,18 +132,6 @@ def test_by_keyboard_and_mouse_and_over_a_restart(rig: Rig) -> None:
 
     rig.run(first)
     rig.run(second)
-
-
-@pytest.fixture
-def house(rig: Rig) -> Iterator[Served]:
-    rig.folder.mkdir(mode=0o700)
-    made = Served(rig.folder)
-    made.start()
-    made.double()
-    try:
-        yield made
-    finally:
-        made.end()
 
 
 def test_on_a_real_control_plane(rig: Rig, house: Served) -> None:

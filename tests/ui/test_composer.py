@@ -6,11 +6,9 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
 from PySide6.QtCore import QPoint, Qt
 from PySide6.QtTest import QTest
 
@@ -21,18 +19,6 @@ from support.scripted_plane import ScriptedPlane, session
 from support.served import Served
 
 LONG = 60.0
-
-
-@pytest.fixture
-def house(rig: Rig) -> Iterator[Served]:
-    rig.folder.mkdir(mode=0o700)
-    made = Served(rig.folder)
-    made.start()
-    made.double()
-    try:
-        yield made
-    finally:
-        made.end()
 
 
 def buttons(strip: ReceiptStrip, words: str) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -14,7 +13,10 @@ from PySide6.QtWidgets import QApplication, QMessageBox, QPushButton, QSpinBox, 
 from mission_control_desktop.ui.application import Desktop
 from mission_control_desktop.ui.desk.dialogs import GridDialog, NameDialog
 from support.hands import (
+    ALT,
+    CTRL,
     LEFT,
+    SHIFT,
     by_menu,
     choose,
     click,
@@ -28,21 +30,9 @@ from support.hands import (
     row_spot,
 )
 from support.rig import Rig, W, dialog, move, press, until
-from support.served import Served, served
+from support.served import Served
 
 LONG = 60.0
-CTRL, ALT, SHIFT = (
-    Qt.KeyboardModifier.ControlModifier,
-    Qt.KeyboardModifier.AltModifier,
-    Qt.KeyboardModifier.ShiftModifier,
-)
-
-
-@pytest.fixture
-def house(rig: Rig) -> Iterator[Served]:
-    with served(rig.folder) as made:
-        made.double()
-        yield made
 
 
 def places(desk: Desktop) -> int:

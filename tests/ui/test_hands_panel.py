@@ -3,10 +3,8 @@ by mouse and by keyboard; then the settings and the help."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
-import pytest
 from PySide6.QtCore import QPoint, Qt
 from PySide6.QtGui import QContextMenuEvent, QGuiApplication
 from PySide6.QtTest import QTest
@@ -26,17 +24,10 @@ from mission_control_desktop.ui.settings.profiles import ProfilesPage
 from mission_control_desktop.ui.settings.retention import RetentionPage
 from support.hands import by_menu, choose, choose_action, click, in_front, open_menu_of, opened_menu
 from support.rig import Rig, dialog, dialogs, press, until
-from support.served import Served, served
+from support.served import Served
 
 LONG = 60.0
 CTRL, SHIFT = Qt.KeyboardModifier.ControlModifier, Qt.KeyboardModifier.ShiftModifier
-
-
-@pytest.fixture
-def house(rig: Rig) -> Iterator[Served]:
-    with served(rig.folder) as made:
-        made.double()
-        yield made
 
 
 def keys(desk: Desktop, key: Qt.Key, modifier: Qt.KeyboardModifier = Qt.KeyboardModifier.NoModifier) -> None:

@@ -3,8 +3,6 @@ plane: what the mouse does is done by keyboard, too."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from PySide6.QtCore import QPoint, Qt
 from PySide6.QtGui import QContextMenuEvent
@@ -19,23 +17,23 @@ from mission_control_desktop.ui.dialogs.reason import ReasonDialog
 from mission_control_desktop.ui.roster import Column
 from mission_control_desktop.ui.roster.delegate import RosterDelegate
 from mission_control_desktop.ui.several.broadcast import BroadcastDialog
-from support.hands import LEFT, choose, click, double_click, in_front, open_menu_of, opened_menu, row_spot
+from support.hands import (
+    ALT,
+    CTRL,
+    LEFT,
+    SHIFT,
+    choose,
+    click,
+    double_click,
+    in_front,
+    open_menu_of,
+    opened_menu,
+    row_spot,
+)
 from support.rig import Rig, dialog, dialogs, press, until
-from support.served import Served, served
+from support.served import Served
 
 LONG = 60.0
-CTRL, ALT, SHIFT = (
-    Qt.KeyboardModifier.ControlModifier,
-    Qt.KeyboardModifier.AltModifier,
-    Qt.KeyboardModifier.ShiftModifier,
-)
-
-
-@pytest.fixture
-def house(rig: Rig) -> Iterator[Served]:
-    with served(rig.folder) as made:
-        made.double()
-        yield made
 
 
 def listed(desk: Desktop) -> list[str]:

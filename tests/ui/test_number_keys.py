@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
-import pytest
 from PySide6.QtCore import Qt, QTimer
 from PySide6.QtGui import QWindow
 from PySide6.QtTest import QTest
@@ -19,18 +18,6 @@ from support.rig import Rig, dialog, until
 from support.served import Served
 
 LONG = 60.0
-
-
-@pytest.fixture
-def house(rig: Rig) -> Iterator[Served]:
-    rig.folder.mkdir(mode=0o700)
-    made = Served(rig.folder)
-    made.start()
-    made.double()
-    try:
-        yield made
-    finally:
-        made.end()
 
 
 async def type_key(window: QWidget, key: Qt.Key) -> None:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 
-import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QWidget
@@ -19,18 +17,6 @@ from support.scripted_plane import ScriptedPlane, session
 from support.served import Served
 
 LONG = 60.0
-
-
-@pytest.fixture
-def house(rig: Rig) -> Iterator[Served]:
-    rig.folder.mkdir(mode=0o700)
-    made = Served(rig.folder)
-    made.start()
-    made.double()
-    try:
-        yield made
-    finally:
-        made.end()
 
 
 def opened(desk: Desktop) -> Palette:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import pytest
 from PySide6.QtCore import QCoreApplication, Qt
 from PySide6.QtGui import QPixmapCache, QTextDocument
 
@@ -24,7 +22,6 @@ from mission_control_desktop.ui.transcript.highlight import Highlighter
 from mission_control_desktop.ui.transcript.model import TranscriptModel
 from mission_control_desktop.ui.transcript.pane import TranscriptPane
 from mission_control_desktop.ui.transcript.row import RowLayout, RowState
-from mission_control_desktop.ui.transcript.scheduler import FlushScheduler
 from mission_control_desktop.ui.transcript.segments import CodeSegment, TextSegment
 from mission_control_desktop.ui.transcript.shelf import DocumentShelf
 from mission_control_desktop.ui.transcript.style import make_style
@@ -55,18 +52,6 @@ def grow(number: int, offset: int, text: str) -> StreamEvent:
     return StreamEvent(
         event_id=None, type=EventType.DELTA, data=Delta(message_id=f"m{number}", offset=offset, text=text)
     )
-
-
-@pytest.fixture
-def pane(qt: Any) -> Iterator[TranscriptPane]:
-    highlighter = Highlighter()
-    made = TranscriptPane(TranscriptModel(), scheduler=FlushScheduler(hold=0.0, budget=1.0), highlighter=highlighter)
-    qt.addWidget(made)
-    made.resize(420, 500)
-    made.show()
-    qt.waitExposed(made)
-    yield made
-    highlighter.wait()
 
 
 def documents(view: TranscriptView) -> list[QTextDocument]:

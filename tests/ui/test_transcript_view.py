@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -41,7 +41,6 @@ from mission_control_desktop.ui.transcript.pictures import (
     shared_pictures,
 )
 from mission_control_desktop.ui.transcript.row import RowLayout, RowState
-from mission_control_desktop.ui.transcript.scheduler import FlushScheduler
 from mission_control_desktop.ui.transcript.search import contains
 from mission_control_desktop.ui.transcript.segments import CodeSegment, TextSegment, ToolHeadSegment
 from mission_control_desktop.ui.transcript.style import make_style
@@ -90,19 +89,6 @@ def is_following(view: TranscriptView) -> bool:
 def end_gap(view: TranscriptView) -> int:
     bar = view.verticalScrollBar()
     return bar.maximum() - bar.value()
-
-
-@pytest.fixture
-def pane(qt: Any) -> Iterator[TranscriptPane]:
-    scheduler = FlushScheduler(hold=0.0, budget=1.0)
-    highlighter = Highlighter()
-    made = TranscriptPane(TranscriptModel(), scheduler=scheduler, highlighter=highlighter)
-    qt.addWidget(made)
-    made.resize(420, 500)
-    made.show()
-    qt.waitExposed(made)
-    yield made
-    highlighter.wait()
 
 
 @pytest.fixture
