@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from PySide6.QtCore import QRectF, Qt, Signal
-from PySide6.QtGui import QIcon, QKeyEvent, QPainter, QPixmap
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtGui import QIcon, QKeyEvent
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QDialogButtonBox,
@@ -231,15 +231,9 @@ class ApprovalsDialog(FittingDialog):
 
 
 def _icon(state: str) -> QIcon:
-    side = 32
-    picture = QPixmap(side, side)
-    picture.fill(Qt.GlobalColor.transparent)
-    painter = QPainter(picture)
     status, waiting = _SHAPES[state]
     color = None if state == "open" else theme.current().text_muted
-    theme.paint_status(painter, QRectF(0, 0, side, side), status, waiting, color)
-    painter.end()
-    picture.setDevicePixelRatio(2)
-    icon = QIcon(picture)
-    icon.addPixmap(picture, QIcon.Mode.Selected)  # else Qt makes one that is paler
-    return icon
+    return theme.painted_icon(
+        lambda painter, box: theme.paint_status(painter, box, status, waiting, color),
+        modes=(QIcon.Mode.Normal, QIcon.Mode.Selected),
+    )

@@ -15,7 +15,7 @@ from PySide6.QtCore import (
     QRectF,
     Qt,
 )
-from PySide6.QtGui import QIcon, QPainter, QPixmap
+from PySide6.QtGui import QIcon, QPainter
 from PySide6.QtWidgets import QTableView
 
 from mission_control_desktop.domain.sessions import SessionStatus, WaitingFor
@@ -136,13 +136,5 @@ def _text(need: Need, column: Column) -> str:
 
 
 def _icon(cause: Cause) -> QIcon:
-    side = 16
-    result = QPixmap(side * 2, side * 2)
-    result.fill(Qt.GlobalColor.transparent)
-    painter = QPainter(result)
-    paint_cause(painter, QRectF(0, 0, side * 2, side * 2), cause)
-    painter.end()
-    result.setDevicePixelRatio(2)
-    icon = QIcon(result)
-    icon.addPixmap(result, QIcon.Mode.Selected)  # else Qt makes one that is paler
-    return icon
+    modes = (QIcon.Mode.Normal, QIcon.Mode.Selected)
+    return theme.painted_icon(lambda painter, box: paint_cause(painter, box, cause), modes=modes)

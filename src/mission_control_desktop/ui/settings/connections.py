@@ -232,7 +232,6 @@ class PlaneForm(FittingDialog):
         wrong = self.focusWidget()
         if isinstance(wrong, QLineEdit):
             wrong.selectAll()
-        self.adjustSize()
 
 
 class PlaneRemoval(FittingDialog):

@@ -16,7 +16,14 @@ from mission_control_desktop.ui.theme.appearance import (
 from mission_control_desktop.ui.theme.fonts import Metrics, metrics, mono_font, ui_font
 from mission_control_desktop.ui.theme.live import keep, keep_distances, keep_font
 from mission_control_desktop.ui.theme.scheme import current, palette, scheme, set_appearance, set_scheme, signals
-from mission_control_desktop.ui.theme.shapes import level_icon, paint_level, paint_status, status_icon, status_text
+from mission_control_desktop.ui.theme.shapes import (
+    level_icon,
+    paint_level,
+    paint_status,
+    painted_icon,
+    status_icon,
+    status_text,
+)
 from mission_control_desktop.ui.theme.tokens import CONTRAST, DARK, LIGHT, THEMES, Theme, contrast
 
 __all__ = [
@@ -44,6 +51,7 @@ __all__ = [
     "mono_font",
     "paint_level",
     "paint_status",
+    "painted_icon",
     "palette",
     "scheme",
     "set_appearance",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 from PySide6.QtCore import QPointF, QRectF, Qt
 from PySide6.QtGui import QColor, QIcon, QPainter, QPainterPath, QPen, QPixmap, QPolygonF
 
@@ -115,30 +117,33 @@ def paint_level(painter: QPainter, rect: QRectF, level: str) -> None:
 
 def level_icon(level: str, *, side: int = 14) -> QIcon:
     """`paint_level` as an icon, in the colours of now."""
-    icon = QIcon()
-    for ratio in (1.0, 2.0):
-        pixmap = QPixmap(int(side * ratio), int(side * ratio))
-        pixmap.setDevicePixelRatio(ratio)
-        pixmap.fill(Qt.GlobalColor.transparent)
-        painter = QPainter(pixmap)
-        paint_level(painter, QRectF(0, 0, side, side), level)
-        painter.end()
-        for mode in (QIcon.Mode.Normal, QIcon.Mode.Disabled, QIcon.Mode.Selected):
-            icon.addPixmap(pixmap, mode)
-    return icon
+    modes = (QIcon.Mode.Normal, QIcon.Mode.Disabled, QIcon.Mode.Selected)
+    return painted_icon(lambda painter, box: paint_level(painter, box, level), side=side, modes=modes)
 
 
 def status_icon(status: SessionStatus, waiting_for: WaitingFor | None = None, *, side: int = 16) -> QIcon:
     """The same shape as an icon, for menus and lists."""
+    return painted_icon(lambda painter, box: paint_status(painter, box, status, waiting_for), side=side)
+
+
+def painted_icon(
+    paint: Callable[[QPainter, QRectF], None],
+    *,
+    side: int = 16,
+    modes: Sequence[QIcon.Mode] = (QIcon.Mode.Normal,),
+) -> QIcon:
+    """What `paint` paints into a box, as an icon of `side` device-independent pixels. In modes that are not named Qt
+    makes it paler."""
     icon = QIcon()
     for ratio in (1.0, 2.0):
         pixmap = QPixmap(int(side * ratio), int(side * ratio))
         pixmap.setDevicePixelRatio(ratio)
         pixmap.fill(Qt.GlobalColor.transparent)
         painter = QPainter(pixmap)
-        paint_status(painter, QRectF(0, 0, side, side), status, waiting_for)
+        paint(painter, QRectF(0, 0, side, side))
         painter.end()
-        icon.addPixmap(pixmap)
+        for mode in modes:
+            icon.addPixmap(pixmap, mode)
     return icon
 
 
