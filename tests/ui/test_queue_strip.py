@@ -17,6 +17,8 @@ from mission_control_desktop.domain.messages import AgentMessage, MessageRole
 from mission_control_desktop.domain.receipts import Receipt, ReceiptState
 from mission_control_desktop.domain.sessions import AgentSession, Capabilities, Delivery, Evidence, SessionStatus
 from mission_control_desktop.ui.panel.queue_line import CHANGED, HANDED_OVER, QueueLine
+from mission_control_desktop.ui.panel.queue_moves import MOST
+from mission_control_desktop.ui.panel.strip import MOVES_NEXT
 from support.rig import drag, press, until
 from support.stage import PanelStage, Run
 
@@ -174,7 +176,6 @@ def test_order_by_keys_and_by_buttons(stage: Stage, run: Run) -> None:
         press(line, Qt.Key.Key_Down, ALT)
         assert stage.port.calls == [], "there is nothing below"
         press(line, Qt.Key.Key_Up, ALT)
-        press(line, Qt.Key.Key_Up, ALT)
         call = await stage.call("move_message")
         assert call.arguments == {"injection_id": "three", "position": 2}
         assert line.state.text() == "moving…"
@@ -208,6 +209,67 @@ def test_order_by_keys_and_by_buttons(stage: Stage, run: Run) -> None:
     run(scenario())
 
 
+def test_what_is_pressed_while_a_move_is_on_its_way_is_done_afterwards(stage: Stage, run: Run) -> None:
+    async def scenario() -> None:
+        line, other = stage.line("three"), stage.line("two")
+        line.setFocus()
+        press(line, Qt.Key.Key_Up, ALT)
+        call = await stage.call("move_message")
+        press(line, Qt.Key.Key_Up, ALT)
+        QTest.mouseClick(other.up, Qt.MouseButton.LeftButton)
+        assert line.state.text() == "moving…"
+        assert other.state.text() == MOVES_NEXT
+        assert not other.button.isEnabled()
+        await until(lambda: stage.order() == ["three", "two", "one"], "as it is to be")
+        stage.receipt("two", 3)
+        call.answer.set_result(stage.receipt("three", 2))
+        call = await stage.call("move_message", 2)
+        assert call.arguments == {"injection_id": "three", "position": 1}
+        for ref, place in (("one", 2), ("three", 1)):
+            told = stage.receipt(ref, place)
+        call.answer.set_result(told)
+        call = await stage.call("move_message", 3)
+        assert call.arguments == {"injection_id": "two", "position": 2}
+        # It goes wrong, and what was asked for after it is left out, which is said.
+        press(line, Qt.Key.Key_Down, ALT)
+        press(stage.line("one"), Qt.Key.Key_Up, ALT)
+        call.answer.set_exception(Conflict("Somebody was quicker."))
+        await stage.settled()
+        await until(lambda: stage.order() == ["three", "one", "two"], "as it is on record")
+        said = "Not moved: Somebody was quicker. The 2 moves asked for after it: left out"
+        assert stage.panel.notice.text() == said
+        assert len(stage.port.named("move_message")) == 3
+
+    run(scenario())
+
+
+def test_moves_that_wait_follow_what_goes_out_and_are_bounded(stage: Stage, run: Run) -> None:
+    async def scenario() -> None:
+        for place, words in enumerate(("four", "five"), 4):
+            stage.says(words, words)
+            stage.receipt(words, place)
+        move = stage.panel.strip.move_by
+        move("five", -1)
+        call = await stage.call("move_message")
+        move("five", -2)
+        call.answer.set_result(stage.receipt("five", 4))
+        await stage.settled()
+        stage.receipt("one", None, ReceiptState.DELIVERED)
+        for ref, place in (("two", 1), ("three", 2), ("five", 3), ("four", 4)):
+            stage.receipt(ref, place)
+        call = await stage.call("move_message", 2)
+        assert call.arguments == {"injection_id": "five", "position": 1}, "before the same message as it was dropped"
+        for n in range(MOST + 1):
+            move(("two", "three")[n % 2], 1)
+        assert stage.panel.notice.text().startswith("Not moved: too many moves")
+        stage.panel.strip.set_may_act(False)
+        call.answer.set_result(stage.receipt("five", 1))
+        await stage.settled()
+        assert len(stage.port.named("move_message")) == 2, "who may not act any more orders nothing"
+
+    run(scenario())
+
+
 def below(stage: Stage, ref: str, target: str) -> QPoint:
     """A place in the lower half of a line, in terms of another one's grip."""
     line, grip = stage.line(target), stage.line(ref).grip
@@ -233,21 +295,24 @@ def test_a_line_is_dragged_to_another_place(stage: Stage, run: Run) -> None:
         assert call.arguments == {"injection_id": "one", "position": 2}
         assert line.state.text() == "moving…"
         await until(lambda: stage.order() == ["two", "one", "three"], "where it is to be")
-        # While it is on its way nothing else is taken.
-        drag(stage.line("three").grip, grasp(stage, "three"), below(stage, "three", "two"))
-        stage.receipt("two", 1)
-        call.answer.set_result(stage.receipt("one", 2))
-        await stage.settled()
-        assert len(stage.port.named("move_message")) == 1
-
-        # By its words, and upwards: before the first.
+        # Another one while it is on its way: it is made afterwards. By its words, and upwards: before the first.
         words = stage.line("three").text
         top = words.mapFromGlobal(stage.line("two").mapToGlobal(QPoint(30, 2)))
         drag(words, words.rect().center(), top)
+        assert stage.line("three").state.text() == MOVES_NEXT
+        await until(lambda: stage.order() == ["three", "two", "one"], "where they are to be")
+        call.answer.set_result(stage.receipt("one", 2))
+        await stage.settled()
+        assert len(stage.port.named("move_message")) == 1, "not before all places are known"
+        stage.receipt("two", 1)
         call = await stage.call("move_message", 2)
         assert call.arguments == {"injection_id": "three", "position": 1}
+        for ref, place in (("two", 2), ("one", 3)):
+            stage.receipt(ref, place)
         call.answer.set_result(stage.receipt("three", 1))
         await stage.settled()
+        assert stage.order() == ["three", "two", "one"]
+        assert len(stage.port.named("move_message")) == 2
 
     run(scenario())
 

@@ -272,6 +272,7 @@ class OrchestratorPanel(QFrame):
         self.strip.take_back_wanted.connect(presenter.take_back)
         self.strip.edit_wanted.connect(presenter.edit_message)
         self.strip.move_wanted.connect(presenter.move_message)
+        self.strip.too_many_moves.connect(self._on_too_many_moves)
         self.strip.words_left.connect(composer.put_back)
         presenter.edited.connect(self.strip.edited)
         presenter.not_edited.connect(self.strip.not_edited)
@@ -355,7 +356,14 @@ class OrchestratorPanel(QFrame):
             self.header.set_busy(action, busy)
 
     def _on_not_moved(self, why: str) -> None:
+        # Who asked for more moves saw an order that did not come about.
+        if forgotten := self.strip.give_up_moves():
+            later = "The move" if forgotten == 1 else f"The {forgotten} moves"
+            why = f"{why.removesuffix('.')}. {later} asked for after it: left out"
         self.notice.show_text("move", why, dismissable=True)
+
+    def _on_too_many_moves(self, why: str) -> None:
+        self.notice.show_text("moves", why, dismissable=True)
 
     def _on_failed(self, action: str, why: str) -> None:
         names = {

@@ -55,8 +55,8 @@ def ladder_text(receipt: Receipt) -> str:
 @dataclass(frozen=True, slots=True)
 class Shown:
     """What a line is to show. `words` are all of the message's, empty where they are not known. `up`, `down`: whether a
-    message waits above or below. `busy` is what is under way, in a word. `why_not`:
-    why the person may do nothing, where not `acting`."""
+    message waits above or below. `busy` is what is under way, in a word; `moving`: it is a move, and
+    another may be asked for. `why_not`: why the person may do nothing, where not `acting`."""
 
     receipt: Receipt
     words: str
@@ -65,6 +65,7 @@ class Shown:
     up: bool
     down: bool
     busy: str = ""
+    moving: bool = False
     why_not: str = ONLY_WATCHES
 
 
@@ -175,6 +176,7 @@ class QueueLine(QWidget):
         self.setAccessibleName(f"{words or 'Message'}: {self.state.text()}")
         may = shown.may if words or not shown.may.can else Possible(False, NO_WORDS)
         idle = shown.acting and not shown.busy and not self.writing
+        movable = idle or (shown.acting and shown.moving and not self.writing)
         for button, can, name in (
             (self.up, shown.may.can and shown.up, "Move up"),
             (self.down, shown.may.can and shown.down, "Move down"),
@@ -182,7 +184,8 @@ class QueueLine(QWidget):
         ):
             why = may if button is self.edit else shown.may
             button.setVisible(waits)
-            button.setEnabled(idle and can)
+            at_once = idle if button is self.edit else movable
+            button.setEnabled(at_once and can)
             button.setAccessibleName(f"{name}: {words or 'message'}")
             button.setToolTip(shown.why_not if not shown.acting else why.words or button.property("tip"))
         self.grip.set_usable(waits and self.movable)

@@ -14,6 +14,7 @@ from mission_control_desktop.ui import theme
 from mission_control_desktop.ui.panel.elided import ElidedLabel
 from mission_control_desktop.ui.panel.queue_drag import Place, QueueDrag
 from mission_control_desktop.ui.panel.queue_line import WAITS, QueueLine, Shown
+from mission_control_desktop.ui.panel.queue_moves import Moves
 from mission_control_desktop.ui.panel.wording import Possible
 from mission_control_desktop.ui.roles import ONLY_WATCHES
 
@@ -29,6 +30,9 @@ KEPT_TEXTS = 300
 """More than can wait in one session."""
 FRESH = timedelta(minutes=2)
 """A receipt that finished longer ago than this, and whose message was not sent from here, is not shown."""
+
+MOVES_NEXT = "moves next…"
+"""What a line says whose move waits for another one."""
 
 _ENDS = frozenset({ReceiptState.ANSWERED, ReceiptState.FAILED, ReceiptState.WITHDRAWN})
 
@@ -51,6 +55,8 @@ class ReceiptStrip(QFrame):
     """Give it other words in its place: message, new words, and those that they are to replace."""
     move_wanted = Signal(str, int)
     """Put it at this place, counted from 1."""
+    too_many_moves = Signal(str)
+    """A move is not noted, and why in words."""
     words_left = Signal(str)
     """Words that somebody wrote for a message that cannot have them any more."""
     queued_changed = Signal(int)
@@ -62,8 +68,7 @@ class ReceiptStrip(QFrame):
         self._lines: dict[str, QueueLine] = {}
         self._may_edit = Possible(False, "")
         self._busy: dict[str, str] = {}
-        self._moving: dict[str, int] = {}
-        """Places that were asked for, while they are."""
+        self._moves = Moves()
         self._tabbed: list[str] = []
         self._queued = 0
         self._may_act, self._why_not = True, ""
@@ -114,10 +119,13 @@ class ReceiptStrip(QFrame):
                 return
             self._known[receipt.injection_id] = _Known(receipt, self._texts.get(receipt.injection_id, ""), now)
         elif known.receipt != receipt:
+            if known.receipt.state in WAITS and receipt.state not in WAITS:
+                self._moves.left(self._waiting().index(receipt.injection_id))
             known.receipt, known.since = receipt, now
         delivered = [key for key, one in self._known.items() if one.receipt.state is ReceiptState.DELIVERED]
         for key in delivered[: max(0, len(delivered) - KEPT_DELIVERED)]:
             del self._known[key]
+        self._order_next()
         self._show()
 
     def tick(self) -> None:
@@ -152,7 +160,8 @@ class ReceiptStrip(QFrame):
             self._busy[injection_id] = what
         else:
             self._busy.pop(injection_id, None)
-            self._moving.pop(injection_id, None)
+            self._moves.answered(injection_id)
+            self._order_next()
         self._show()
 
     def edited(self, injection_id: str, words: str) -> None:
@@ -166,35 +175,55 @@ class ReceiptStrip(QFrame):
             line.failed(why)
 
     def move_by(self, injection_id: str, places: int) -> None:
-        """Ask for another place: as many further down, or up if it is negative."""
+        """Ask for another place: as many further down, or up if it is negative. It is shown there at once;
+        while another move is under way it waits for that."""
         order = self._waiting()
-        if injection_id not in order or self._moving or not self._may_act or not self._may_edit.can:
+        if injection_id not in order or not self._may_act or not self._may_edit.can:
             return
         there = order.index(injection_id) + places
         if not 0 <= there < len(order):
             return
-        target = self._known[order[there]].receipt.position
-        if target is None:
+        if not self._moves.ask(injection_id, there):
+            self.too_many_moves.emit("Not moved: too many moves are on their way already. Wait until they are made")
             return
-        self._moving[injection_id] = target
+        self._order_next(at_once=True)
         self._show()
-        self.move_wanted.emit(injection_id, target)
+
+    def give_up_moves(self) -> int:
+        """Forget the moves that wait for the one that is under way; how many that are."""
+        forgotten = self._moves.give_up()
+        self._show()
+        return forgotten
+
+    def _order_next(self, *, at_once: bool = False) -> None:
+        """Order the next move. One that follows another waits until all places are known anew: they are told one by
+        one, before or after the answer."""
+        order = self._on_record()
+        places = sorted({place for key in order if (place := self._known[key].receipt.position) is not None})
+        whole = len(places) == len(order)
+        if not self._may_act or not self._may_edit.can:
+            self._moves.give_up()
+        if places and (whole or at_once) and (wish := self._moves.next(order)) is not None:
+            self.move_wanted.emit(wish.key, places[wish.place] if whole else places[0] + wish.place)
 
     def lines(self) -> list[str]:
         """What is shown, as text."""
         return [f"{line.text.text()}: {line.state.text()}" for line in self._lines.values()]
 
-    def _place(self, key: str) -> tuple[bool, float]:
-        """Open ones first, in the order in which they go out. One that is being moved stands where it is to be."""
-        receipt, target = self._known[key].receipt, self._moving.get(key)
-        place: float = receipt.position or 0
-        if target is not None:
-            place = target + (0.5 if target > place else -0.5)
-        return receipt.state in _ENDS, place
+    def _on_record(self) -> list[str]:
+        """What waits, in the order in which it goes out."""
+        waiting = [key for key, known in self._known.items() if known.receipt.state in WAITS]
+        return sorted(waiting, key=lambda key: self._known[key].receipt.position or 0)
 
     def _waiting(self) -> list[str]:
-        order = sorted(self._known, key=self._place)
-        return [key for key in order if self._known[key].receipt.state in WAITS]
+        """The same, in the order that was asked for."""
+        return self._moves.order(self._on_record())
+
+    def _order(self) -> list[str]:
+        """What is on its way, what waits and what is over."""
+        rest = [key for key, known in self._known.items() if known.receipt.state not in WAITS]
+        open_ = [key for key in rest if self._known[key].receipt.state not in _ENDS]
+        return [*open_, *self._waiting(), *(key for key in rest if self._known[key].receipt.state in _ENDS)]
 
     def _places(self) -> list[Place]:
         """The lines that wait, as they stand."""
@@ -204,7 +233,7 @@ class ReceiptStrip(QFrame):
 
     def _may_drag(self, key: str) -> bool:
         line = self._lines.get(key)
-        return line is not None and line.movable and not self._moving
+        return line is not None and line.movable
 
     def _line(self, key: str) -> QueueLine:
         line = QueueLine(key)
@@ -234,7 +263,7 @@ class ReceiptStrip(QFrame):
         self._show()
 
     def _show(self) -> None:
-        order = sorted(self._known, key=self._place)
+        order = self._order()
         shown = order[: MOST if self._all else SHOWN]
         held = [key for key in order if key not in shown and (line := self._lines.get(key)) and line.has_focus]
         shown += held  # What somebody works on is not taken from under their hands.
@@ -260,7 +289,8 @@ class ReceiptStrip(QFrame):
                     why_not=self._why_not,
                     up=at > 0,
                     down=0 <= at < len(waiting) - 1,
-                    busy=self._busy.get(key, ""),
+                    busy=self._busy.get(key, MOVES_NEXT if key in self._moves else ""),
+                    moving=key in self._moves,
                 )
             )
         self._order_of_tab(shown)
