@@ -60,6 +60,8 @@ class PanelGrid(QWidget):
         self.setObjectName("panels")
         self._docks: dict[str, Any] = {}
         self._titles: dict[str, str] = {}
+        self._told: dict[str, tuple[object, ...]] = {}
+        """What each tab says of its session: a session changes more often than that."""
         self._current = ""
         self._follower = ""
         self._restoring = False
@@ -173,13 +175,21 @@ class PanelGrid(QWidget):
             self.show_session(session)
         self._note_change()
 
+    def has(self, session_id: str) -> bool:
+        """Whether a session's panel is open."""
+        return session_id in self._docks
+
     def show_session(self, session: AgentSession) -> None:
         """Take a session's newest state: title, shape, and the panel in place of its placeholder once it is seen."""
         dock = self._docks.get(session.session_id)
         if dock is None:
             return
         self._titles[session.session_id] = words.name(session)
-        show_state(dock, session, follows=session.session_id == self._follower)
+        follows = session.session_id == self._follower
+        told = (words.name(session), session.status, session.waiting_for, theme.status_text(session), follows)
+        if self._told.get(session.session_id) != told:
+            self._told[session.session_id] = told
+            show_state(dock, session, follows=follows)
         self.filling.take(session)
 
     def say(self, session_id: str, text: str) -> None:
@@ -225,6 +235,7 @@ class PanelGrid(QWidget):
         dock.tabWidget().installEventFilter(self)
         self._docks[session_id] = dock
         self._titles[session_id] = title
+        self._told.pop(session_id, None)
         self.filling.watch(session_id, dock)
         return dock
 
@@ -239,6 +250,7 @@ class PanelGrid(QWidget):
         """A dock goes; what is in it goes back to who made it."""
         dock = self._docks.pop(session_id)
         self._titles.pop(session_id, None)
+        self._told.pop(session_id, None)
         content = self.filling.take_out(session_id, dock)
         if content is not None:
             # Whoever made the panel still has to put its draft away; the dock is deleted before that.
@@ -479,5 +491,8 @@ class PanelGrid(QWidget):
 
     def _on_theme(self) -> None:
         self.manager.setStyleSheet(dock_style_sheet(theme.current()))
-        for dock in self._docks.values():
+        self._told.clear()
+        for session_id, dock in self._docks.items():
             dress(dock)
+            if (session := self.filling.session(session_id)) is not None:
+                self.show_session(session)

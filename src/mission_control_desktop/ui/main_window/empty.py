@@ -16,6 +16,7 @@ class EmptyPanels(QFrame):
         super().__init__(parent)
         self.setProperty("surface", "window")
         self.setObjectName("empty")
+        self._any: bool | None = None
         title = QLabel("No panel is open")
         title.setProperty("tone", "title")
         title.setAlignment(Qt.AlignmentFlag.AlignCenter)
@@ -53,7 +54,10 @@ class EmptyPanels(QFrame):
 
     def set_live(self, count: int) -> None:
         """How many sessions could be opened."""
-        self.open_all.setVisible(count > 0)
+        if self._any is bool(count):
+            return
+        self._any = bool(count)
+        self.open_all.setVisible(self._any)
         self.new.setProperty("kind", None if count else "primary")
         self.new.style().unpolish(self.new)
         self.new.style().polish(self.new)

@@ -80,6 +80,10 @@ class Filling(QObject):
         """Whether the session was told."""
         return session_id in self._sessions
 
+    def session(self, session_id: str) -> AgentSession | None:
+        """The session as it was told last."""
+        return self._sessions.get(session_id)
+
     def fill(self, session_id: str) -> None:
         """Make the panel now, if it can be made, or put it back that was lifted."""
         dock, session = self._docks.get(session_id), self._sessions.get(session_id)

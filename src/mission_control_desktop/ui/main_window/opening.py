@@ -111,15 +111,14 @@ class Opening(QObject):
                 target = DropTarget(area, "tabs")
 
     def _on_sessions(self, session_ids: list[str]) -> None:
-        opened = set(self._panels.open_ids())
         wanted: list[AgentSession] = []
         for session_id in session_ids:
             session = self._store.sessions.get(session_id)
             if session is None:
                 continue
-            if session_id in opened:
+            if self._panels.has(session_id):
                 self._panels.show_session(session)
-            elif self._opens_by_itself(session, len(opened) + len(wanted)):
+            elif self._opens_by_itself(session, self._panels.count + len(wanted)):
                 wanted.append(session)
         self._panels.open_all(wanted)
         self.changed.emit()

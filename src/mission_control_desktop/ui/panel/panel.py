@@ -38,7 +38,7 @@ from mission_control_desktop.ui.panel.notice import NoticeBar
 from mission_control_desktop.ui.panel.port import Draft, DraftStore, PanelPort
 from mission_control_desktop.ui.panel.presenter import PanelPresenter
 from mission_control_desktop.ui.panel.strip import ReceiptStrip
-from mission_control_desktop.ui.panel.ticker import shared_ticker
+from mission_control_desktop.ui.panel.ticker import Phase, shared_ticker
 from mission_control_desktop.ui.panel.wording import State, long_freeze, queue_possible, state_of
 from mission_control_desktop.ui.roles import ONLY_WATCHES
 from mission_control_desktop.ui.transcript.highlight import Highlighter
@@ -85,7 +85,7 @@ class OrchestratorPanel(QFrame):
         self._sub_agents = 0
         self._needs_attention = False
         self._kill_dialog: KillDialog | None = None
-        self._ticking = False
+        self._phase: Phase | None = None
         super().__init__(parent)
         self.setObjectName("panel")
         self.model = TranscriptModel(self)
@@ -497,9 +497,9 @@ class OrchestratorPanel(QFrame):
 
     def showEvent(self, event: QShowEvent) -> None:
         super().showEvent(event)
-        if not self._ticking:
-            self._ticking = True
-            shared_ticker().ticked.connect(self._on_tick)
+        if self._phase is None:
+            self._phase = shared_ticker().phase()
+            self._phase.ticked.connect(self._on_tick)
             self._on_tick()
 
     def hideEvent(self, event: QHideEvent) -> None:
@@ -507,9 +507,9 @@ class OrchestratorPanel(QFrame):
         self._stop_ticking()
 
     def _stop_ticking(self) -> None:
-        if self._ticking:
-            self._ticking = False
-            shared_ticker().ticked.disconnect(self._on_tick)
+        if self._phase is not None:
+            self._phase.ticked.disconnect(self._on_tick)
+            self._phase = None
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)

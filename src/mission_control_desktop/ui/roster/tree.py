@@ -27,6 +27,10 @@ WIDTHS = {
     Column.USAGE: 104,
 }
 """Of the columns that can be hidden, at first."""
+AGES_MS = 1_000
+AGE_PARTS = 8
+"""Rows grow older by turns, every eighth one with each: a screen full of them takes longer to paint than a key may
+wait."""
 HIDDEN_AT_FIRST = frozenset({Column.TASK, Column.PROFILE})
 
 
@@ -48,7 +52,9 @@ class RosterTree(QTreeView):
         self._kept: tuple[str, list[str], str, int] | None = None
         self._chosen = ""
         self._hidden = set(HIDDEN_AT_FIRST)
-        self._shown: dict[str, tuple[str, str]] = {}
+        self._part = 0
+        self._shown: list[dict[str, tuple[str, str]]] = [{} for _ in range(AGE_PARTS)]
+        """What the rows of each part say of their times."""
         self._pressed: tuple[str, str] | None = None
         super().__init__(parent)
         self._delegate = RosterDelegate(model, health, self)
@@ -93,8 +99,8 @@ class RosterTree(QTreeView):
         model.rows_changed.connect(self._on_rows_changed)
         model.refreshed.connect(self._on_refreshed)
         self._ages = QTimer(self)
-        self._ages.setInterval(1000)
-        self._ages.timeout.connect(self.refresh_ages)
+        self._ages.setInterval(AGES_MS // AGE_PARTS)
+        self._ages.timeout.connect(self._on_ages)
         self._ages.start()
         theme.signals.theme_changed.connect(self._on_theme)
         self._lay_out()
@@ -252,23 +258,30 @@ class RosterTree(QTreeView):
         rect = self.visualRect(self._model.index(row, 0))
         self.viewport().update(QRect(0, rect.top(), self.viewport().width(), rect.height()))
 
+    def _on_ages(self) -> None:
+        self._part = (self._part + 1) % AGE_PARTS
+        self._refresh_part(self._part)
+
     def refresh_ages(self) -> list[int]:
         """Repaint the rows on the screen whose times read differently now, and no others; returns which."""
+        return sorted(number for part in range(AGE_PARTS) for number in self._refresh_part(part))
+
+    def _refresh_part(self, part: int) -> list[int]:
         if not self.isVisible():
             return []
         shown: dict[str, tuple[str, str]] = {}
         aged: list[int] = []
-        now = words.utc_now()
-        for number in self.visible_rows():
+        now, rows, before = words.utc_now(), self.visible_rows(), self._shown[part]
+        for number in range(rows.start + (part - rows.start) % AGE_PARTS, rows.stop, AGE_PARTS):
             session = self._model.session_at(self._model.index(number, 0))
             if session is None:
                 continue
             says = (words.elapsed(session, now), words.evidence_age(session, now))
             shown[session.session_id] = says
-            if self._shown.get(session.session_id) != says or self._tells_provider_age(session):
+            if before.get(session.session_id) != says or self._tells_provider_age(session):
                 self._repaint_row(number)
                 aged.append(number)
-        self._shown = shown
+        self._shown[part] = shown
         return aged
 
     def _tells_provider_age(self, session: AgentSession) -> bool:
