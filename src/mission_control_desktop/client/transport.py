@@ -23,6 +23,7 @@ import httpx
 import structlog
 
 from mission_control_desktop.client.clock import Uuid7Ids
+from mission_control_desktop.client.sockets import LocalStreams
 from mission_control_desktop.client.sse import MAX_EVENT_BYTES, RawEvent, SseParser
 from mission_control_desktop.client.tls import ENV_CA_FILE, trust
 from mission_control_desktop.client.wire import compact, decode, error_from
@@ -117,8 +118,10 @@ class Transport:
                 timeout=httpx.Timeout(read_seconds, connect=CONNECT_SECONDS, pool=10.0),
                 limits=httpx.Limits(max_connections=32, max_keepalive_connections=8, keepalive_expiry=20.0),
             )
+            local = url.scheme == "http" and not trust_env
             self._streams = httpx.AsyncClient(
                 base_url=url,
+                transport=LocalStreams(MAX_STREAMS) if local else None,
                 verify=verify,
                 trust_env=trust_env,
                 headers={"Accept": "text/event-stream", "Accept-Encoding": "identity"},
