@@ -387,7 +387,8 @@ def said(directory: Path) -> str:
 
 
 def handed_over(directory: Path, token: str) -> list[str]:
-    """Which requests brought a message to the agent; one that the agent answered with an error brought nothing."""
+    """Which requests brought a message to the agent; one that the agent answered with an error, or with the word that
+    it wants it as a prompt because no turn runs any more, brought nothing."""
     carried: dict[Any, str] = {}
     for entry in read_journal(directory):
         if entry.line is None or entry.kind not in ("in", "out"):
@@ -398,9 +399,15 @@ def handed_over(directory: Path, token: str) -> list[str]:
             continue
         if entry.kind == "out" and token in entry.line:
             carried[frame.get("id")] = f"entry {entry.n}: {frame.get('method')} {frame.get('id')}"
-        elif entry.kind == "in" and isinstance(frame, dict) and "error" in frame:
+        elif entry.kind == "in" and isinstance(frame, dict) and _turned_away(frame):
             carried.pop(frame.get("id"), None)
     return list(carried.values())
+
+
+def _turned_away(answer: dict[str, Any]) -> bool:
+    """A steering message can come when its turn has just ended."""
+    result = answer.get("result")
+    return "error" in answer or (isinstance(result, dict) and result.get("outcome") == "promptRequired")
 
 
 def survivors(mark: str, variable: str = MARK) -> list[str]:
