@@ -103,7 +103,7 @@ async def render(folder: Path) -> None:
             panel = OrchestratorPanel(session, SamplePort(), MemoryDrafts())
             if name != "empty":
                 panel.load(sample_messages(), has_older=False)
-            panel.set_sub_agents(3)
+            panel.set_below([sample_session()] * 3)
             panel.resize(width, height)
             panel.show()
             panel.start()

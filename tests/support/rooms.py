@@ -11,8 +11,8 @@ from PySide6.QtWidgets import QApplication, QDialog, QMenu, QMessageBox, QPushBu
 from mission_control_desktop.ui.application import Desktop
 from mission_control_desktop.ui.commands import COMMANDS
 from mission_control_desktop.ui.dialogs.fitting import FittingDialog
+from mission_control_desktop.ui.dialogs.reason import ReasonDialog
 from mission_control_desktop.ui.launch.profile_form import ProfileForm
-from mission_control_desktop.ui.panel.killing import KillDialog
 from mission_control_desktop.ui.settings.connections import ConnectionsPage, PlaneForm, PlaneRemoval
 from mission_control_desktop.ui.settings.dialog import SettingsDialog
 from mission_control_desktop.ui.settings.profiles import ProfilesPage
@@ -157,7 +157,7 @@ async def _of_a_panel(desk: Desktop, session_id: str) -> AsyncIterator[Room]:
     yield "find in a panel", panel
     panel.pane.find_bar.close_bar()
     panel.header.kill_button.click()
-    async for room in _asked("kill in a panel", KillDialog, panel):
+    async for room in _asked("kill in a panel", ReasonDialog, panel):
         yield room
 
 

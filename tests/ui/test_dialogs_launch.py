@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from mission_control_desktop.client.http import HttpMissionControl
+from mission_control_desktop.domain.demo import DEMO_MISSION
 from mission_control_desktop.domain.errors import BadInput, Unavailable, Unreachable
 from mission_control_desktop.domain.profiles import LaunchProfile, SpawnRequest
-from mission_control_desktop.domain.sessions import AgentSession
+from mission_control_desktop.domain.sessions import AgentSession, SessionStatus
 from mission_control_desktop.ui.launch.profile_form import ProfileForm, parse_command, parse_environment
 from mission_control_desktop.ui.launch.spawn_dialog import SpawnDialog
 from support.rig import Rig, dialog, until
@@ -38,6 +40,50 @@ def test_the_demo_starts_three_marked_agents(rig: Rig) -> None:
         assert all(isinstance(r, SpawnRequest) and r.profile == "demo" for r in spawned)
         assert desk.window.header.demo.isVisible()
         assert desk.window.pages.currentWidget() is desk.window.panels
+        await desk.close()
+
+    rig.run(scenario)
+
+
+def test_a_demo_that_was_started_in_part_is_completed_and_not_started_again(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario() -> None:
+        plane = ScriptedPlane()
+        desk = await rig.open(plane.open)
+        launch, form = desk.window.launch, desk.window.launch.form
+        await until(lambda: launch.profile("demo"))
+        desk.window.show_launch()
+        real = plane.spawn
+
+        async def full(request: SpawnRequest, *, idempotency_key: str | None = None) -> AgentSession:
+            if len(desk.store.live()) == room:
+                raise Unavailable("There is no room for another agent.")
+            return await real(request, idempotency_key=idempotency_key)
+
+        def running() -> list[str]:
+            return sorted(s.title or "" for s in desk.store.live())
+
+        monkeypatch.setattr(plane, "spawn", full)
+        room = 2
+        form.start.click()
+        await until(form.error.isVisible)
+        assert form.error.text().startswith("1 of the demo mission's 3 agents could not be started.")
+        assert len(running()) == 2
+        # One of them ends before the next press: it is missing, too.
+        first = next(s for s in desk.store.live() if s.title == DEMO_MISSION[0].title)
+        plane.tell(msgspec.structs.replace(first, status=SessionStatus.COMPLETED))
+        await until(lambda: len(running()) == 1)
+        room = 100
+        form.start.click()
+        await until(lambda: desk.window.pages.currentWidget() is desk.window.panels)
+        assert running() == sorted(request.title or "" for request in DEMO_MISSION)
+        assert len([name for name, _ in plane.calls if name == "spawn"]) == 4
+
+        # The whole one is wanted again: that is another one.
+        desk.window.show_launch()
+        form.start.click()
+        await until(lambda: len(running()) == 6)
         await desk.close()
 
     rig.run(scenario)

@@ -16,7 +16,6 @@ from mission_control_desktop.ui.application import Desktop
 from mission_control_desktop.ui.dialogs.keys import KeysDialog
 from mission_control_desktop.ui.dialogs.reason import ReasonDialog
 from mission_control_desktop.ui.launch.profile_form import ProfileForm
-from mission_control_desktop.ui.panel.killing import KillDialog
 from mission_control_desktop.ui.panel.panel import OrchestratorPanel
 from mission_control_desktop.ui.settings.appearance import AppearancePage
 from mission_control_desktop.ui.settings.dialog import SettingsDialog
@@ -282,10 +281,10 @@ async def ended(desk: Desktop, one: str, two: str) -> None:
     assert panel is not None
     desk.window.panels.activate(two)
     click(panel.header.kill_button)
-    asked = await dialog(KillDialog, panel)
-    assert not asked.kill_button.isEnabled(), "not without a reason"
-    QTest.keyClicks(asked.reason_input, "it only waits")
-    click(asked.kill_button)
+    asked = await dialog(ReasonDialog, panel)
+    assert not asked.act.isEnabled(), "not without a reason"
+    QTest.keyClicks(asked.reason, "it only waits")
+    click(asked.act)
     await until(lambda: status(desk, two) == "killed", "killed", LONG)
     await in_front(desk.window)
     desk.window.panels.activate(one)

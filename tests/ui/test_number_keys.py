@@ -13,7 +13,7 @@ from PySide6.QtWidgets import QMenu, QWidget
 
 from mission_control_desktop.ui.application import Desktop
 from mission_control_desktop.ui.dialogs.keys import KeysDialog
-from mission_control_desktop.ui.panel.killing import KillDialog
+from mission_control_desktop.ui.dialogs.reason import ReasonDialog
 from support.rig import Rig, dialog, until
 from support.served import Served
 
@@ -72,7 +72,7 @@ def test_only_where_it_is_meant(rig: Rig, house: Served) -> None:
         await until(lambda: not shown_dialogs(window))
 
         panel.ask_kill()
-        asking = await dialog(KillDialog, panel)
+        asking = await dialog(ReasonDialog, panel)
         window.activateWindow()
         panel.focus_transcript()
         await type_key(window, Qt.Key.Key_1)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QDialog
+from PySide6.QtWidgets import QPlainTextEdit
 
 from mission_control_desktop.domain.approvals import Approval, ApprovalOption, ApprovalState
 from mission_control_desktop.domain.errors import Conflict, Forbidden, RateLimited, Unreachable, Unsupported
@@ -610,16 +610,19 @@ def test_pause_levels_follow_the_capability(
 
 def test_killing_asks_for_a_reason_without_stopping_anything_else(stage: Stage, run: Run) -> None:
     async def scenario() -> None:
-        stage.panel.set_sub_agents(2)
+        stage.panel.set_below([make_session(session_id="internal:below", title=f"Helper {n}") for n in range(2)])
         stage.panel.header.kill_button.click()
         dialog = stage.panel.kill_dialog
-        assert isinstance(dialog, QDialog)
+        assert dialog is not None
         assert not dialog.isModal()
-        assert not dialog.kill_button.isEnabled()
-        QTest.keyClick(dialog.reason_input, Qt.Key.Key_Return)
+        assert not dialog.act.isEnabled()
+        listed = next(one for one in dialog.findChildren(QPlainTextEdit))
+        assert "Helper 0" in listed.toPlainText(), "what is hit stands in it"
+        QTest.keyClicks(dialog.reason, "runs wild")
+        QTest.keyClick(dialog.reason, Qt.Key.Key_Return)
         assert stage.port.calls == []
-        QTest.keyClicks(dialog.reason_input, "runs wild")
-        QTest.keyClick(dialog.reason_input, Qt.Key.Key_Return)
+        assert dialog.isVisible(), "Return ends no agent"
+        QTest.keyClick(dialog.act, Qt.Key.Key_Space)
         call = await stage.call("kill")
         assert call.arguments == {"reason": "runs wild", "run": "run-1"}
         call.answer.set_exception(Unsupported("Not here"))

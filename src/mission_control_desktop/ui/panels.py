@@ -79,7 +79,7 @@ class Panels(QObject):
         panel.session_wanted.connect(self.session_wanted)
         panel.menu_about_to_show.connect(partial(self.menu_wanted.emit, session_id))
         self._live[session_id] = panel
-        panel.set_sub_agents(len(self._store.descendants(session_id)))
+        panel.set_below(self._store.descendants(session_id))
         panel.set_approvals(self._store.approvals.values())
         connected = self._reached(session_id)
         panel.set_connection(connected)
@@ -236,7 +236,7 @@ class Panels(QObject):
                 panel.set_session(self._store.sessions[session_id])
         if any(self._store.sessions[i].parent_session_id for i in changed if i in self._store.sessions):
             for session_id, panel in self._live.items():
-                panel.set_sub_agents(len(self._store.descendants(session_id)))
+                panel.set_below(self._store.descendants(session_id))
 
     def _on_approvals(self) -> None:
         for panel in self._live.values():

@@ -19,6 +19,7 @@ from mission_control_desktop.domain.limits import MAX_REASON_CHARS
 from mission_control_desktop.domain.sessions import AgentSession
 from mission_control_desktop.ui import theme, words
 from mission_control_desktop.ui.dialogs.fitting import FittingDialog
+from mission_control_desktop.ui.panel.wording import ending_means
 
 _LISTED = 12
 
@@ -34,7 +35,8 @@ def affected_text(session: AgentSession, below: Sequence[AgentSession]) -> str:
 
 
 class ReasonDialog(FittingDialog):
-    """Kill needs a reason; terminate offers one. The button that acts is never the default one."""
+    """Kill needs a reason; terminate offers one. The button that acts is never the default one, and Return presses
+    nothing."""
 
     confirmed = Signal(str)
 
@@ -53,12 +55,9 @@ class ReasonDialog(FittingDialog):
         title = QLabel(f"{verb} {words.name(session)}{tail}")
         title.setProperty("tone", "heading")
         title.setWordWrap(True)
-        what = QLabel(
-            "Ends it and everything below it at once. Work in progress is lost. To let it finish its step, "
-            "use Terminate instead."
-            if kill
-            else "Asks it to end: it may finish its current step. What does not end in time is stopped by force."
-        )
+        means = ending_means(kill=kill)
+        milder = " To let it finish its step, use Terminate instead." if kill else ""
+        what = QLabel(f"{means[0].upper()}{means[1:]}.{milder}")
         what.setWordWrap(True)
         hit = QPlainTextEdit(affected_text(session, below))
         hit.setReadOnly(True)

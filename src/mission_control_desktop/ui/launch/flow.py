@@ -47,6 +47,8 @@ class LaunchFlow(QObject):
         self._at = HOME
         self._unsure: dict[tuple[str, bytes], str] = {}
         """Keys under which something was asked to be started, as long as it is not known what became of it."""
+        self._begun_demos: dict[str, dict[SpawnRequest, str]] = {}
+        """Of a demo mission that could not be started whole, what runs already; by control plane."""
         planes.changed.connect(self._on_planes)
         planes.ready.connect(self._on_ready)
         window.new_agent_shown.connect(self._on_shown)
@@ -203,14 +205,23 @@ class LaunchFlow(QObject):
 
     async def _start_demo(self, plane: Plane) -> None:
         form = self._screen.form
+        begun = self._begun_demos.setdefault(plane.key, {})
         for request in DEMO_MISSION:
+            if self._lives(begun.get(request)):
+                continue
             try:
-                await self._spawn(plane, request)
+                begun[request] = (await self._spawn(plane, request)).session_id
             except MissionControlError as error:
-                form.failed(None, told("The demo mission could not be started", error))
+                missing = len(DEMO_MISSION) - sum(self._lives(session_id) for session_id in begun.values())
+                form.failed(None, told(_demo_not_started(missing), error))
                 return
+        del self._begun_demos[plane.key]
         form.started()
         self._window.leave_launch()
+
+    def _lives(self, session_id: str | None) -> bool:
+        session = self._store.sessions.get(session_id or "")
+        return session is not None and not session.status.final
 
     def spawn_below(self, session: AgentSession) -> None:
         """Ask what is to be started below a session, on its own control plane."""
@@ -234,6 +245,12 @@ class LaunchFlow(QObject):
             lambda request: self._tasks.start(self._start(request, plane, dialog.form, dialog), name="start")
         )
         dialog.open()
+
+
+def _demo_not_started(missing: int) -> str:
+    if missing == len(DEMO_MISSION):
+        return "The demo mission could not be started"
+    return f"{missing} of the demo mission's {len(DEMO_MISSION)} agents could not be started. The next start adds them"
 
 
 def _not_started(error: MissionControlError) -> tuple[str | None, str]:

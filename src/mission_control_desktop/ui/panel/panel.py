@@ -30,10 +30,10 @@ from mission_control_desktop.domain.sessions import AgentSession, SessionStatus
 from mission_control_desktop.ui import theme, words
 from mission_control_desktop.ui.approvals.bar import ApprovalBar
 from mission_control_desktop.ui.asking import something_is_open
+from mission_control_desktop.ui.dialogs.reason import ReasonDialog
 from mission_control_desktop.ui.panel.composer import Composer
 from mission_control_desktop.ui.panel.header import PanelHeader
 from mission_control_desktop.ui.panel.holding import Holding
-from mission_control_desktop.ui.panel.killing import KillDialog
 from mission_control_desktop.ui.panel.notice import NoticeBar
 from mission_control_desktop.ui.panel.port import Draft, DraftStore, PanelPort
 from mission_control_desktop.ui.panel.presenter import PanelPresenter
@@ -82,9 +82,9 @@ class OrchestratorPanel(QFrame):
         self._freeze_text = ""
         self._connected = True
         self._last_sign = session.evidence.last_event_at
-        self._sub_agents = 0
+        self._below: Sequence[AgentSession] = ()
         self._needs_attention = False
-        self._kill_dialog: KillDialog | None = None
+        self._kill_dialog: ReasonDialog | None = None
         self._phase: Phase | None = None
         super().__init__(parent)
         self.setObjectName("panel")
@@ -208,10 +208,10 @@ class OrchestratorPanel(QFrame):
         if session != self._session:
             self._take_session(session)
 
-    def set_sub_agents(self, count: int) -> None:
-        """How many agents are below this one, at any depth."""
-        self._sub_agents = count
-        self.header.set_sub_agents(count)
+    def set_below(self, below: Sequence[AgentSession]) -> None:
+        """The agents below this one, at any depth."""
+        self._below = below
+        self.header.set_sub_agents(len(below))
 
     def set_approvals(self, approvals: Iterable[Approval]) -> None:
         """The session's open questions."""
@@ -250,7 +250,7 @@ class OrchestratorPanel(QFrame):
         self.pane.view.setFocus(Qt.FocusReason.ShortcutFocusReason)
 
     @property
-    def kill_dialog(self) -> KillDialog | None:
+    def kill_dialog(self) -> ReasonDialog | None:
         """The dialog that asks for the reason, while it is open."""
         return self._kill_dialog
 
@@ -381,7 +381,7 @@ class OrchestratorPanel(QFrame):
     def ask_kill(self) -> None:
         """Ask for the reason, then kill."""
         if self._kill_dialog is None:
-            dialog = KillDialog(self._session, self._sub_agents, self)
+            dialog = ReasonDialog(self._session, self._below, kill=True, parent=self)
             dialog.confirmed.connect(self.presenter.kill)
             dialog.finished.connect(self._on_kill_dialog_finished)
             self._kill_dialog = dialog

@@ -142,8 +142,18 @@ def ending_possible(session: AgentSession, what: str) -> Possible:
     if not can:
         return Possible(False, session.capabilities.reasons.get(what) or f"This provider cannot {what} a session")
     if what == "terminate":
-        return Possible(True, "Terminate: the agent finishes its current step and ends, its sub-agents too")
-    return Possible(True, "Kill: ends the agent, its sub-agents and all their processes now")
+        return Possible(True, f"Terminate: {ending_means(kill=False)}")
+    return Possible(True, f"Kill: {ending_means(kill=True)}")
+
+
+def ending_means(*, kill: bool) -> str:
+    """What is done to an agent that is killed or terminated; a tool tip and each dialog that asks say the same."""
+    if kill:
+        return "ends the agent, everything below it and all their processes at once. Work in progress is lost"
+    return (
+        "asks the agent and everything below it to end: each may finish its current step. "
+        "What does not end in time is stopped by force"
+    )
 
 
 def delivery_possible(session: AgentSession, delivery: Delivery) -> Possible:

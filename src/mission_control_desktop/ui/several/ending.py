@@ -12,7 +12,7 @@ from mission_control_desktop.domain.limits import MAX_REASON_CHARS
 from mission_control_desktop.domain.sessions import AgentSession, SessionStatus
 from mission_control_desktop.ui import theme, words
 from mission_control_desktop.ui.dialogs.fitting import FittingDialog
-from mission_control_desktop.ui.panel.wording import ending_possible
+from mission_control_desktop.ui.panel.wording import ending_means, ending_possible
 from mission_control_desktop.ui.sessions import SessionStore
 from mission_control_desktop.ui.several.targets import Target, TargetsModel, TargetsTable, target
 
@@ -44,12 +44,7 @@ class EndSeveralDialog(FittingDialog):
         self.resize(860, 480)
         self._title = QLabel()
         self._title.setProperty("tone", "title")
-        self._what = QLabel(
-            "Ends each of them and everything below it at once. Work in progress is lost."
-            if kill
-            else "Asks each of them to end: it may finish its current step. "
-            "What does not end in time is stopped by force."
-        )
+        self._what = QLabel(f"For each of them: {ending_means(kill=kill)}.")
         self._what.setWordWrap(True)
         self.model = TargetsModel(("What will happen", "Result"), self)
         self.table = TargetsTable(self.model, "Sessions to end")
