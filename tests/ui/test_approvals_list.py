@@ -13,6 +13,7 @@ from PySide6.QtWidgets import QDialog
 from mission_control_desktop.domain.approvals import Approval, ApprovalOption, ApprovalState
 from mission_control_desktop.domain.audit import AuditAction, AuditEntry, AuditOutcome
 from mission_control_desktop.domain.people import ActorKind
+from mission_control_desktop.ui import theme
 from mission_control_desktop.ui.approvals import listing
 from mission_control_desktop.ui.approvals.dialog import ApprovalsDialog
 from mission_control_desktop.ui.approvals.rows import history_rows, open_row
@@ -83,6 +84,27 @@ def test_a_question_of_a_session_that_ended_is_stale() -> None:
     assert open_row(question("one"), session("a")).state == "open"
     row = open_row(question("one"), session("a", status="killed"))
     assert (row.state, row.outcome) == ("stale", "its session has ended (killed)")
+
+
+def test_an_open_list_changes_its_colours_with_the_scheme(qt: Any) -> None:
+    rows = [open_row(question("one"), session("a")), *history_rows([], answered("old", 7))]
+    shown = ApprovalsDialog(lambda session_id: session_id)
+    theme.set_scheme("light")
+    shown.show_rows(rows, "")
+    shown.table.selectRow(1)
+    for scheme in ("dark", "contrast", "light"):
+        theme.set_scheme(scheme)
+        state, old = shown.table.item(0, 0), shown.table.item(1, 2)
+        assert state is not None
+        assert old is not None
+        seen = state.icon().pixmap(16, 16).toImage()
+        assert theme.current().attention.name() in {
+            seen.pixelColor(x, y).name() for x in range(16) for y in range(16)
+        }, scheme
+        assert old.foreground().color() == theme.current().text_muted, scheme
+        assert shown.chosen() is not None
+        assert shown.table.currentRow() == 1
+    shown.close()
 
 
 def test_answered_in_the_list_by_key_and_by_mouse(rig: Rig, house: Served) -> None:

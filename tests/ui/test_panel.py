@@ -708,6 +708,27 @@ def test_the_border_has_the_statuss_colour(stage: Stage, status: SessionStatus) 
     assert image.pixelColor(stage.panel.width() // 2, 1) == stage.panel.edge_color()
 
 
+@pytest.mark.parametrize(
+    ("status", "waiting_for"),
+    [*((status, None) for status in SessionStatus), *((SessionStatus.WAITING, reason) for reason in WaitingFor)],
+)
+def test_the_state_can_be_read_in_the_narrowest_panel(
+    qt: Any, status: SessionStatus, waiting_for: WaitingFor | None
+) -> None:
+    """Whole, or in a word: never the beginning of it."""
+    panel = Stage(qt, make_session(status=status, waiting_for=waiting_for)).panel
+    panel.resize(10, 300)
+    label = panel.header.status_label
+    label.grab()
+    brief = theme.status_text(panel.session, short=True).capitalize()
+    assert label.shown in (label.text(), brief)
+    assert panel.width() < 330
+    assert label.text() in label.toolTip() or label.shown == label.text()
+    panel.resize(600, 300)
+    label.grab()
+    assert label.shown == label.text()
+
+
 def test_demo_sessions_are_marked(qt: Any) -> None:
     assert Stage(qt, make_session(metadata={"demo": True})).panel.header._demo.isVisible()
     assert not Stage(qt).panel.header._demo.isVisible()

@@ -11,6 +11,7 @@ from PySide6.QtGui import QColor, QFontInfo, QImage, QPainter, QPalette
 from mission_control_desktop.domain.messages import MessageRole
 from mission_control_desktop.domain.sessions import SessionStatus, WaitingFor
 from mission_control_desktop.ui import icons, theme
+from mission_control_desktop.ui.theme import shapes
 from mission_control_desktop.ui.transcript.highlight import code_color
 
 SCHEMES = pytest.mark.parametrize("look", theme.THEMES, ids=lambda look: look.name)
@@ -121,6 +122,27 @@ def test_switching_repaints_and_keeps_text_legible(qt: Any) -> None:
     assert not theme.current().dark
     for font in (theme.ui_font(5), theme.mono_font(5)):
         assert QFontInfo(font).pixelSize() >= 11
+
+
+def test_a_painted_icon_is_painted_once_for_each_theme(qt: Any) -> None:
+    theme.set_scheme("light")
+    light = theme.status_icon(SessionStatus.RUNNING)
+    assert theme.status_icon(SessionStatus.RUNNING).cacheKey() == light.cacheKey()
+    others = {
+        theme.status_icon(SessionStatus.RUNNING, side=24).cacheKey(),
+        theme.status_icon(SessionStatus.WAITING).cacheKey(),
+        theme.status_icon(SessionStatus.WAITING, WaitingFor.APPROVAL).cacheKey(),
+        theme.level_icon("error").cacheKey(),
+    }
+    assert len({*others, light.cacheKey()}) == 5
+    picture = light.pixmap(16, 16).toImage()
+    theme.set_scheme("dark")
+    assert theme.status_icon(SessionStatus.RUNNING).pixmap(16, 16).toImage() != picture, "in the colours of now"
+    for number in range(3 * shapes.MOST_ICONS):
+        theme.painted_icon(number, lambda painter, box: painter.drawRect(box))
+    assert len(shapes._icons) <= shapes.MOST_ICONS
+    theme.set_scheme("light")
+    assert not shapes._icons, "those of another theme are given back"
 
 
 def test_every_icon_renders_in_the_colour_that_is_asked_for(qt: Any) -> None:

@@ -362,8 +362,13 @@ def test_what_a_window_decided_counts_in_the_tray_too(qt: Any, tmp_path: Path) -
     first, second = window.items()[:2]
     window.acknowledge([first.key])
     window.shelve([second.key], None)
+    state.put("planes", [])
+    state.put("draft:a", "not asked for")
     assert state.flush()
-    entry.attention.merge(stored(tmp_path, PREFIX))
+    kept = stored(tmp_path, PREFIX, "planes")
+    assert kept["planes"] == []
+    assert len(kept) == 3, "what begins with one of them, and nothing else"
+    entry.attention.merge(kept)
     entry.refresh()
     assert entry.agents.text() == "1 agent lives, 1 needs a person"
     assert [need.key for need in entry.attention.items()] == [need.key for need in window.items()]

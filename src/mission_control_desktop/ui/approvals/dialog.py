@@ -116,6 +116,7 @@ class ApprovalsDialog(FittingDialog):
         column.addWidget(self.bar)
         column.addWidget(self.refused)
         column.addLayout(foot)
+        theme.signals.theme_changed.connect(self._fill_all)
 
     def _make_table(self) -> QuestionTable:
         table = QuestionTable(0, len(_COLUMNS))
@@ -155,8 +156,7 @@ class ApprovalsDialog(FittingDialog):
         self.note.setText(note)
         self.table.blockSignals(True)
         self.table.setRowCount(len(rows))
-        for place, row in enumerate(rows):
-            self._fill(place, row)
+        self._fill_all()
         keys = [row.key for row in rows]
         if chosen is None and rows:
             self.table.selectRow(0)
@@ -190,6 +190,11 @@ class ApprovalsDialog(FittingDialog):
         self.bar.failed(approval_id, why)
 
     # -- inside
+
+    def _fill_all(self) -> None:
+        """Also after a change of the theme: an item keeps the colours that it was given."""
+        for place, row in enumerate(self._rows):
+            self._fill(place, row)
 
     def _fill(self, place: int, row: Row) -> None:
         def moment(value: object) -> str:
@@ -234,6 +239,7 @@ def _icon(state: str) -> QIcon:
     status, waiting = _SHAPES[state]
     color = None if state == "open" else theme.current().text_muted
     return theme.painted_icon(
+        ("question", state),
         lambda painter, box: theme.paint_status(painter, box, status, waiting, color),
         modes=(QIcon.Mode.Normal, QIcon.Mode.Selected),
     )

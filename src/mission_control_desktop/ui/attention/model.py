@@ -137,4 +137,4 @@ def _text(need: Need, column: Column) -> str:
 
 def _icon(cause: Cause) -> QIcon:
     modes = (QIcon.Mode.Normal, QIcon.Mode.Selected)
-    return theme.painted_icon(lambda painter, box: paint_cause(painter, box, cause), modes=modes)
+    return theme.painted_icon(("cause", cause), lambda painter, box: paint_cause(painter, box, cause), modes=modes)

@@ -52,7 +52,8 @@ class ReasonDialog(FittingDialog):
         self.setMinimumWidth(480)
         live = [s for s in below if not s.status.final]
         tail = f" and {words.plural(len(live), 'agent')} below it" if live else ""
-        title = QLabel(f"{verb} {words.name(session)}{tail}")
+        title = QLabel(f"{verb} “{words.name(session)}”{tail}")
+        title.setTextFormat(Qt.TextFormat.PlainText)
         title.setProperty("tone", "heading")
         title.setWordWrap(True)
         means = ending_means(kill=kill)

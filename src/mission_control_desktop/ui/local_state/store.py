@@ -233,9 +233,9 @@ class LocalState:
         return aside
 
 
-def stored(folder: Path, prefix: str) -> dict[str, Any]:
-    """What another process has on disk under `prefix`, read without a writer's thread. Blocking. Empty if there is no
-    file yet; Unavailable if it cannot be read now."""
+def stored(folder: Path, *prefixes: str) -> dict[str, Any]:
+    """What another process has on disk under any of `prefixes`, as of one moment, read without a writer's thread.
+    Blocking. Empty if there is no file yet; Unavailable if it cannot be read now."""
     path = folder / FILE_NAME
     if not path.exists():
         return {}
@@ -244,7 +244,9 @@ def stored(folder: Path, prefix: str) -> dict[str, Any]:
             if not connection.execute(_HAS_PREFERENCES).fetchone():
                 return {}
             found = connection.execute(
-                "SELECT key, value FROM preferences WHERE substr(key, 1, ?) = ?", (len(prefix), prefix)
+                "SELECT key, value FROM preferences WHERE EXISTS (SELECT 1 FROM json_each(?) AS wanted"
+                " WHERE substr(preferences.key, 1, length(wanted.value)) = wanted.value)",
+                (msgspec.json.encode(prefixes).decode(),),
             )
             return {str(key): msgspec.json.decode(bytes(value)) for key, value in found}
     except (sqlite3.Error, msgspec.DecodeError) as error:

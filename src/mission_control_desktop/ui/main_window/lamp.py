@@ -12,11 +12,11 @@ from PySide6.QtWidgets import QSizePolicy, QWidget
 from mission_control_desktop.domain.events import ProviderHealth, StopState
 from mission_control_desktop.domain.sessions import SessionStatus
 from mission_control_desktop.ui import theme, words
-from mission_control_desktop.ui.stop_words import lamp_view
+from mission_control_desktop.ui.stop_words import FIRST_TEST, lamp_view
 
 
 class StopLamp(QWidget):
-    """A shape and two words; each provider stands in the tool tip. Only what is not armed is coloured."""
+    """A shape and two words; each provider stands in the tool tip. Only what is abnormal is coloured."""
 
     WIDEST = "Stop degraded"
 
@@ -31,6 +31,7 @@ class StopLamp(QWidget):
         self._health = health
         self._now = now
         self._connected = False
+        self._due: datetime | None = now() + FIRST_TEST
         self._short = False
         self.view = lamp_view({}, now(), connected=False)
         self.setObjectName("header.stop_lamp")
@@ -44,12 +45,14 @@ class StopLamp(QWidget):
 
     def set_connected(self, connected: bool) -> None:
         """Whether the window is connected at all."""
-        self._connected = connected
+        if connected != self._connected:
+            self._connected = connected
+            self._due = self._now() + FIRST_TEST if connected else None
         self.refresh()
 
     def refresh(self) -> None:
         """Look at what the providers say now."""
-        self.view = lamp_view(self._health, self._now(), connected=self._connected)
+        self.view = lamp_view(self._health, self._now(), connected=self._connected, due=self._due)
         self.setToolTip(self.view.detail)
         self.setAccessibleName(f"{self.view.text}. {self.view.detail}")
         self._on_theme()
@@ -80,7 +83,7 @@ class StopLamp(QWidget):
                 ink = look.error
                 theme.paint_status(painter, box, SessionStatus.FAILED, color=ink)
             case _:
-                ink = look.warning
+                ink = look.warning if self.view.abnormal else look.text_muted
                 theme.paint_status(painter, box, SessionStatus.WAITING, color=ink)
         if self._short:
             return

@@ -21,7 +21,9 @@ class ElidedLabel(QLabel):
         self._mode = mode
         self._least = least
         self._tip = ""
-        self._short = ""
+        self.shown = ""
+        """What of it was to be seen when it was painted last."""
+        self._short = self._brief = ""
         super().__init__(text, parent)
         self.setTextFormat(Qt.TextFormat.PlainText)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
@@ -30,6 +32,13 @@ class ElidedLabel(QLabel):
         """Words to be seen in place of the text, which stays what is told; empty: the text itself."""
         if short != self._short:
             self._short = short
+            self.updateGeometry()
+            self.update()
+
+    def set_brief(self, brief: str) -> None:
+        """Words to be seen where there is no room for the text; there is always room for them."""
+        if brief != self._brief:
+            self._brief = brief
             self.updateGeometry()
             self.update()
 
@@ -43,7 +52,8 @@ class ElidedLabel(QLabel):
         if self._short:
             return self.sizeHint()
         hint = super().minimumSizeHint()
-        return QSize(min(self._least, hint.width()), hint.height())
+        least = self.fontMetrics().horizontalAdvance(self._brief) + 2 if self._brief else self._least
+        return QSize(min(least, hint.width()), hint.height())
 
     def set_tip(self, tip: str) -> None:
         """What the tool tip says besides the text."""
@@ -53,7 +63,10 @@ class ElidedLabel(QLabel):
     def paintEvent(self, event: QPaintEvent) -> None:
         painter = QPainter(self)
         area = self.contentsRect()
-        text = self.fontMetrics().elidedText(self._short or self.text(), self._mode, area.width())
+        text = self._short or self.text()
+        if self._brief and self.fontMetrics().horizontalAdvance(text) > area.width():
+            text = self._brief
+        self.shown = text = self.fontMetrics().elidedText(text, self._mode, area.width())
         short = text != self.text()
         tip = f"{self.text()}\n{self._tip}".strip() if short else self._tip
         if tip != self.toolTip():

@@ -64,7 +64,7 @@ class PanelHeader(QFrame):
         self._is_demo = self._tight = False
         self._controls = QWidget(self)
         self._shape = StatusShape()
-        self._status = ElidedLabel(least=60)
+        self._status = ElidedLabel()
         theme.keep_font(self._status, bold=True)
         self._evidence = ElidedLabel(least=30)
         self._evidence.setProperty("tone", "attention")
@@ -123,7 +123,7 @@ class PanelHeader(QFrame):
         first.addWidget(self._below)
         first.addWidget(self._elapsed)
         row = QHBoxLayout(self._controls)
-        row.setContentsMargins(6, 0, 0, 0)
+        row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(0)
         row.addWidget(self._input)
         row.addWidget(self._pause)
@@ -182,6 +182,7 @@ class PanelHeader(QFrame):
             return
         if self._status.text() != state.words:
             self._status.setText(state.words)
+            self._status.set_brief(state.brief)
             self._shape.setAccessibleName(state.words)
         if self._evidence.text() != state.evidence:
             self._evidence.setText(state.evidence)

@@ -78,7 +78,7 @@ class OrchestratorPanel(QFrame):
         parent: QWidget | None = None,
     ) -> None:
         self._session = session
-        self._state = State("", "", stale=False)
+        self._state = State("", "", "", stale=False)
         self._freeze_text = ""
         self._connected = True
         self._last_sign = session.evidence.last_event_at

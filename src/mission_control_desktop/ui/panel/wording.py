@@ -41,6 +41,8 @@ class State:
     """A session's status as it is shown."""
 
     words: str
+    brief: str
+    """The same in a word, for a narrow panel."""
     evidence: str
     """About the age of what we know, where it matters; else empty."""
     stale: bool
@@ -49,18 +51,18 @@ class State:
 def state_of(session: AgentSession, last_sign: datetime, now: datetime, *, connected: bool) -> State:
     """Words for the status. `last_sign` is the newest sign of life that the window itself knows of."""
     status = session.status
-    words = status_words(session)
+    words, brief = status_words(session), theme.status_text(session, short=True).capitalize()
     if status.final:
-        return State(words, "", stale=False)
+        return State(words, brief, "", stale=False)
     age = max(timedelta(), now - max(last_sign, session.evidence.last_event_at))
     said = duration(age.total_seconds())
     if not connected:
-        return State(words, f"not connected, as of {said} ago", stale=True)
+        return State(words, brief, f"not connected, as of {said} ago", stale=True)
     if session.evidence.freshness is Freshness.UNREACHABLE:
-        return State(words, f"provider unreachable, last event {said} ago", stale=True)
+        return State(words, brief, f"provider unreachable, last event {said} ago", stale=True)
     if is_stale(session, now - age, now):
-        return State(words, f"last event {said} ago", stale=True)
-    return State(words, "", stale=False)
+        return State(words, brief, f"last event {said} ago", stale=True)
+    return State(words, brief, "", stale=False)
 
 
 FROZEN_LONG = timedelta(seconds=60)

@@ -14,8 +14,8 @@ from mission_control_desktop.ui.theme.sheet import style_sheet
 from mission_control_desktop.ui.theme.tokens import CONTRAST, DARK, LIGHT, Theme
 
 PICTURES_KIB = 2_048
-"""What Qt keeps of painted icons. Each change of a state makes new ones, which fill its 10 MiB within hours; a window
-shows a tenth of this at a time."""
+"""What Qt may keep of pictures that it has derived from others, in place of its 10 MiB; a window shows a tenth of this
+at a time."""
 
 
 class ThemeSignals(QObject):

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 
 from PySide6.QtCore import QPointF, QRectF, Qt
 from PySide6.QtGui import QColor, QIcon, QPainter, QPainterPath, QPen, QPixmap, QPolygonF
 
 from mission_control_desktop.domain.sessions import AgentSession, SessionStatus, WaitingFor
-from mission_control_desktop.ui.theme.scheme import current
+from mission_control_desktop.ui.theme.scheme import current, signals
+
+ICON_RATIOS = (1.0, 2.0)
+"""For screens at 100 % and at 200 %; for what is between them Qt scales the larger one down."""
+MOST_ICONS = 128
+"""Painted icons that are kept; all that there are now are some forty. A kept one has two pictures of 5 KiB."""
+_icons: dict[Hashable, QIcon] = {}
+signals.theme_changed.connect(_icons.clear)
 
 _WAITING_TEXT = {
     WaitingFor.OPERATOR: "waiting for you",
@@ -118,24 +125,35 @@ def paint_level(painter: QPainter, rect: QRectF, level: str) -> None:
 def level_icon(level: str, *, side: int = 14) -> QIcon:
     """`paint_level` as an icon, in the colours of now."""
     modes = (QIcon.Mode.Normal, QIcon.Mode.Disabled, QIcon.Mode.Selected)
-    return painted_icon(lambda painter, box: paint_level(painter, box, level), side=side, modes=modes)
+    return painted_icon(("level", level), lambda painter, box: paint_level(painter, box, level), side=side, modes=modes)
 
 
 def status_icon(status: SessionStatus, waiting_for: WaitingFor | None = None, *, side: int = 16) -> QIcon:
     """The same shape as an icon, for menus and lists."""
-    return painted_icon(lambda painter, box: paint_status(painter, box, status, waiting_for), side=side)
+    shape = ("status", status, waiting_for)
+    return painted_icon(shape, lambda painter, box: paint_status(painter, box, status, waiting_for), side=side)
 
 
 def painted_icon(
+    shape: Hashable,
     paint: Callable[[QPainter, QRectF], None],
     *,
     side: int = 16,
     modes: Sequence[QIcon.Mode] = (QIcon.Mode.Normal,),
 ) -> QIcon:
     """What `paint` paints into a box, as an icon of `side` device-independent pixels. In modes that are not named Qt
-    makes it paler."""
+    makes it paler. The same `shape`, which names all that `paint` depends on besides the theme, is painted once."""
+    key = (shape, side, tuple(modes), current().name)
+    if (known := _icons.get(key)) is None:
+        while len(_icons) >= MOST_ICONS:
+            del _icons[next(iter(_icons))]
+        known = _icons[key] = _painted(paint, side, modes)
+    return known
+
+
+def _painted(paint: Callable[[QPainter, QRectF], None], side: int, modes: Sequence[QIcon.Mode]) -> QIcon:
     icon = QIcon()
-    for ratio in (1.0, 2.0):
+    for ratio in ICON_RATIOS:
         pixmap = QPixmap(int(side * ratio), int(side * ratio))
         pixmap.setDevicePixelRatio(ratio)
         pixmap.fill(Qt.GlobalColor.transparent)

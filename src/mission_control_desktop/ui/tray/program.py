@@ -158,15 +158,13 @@ class TrayDesk(QObject):
     async def _watch_decisions(self) -> None:
         while True:
             try:
-                decided = await in_thread(lambda: stored(self._folder, PREFIX))
-                told = await in_thread(lambda: stored(self._folder, NOTIFICATIONS))
-                saved = await in_thread(lambda: stored(self._folder, SAVED))
+                kept = await in_thread(lambda: stored(self._folder, PREFIX, NOTIFICATIONS, SAVED))
             except Unavailable as error:  # a window writes it just now: what was read before holds
                 log.debug("the window's file was not read", error=error.message)
             else:
-                self.entry.attention.merge(decided)
-                self.telling.choose(told.get(NOTIFICATIONS))
-                await self.planes.keep(kept_planes(saved.get(SAVED)))
+                self.entry.attention.merge(kept)
+                self.telling.choose(kept.get(NOTIFICATIONS))
+                await self.planes.keep(kept_planes(kept.get(SAVED)))
             self.telling.window_open = await in_thread(self._any_window)
             await asyncio.sleep(DECIDED_SECONDS)
 
