@@ -15,7 +15,10 @@ from PySide6.QtTest import QAbstractItemModelTester
 from mission_control_desktop.domain.events import Delta, EventType, Reset, StreamEvent
 from mission_control_desktop.domain.messages import AgentMessage, MessageRole
 from mission_control_desktop.domain.receipts import Receipt, ReceiptState
+from mission_control_desktop.ui.transcript import entry as held
 from mission_control_desktop.ui.transcript import model as module
+from mission_control_desktop.ui.transcript.blocks import Content, Notice
+from mission_control_desktop.ui.transcript.export import message_markdown
 from mission_control_desktop.ui.transcript.model import TranscriptModel
 
 SESSION = "internal:s"
@@ -69,6 +72,54 @@ def test_messages_stand_in_the_order_of_their_place(model: TranscriptModel) -> N
 def test_a_message_again_replaces_it_in_its_place(model: TranscriptModel) -> None:
     model.apply([put(message(1)), put(message(2)), put(message(1, "new words"))])
     assert texts(model) == ["new words", "message 2"]
+
+
+def test_of_a_message_that_never_ends_a_bound_is_held_and_the_row_says_so(
+    model: TranscriptModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(held, "MOST_CHARS", 1_000)
+    level: list[str] = []
+    model.level_wanted.connect(level.append)
+    model.apply([put(message(1, "0" * 10, complete=False))])
+    content = Content()
+    for number in range(1, 500):
+        model.apply([delta(1, number * 10, str(number % 10) * 10)])
+    entry = model.entry(0)
+    assert not level, "what is not held is no gap"
+    assert len(entry.text) == entry.length == 1_000
+    assert entry.text == "".join(str(number % 10) * 10 for number in range(100))
+    assert entry.came == 5_000
+    assert entry.weight < 1_100
+    said = content.update(entry, expanded=False)[-1]
+    assert said == Notice(
+        "cut", "Cut here, after 1,000 characters: this window shows no more of one message. The rest is on record."
+    )
+    assert said.text in message_markdown(entry), "a copy says so, too"
+    # What comes twice or not in its place is seen as before.
+    model.apply([delta(1, 4_990, "9" * 10), delta(1, 4_995, "9" * 5 + "x" * 5)])
+    assert entry.came == 5_005
+    assert not level
+    model.apply([delta(1, 6_000, "y")])
+    assert len(level) == 1
+    # The whole message: as much of it is held, and how much there is in all is said.
+    model.apply([put(message(1, "z" * 7_000))])
+    assert (len(entry.text), entry.came) == (1_000, 7_000)
+    assert len(entry.message.content) == 1_000
+    assert "after 1,000 characters of 7,000: this window" in entry.cut()
+    model.apply([put(message(1, "short"))])
+    assert entry.cut() == ""
+    assert not isinstance(content.update(entry, expanded=False)[-1], Notice)
+
+
+def test_what_the_record_has_cut_is_said(model: TranscriptModel) -> None:
+    model.apply([put(message(1, "z" * 900, complete=False, truncatedFrom=901))])
+    assert model.entry(0).cut() == "Cut here, after 900 characters: the record keeps no more of one message."
+    model.apply([put(message(1, "z" * 900, truncatedFrom=52_000_000))])
+    assert "after 900 characters of 52,000,000: the record keeps no more" in model.entry(0).cut()
+    tool = message(2, "z" * 900, kind="tool_call", truncatedFrom=1_000)
+    model.apply([put(tool)])
+    assert not any(isinstance(block, Notice) for block in Content().update(model.entry(1), expanded=False))
+    assert isinstance(Content().update(model.entry(1), expanded=True)[-1], Notice)
 
 
 def test_deltas_append_at_their_offset_and_doubles_are_dropped(model: TranscriptModel) -> None:

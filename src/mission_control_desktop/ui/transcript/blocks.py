@@ -126,6 +126,8 @@ class Content:
         if entry.revision != self._revision or expanded != self._expanded:
             self._revision, self._expanded = entry.revision, expanded
             self._blocks = self._compute(entry, expanded)
+            if (cut := entry.cut()) and (expanded or not collapsible(entry)):
+                self._blocks.append(Notice("cut", cut))
         return self._blocks
 
     def _compute(self, entry: Entry, expanded: bool) -> list[Block]:

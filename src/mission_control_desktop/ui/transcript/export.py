@@ -13,7 +13,8 @@ from mission_control_desktop.ui.transcript.entry import Entry
 
 def message_markdown(entry: Entry) -> str:
     """One message whole, under a heading line."""
-    return f"{heading(entry)}\n\n{body_markdown(entry)}".rstrip() + "\n"
+    cut = f"\n\n[{words}]" if (words := entry.cut()) else ""
+    return f"{heading(entry)}\n\n{body_markdown(entry)}{cut}".rstrip() + "\n"
 
 
 def messages_markdown(entries: Iterable[Entry]) -> str:

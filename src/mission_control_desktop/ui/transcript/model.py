@@ -333,7 +333,7 @@ class TranscriptModel(QAbstractListModel):
             changed[delta.message_id] = None
         elif growth is Growth.GAP:
             self._waiting.append(delta)
-            self._want_level(f"text at {delta.offset} where {entry.length} was expected")
+            self._want_level(f"text at {delta.offset} where {entry.came} was expected")
 
     def _want_level(self, reason: str) -> None:
         if not self._levelling:
