@@ -62,9 +62,10 @@ class Service:
                 case "GetCapabilities":
                     answer = new_method_return(message, "as", (["actions", "body"],))
                 case "Notify":
-                    self.asked.append(message.body)
                     self._number += 0 if message.body[1] else 1
-                    answer = new_method_return(message, "u", (message.body[1] or self._number,))
+                    await connection.send(new_method_return(message, "u", (message.body[1] or self._number,)))
+                    self.asked.append(message.body)  # only now: who sees it may click, and the number was told before
+                    continue
                 case _:
                     answer = new_error(message, "org.freedesktop.DBus.Error.UnknownMethod")
             await connection.send(answer)

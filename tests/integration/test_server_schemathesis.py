@@ -90,7 +90,7 @@ def attack(plane: Served, directory: Path, role: str, token: str | None, phases:
         text=True,
         cwd=directory,
         env={**environment_without_ours(), "SCHEMATHESIS_HOOKS": "schemathesis_hooks", **environment},
-        timeout=500 if not LONG else None,
+        timeout=1000 if not LONG else None,
         check=False,
     )
     assert found.returncode == 0, f"as {role}:\n{found.stdout[-6000:]}\n{found.stderr[-2000:]}"
@@ -108,7 +108,7 @@ def living(plane: Served) -> tuple[list[str], str]:
     return made, (plane.data_dir / "agents" / native / "mcp-token").read_text().strip()
 
 
-@pytest.mark.timeout(0 if LONG else 600)
+@pytest.mark.timeout(0 if LONG else 1100)
 def test_every_role_finds_nothing_that_the_contract_does_not_say(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

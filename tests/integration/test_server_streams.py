@@ -266,7 +266,7 @@ def test_a_reader_that_does_not_read_delays_nobody(plane: Served) -> None:
                 if seen.waiting_for == "operator" and any("word19999" in text for _, text in seen.contents()):
                     break
         # The stuck one is brought level once it reads again: what it then holds is the same.
-        stuck.settimeout(10)
+        stuck.settimeout(60)
         raw = b""
         while b"word19999" not in raw:
             raw += stuck.recv(1_048_576)
