@@ -18,6 +18,7 @@ from mission_control_desktop.orchestrator.living import living_sessions
 from mission_control_desktop.ui import theme
 from mission_control_desktop.ui.application import Desktop
 from mission_control_desktop.ui.connection import Opener
+from support.wrappers import watch
 
 W = TypeVar("W", bound=QWidget)
 
@@ -74,13 +75,14 @@ class Rig:
 
 
 async def until(done: Callable[[], Any], what: str = "the awaited state", patience: float = PATIENCE) -> Any:
-    """Poll until something is so; its (true) value."""
+    """Poll until something is so; its (true) value. Fails if Python holds items of layouts by then."""
     loop = asyncio.get_running_loop()
     end = loop.time() + patience
     while not (value := done()):
         if loop.time() > end:
             raise AssertionError(f"{what} did not come within {patience:g} s")
         await asyncio.sleep(0.01)
+    watch.check()
     return value
 
 

@@ -36,6 +36,17 @@ def collected_between_tests() -> Iterator[None]:
     gc.collect()
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    """A test fails that lets Python hold items of layouts: looked at here while its widgets still stand, and in a
+    `Rig` whenever an awaited state has come (`support.rig.until`)."""
+    from support.wrappers import watch
+
+    watch.begin()
+    yield
+    watch.check()
+
+
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 
 

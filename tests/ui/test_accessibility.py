@@ -32,6 +32,7 @@ from support.rig import Rig, dialog, dialogs, press, until
 from support.rooms import dialog_kinds, every_room
 from support.scripted_plane import ScriptedPlane, session
 from support.served import Served, served
+from support.wrappers import watch
 
 
 @pytest.fixture
@@ -58,6 +59,7 @@ class Rooms:
         self.wrong += [f"{room}: {one}" for one in found]
         self.wrong += [f"{room}: cut off: {one}" for one in clipped(root)]
         self.wrong += [f"{room}: over each other: {one}" for one in overlapping(root)]
+        watch.check()
         if count < least:
             self.wrong.append(f"{room}: only {count} controls were looked at")
 

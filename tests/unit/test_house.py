@@ -48,6 +48,59 @@ def test_no_dialog_runs_a_loop_of_its_own() -> None:
     assert found == []
 
 
+def test_python_holds_no_item_of_a_layout() -> None:
+    """PySide6 makes objects of Python of the items of a filled layout that is put into another one, and of those that
+    it is asked for. Nobody tells them when Qt deletes the item: what lies at its address next is taken for it."""
+    window = sorted((SOURCE / "ui").rglob("*.py"))
+    found = [f"{name_of(path)}:{line} filled before it stands" for path in window for line in _filled_too_early(path)]
+    asking = re.compile(r"\.(itemAt|takeAt|itemAtPosition)\(|^class \w+\(.*\bQLayout\b")
+    found += [
+        f"{name_of(path)}:{number} {line.strip()}"
+        for path in [*window, *sorted((ROOT / "tests").rglob("*.py"))]
+        for number, line in enumerate(path.read_text().splitlines(), start=1)
+        if asking.search(line)
+    ]
+    assert found == []
+
+
+def test_a_layout_that_is_filled_too_early_is_found(tmp_path: Path) -> None:
+    place = tmp_path / "one.py"
+    place.write_text(
+        "def early(outer):\n    row, line = QHBoxLayout(), QHBoxLayout()\n    outer.addLayout(line)\n"
+        "    row.addWidget(x)\n    line.addWidget(x)\n    outer.addLayout(row, 1)\n    outer.addLayout(made())\n"
+        "def form(self):\n    self.row = QHBoxLayout()\n    self.row.addStretch(1)\n    self.fo.addRow('', self.row)\n"
+        "    row = QHBoxLayout()\n    self.fo.addRow('', row)\n    row.addWidget(x)\n"
+    )
+    assert _filled_too_early(place) == [6, 7, 11]
+
+
+def _filled_too_early(path: Path) -> list[int]:
+    """Lines that put a layout into another one after something was put into it, or one that comes from elsewhere."""
+    text = path.read_text()
+    found: list[int] = []
+    for scope in ast.walk(ast.parse(text)) if re.search(r"\.(add|insert)(Layout|Row)\(", text) else ():
+        if not isinstance(scope, ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        made: set[str] = set()
+        filled: set[str] = set()
+        for node in sorted((n for n in ast.walk(scope) if isinstance(n, ast.stmt)), key=lambda n: n.lineno):
+            if isinstance(node, ast.Assign) and re.search(r"\bQ\w+Layout\(\)", ast.unparse(node.value)):
+                names = [n for t in node.targets for n in (t.elts if isinstance(t, ast.Tuple) else [t])]
+                made |= (new := set(map(ast.unparse, names)))
+                filled -= new
+            call = node.value if isinstance(node, ast.Expr) else None
+            if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Attribute):
+                continue
+            what, whose = call.func.attr, ast.unparse(call.func.value)
+            if what in ("addLayout", "insertLayout", "addRow", "insertRow"):
+                elsewhere = what.endswith("Layout") and any(isinstance(one, ast.Call) for one in call.args)
+                if elsewhere or any(ast.unparse(one) in filled for one in call.args):
+                    found.append(node.lineno)
+            if whose in made and what.startswith(("add", "insert")):
+                filled.add(whose)
+    return sorted(set(found))
+
+
 def test_no_shell_runs_what_somebody_typed() -> None:
     found = [
         f"{name_of(path)}:{line}"

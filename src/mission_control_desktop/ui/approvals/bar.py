@@ -24,7 +24,7 @@ from PySide6.QtWidgets import (
 from mission_control_desktop.domain.approvals import Approval, ApprovalOption, ApprovalState
 from mission_control_desktop.domain.sessions import SessionStatus, WaitingFor
 from mission_control_desktop.ui import theme
-from mission_control_desktop.ui.approvals.flow import FlowLayout
+from mission_control_desktop.ui.approvals.flow import Flow
 from mission_control_desktop.ui.roles import ONLY_WATCHES
 from mission_control_desktop.ui.transcript.blocks import clean, make_diff
 
@@ -125,18 +125,17 @@ class ApprovalBar(QFrame):
         self._words = QLabel()
         self._words.setTextFormat(Qt.TextFormat.PlainText)
         self._words.setWordWrap(True)
-        self._buttons = QWidget()
-        self._flow = FlowLayout(self._buttons, spacing=6)
-        head = QHBoxLayout()
-        theme.keep_distances(head, spacing="gap")
-        head.addWidget(self._shape, 0, Qt.AlignmentFlag.AlignTop)
-        head.addWidget(self._title, 1)
-        head.addWidget(self._count, 0, Qt.AlignmentFlag.AlignTop)
+        self._buttons = Flow(spacing=6)
         column = QVBoxLayout(self)
         theme.keep_distances(column, margins=("margin", "gap", "margin", "gap"))
         column.setSpacing(6)
         column.setSizeConstraint(QLayout.SizeConstraint.SetMinimumSize)
+        head = QHBoxLayout()
         column.addLayout(head)
+        theme.keep_distances(head, spacing="gap")
+        head.addWidget(self._shape, 0, Qt.AlignmentFlag.AlignTop)
+        head.addWidget(self._title, 1)
+        head.addWidget(self._count, 0, Qt.AlignmentFlag.AlignTop)
         column.addWidget(self._detail)
         column.addWidget(self._where)
         column.addWidget(self._words)
@@ -325,11 +324,7 @@ class ApprovalBar(QFrame):
             self.set_busy(self._busy)
             return
         self._buttons.setProperty("options", wanted)
-        while self._flow.count():
-            item = self._flow.takeAt(0)
-            if item is not None and (widget := item.widget()) is not None:
-                widget.setParent(None)
-                widget.deleteLater()
+        self._buttons.clear()
         for number, option in enumerate(shown.options if shown is not None else (), start=1):
             button = QPushButton(f"{number}  {clean(option.label)}" if number <= 9 else clean(option.label))
             button.setProperty("option", option.option_id)
@@ -340,9 +335,8 @@ class ApprovalBar(QFrame):
                 button.setProperty("kind", "primary")
             button.clicked.connect(self._on_clicked)
             button.setEnabled(self._may_act and not self._busy)
-            self._flow.addWidget(button)
+            self._buttons.put(button)
         self._buttons.setVisible(bool(wanted))
-        self._buttons.updateGeometry()
 
     def _on_clicked(self) -> None:
         button, shown = self.sender(), self._shown

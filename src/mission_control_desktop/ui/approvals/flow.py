@@ -1,64 +1,100 @@
-"""A layout that fills lines like text: for buttons whose number and length are not ours to choose."""
+"""Widgets that fill lines like text: for buttons whose number and length are not ours to choose."""
 
 from __future__ import annotations
 
-from PySide6.QtCore import QPoint, QRect, QSize, Qt
-from PySide6.QtWidgets import QLayout, QLayoutItem, QWidget
+from PySide6.QtCore import QEvent, QPoint, QRect, QSize
+from PySide6.QtGui import QResizeEvent
+from PySide6.QtWidgets import QStyle, QWidget
+
+_MOVING = (QEvent.Type.LayoutRequest, QEvent.Type.ContentsRectChange, QEvent.Type.LayoutDirectionChange)
 
 
-class FlowLayout(QLayout):
-    """Left to right, then the next line."""
+class Flow(QWidget):
+    """Left to right (where one reads so), then the next line. None gets smaller than it would like to be, but for one
+    that is wider than the whole.
 
-    def __init__(self, parent: QWidget, *, spacing: int) -> None:
-        self._items: list[QLayoutItem] = []
-        super().__init__(parent)
-        self.setContentsMargins(0, 0, 0, 0)
-        self.setSpacing(spacing)
+    It is no `QLayout`: that would be given layout items to keep, which Python must not hold (`docs/development.md`).
+    """
 
-    def addItem(self, item: QLayoutItem) -> None:
-        self._items.append(item)
+    def __init__(self, *, spacing: int) -> None:
+        """`spacing` in pixels, between neighbours and between lines."""
+        super().__init__()
+        self._spacing = spacing
+        self._widgets: list[QWidget] = []
+        policy = self.sizePolicy()
+        policy.setHeightForWidth(True)
+        self.setSizePolicy(policy)
 
-    def count(self) -> int:
-        return len(self._items)
+    def put(self, widget: QWidget) -> None:
+        """Behind the others; the widget is its from then on."""
+        self._widgets.append(widget)
+        widget.setParent(self)
+        if self.isVisible():
+            widget.show()
+        self._fit()
 
-    def itemAt(self, index: int) -> QLayoutItem | None:
-        return self._items[index] if 0 <= index < len(self._items) else None
-
-    def takeAt(self, index: int) -> QLayoutItem | None:
-        return self._items.pop(index) if 0 <= index < len(self._items) else None
-
-    def expandingDirections(self) -> Qt.Orientation:
-        return Qt.Orientation(0)
-
-    def hasHeightForWidth(self) -> bool:
-        return True
+    def clear(self) -> None:
+        """None is left; they are deleted as soon as nothing uses them."""
+        widgets, self._widgets = self._widgets, []
+        for widget in widgets:
+            widget.setParent(None)
+            widget.deleteLater()
+        self._fit()
 
     def heightForWidth(self, width: int) -> int:
-        return self._arrange(QRect(0, 0, width, 0), move=False)
-
-    def setGeometry(self, rect: QRect) -> None:
-        super().setGeometry(rect)
-        self._arrange(rect, move=True)
+        margins = self.contentsMargins()
+        width -= margins.left() + margins.right()
+        places = self._places(width)
+        high = max((place.y() + place.height() for _widget, place in places), default=0)
+        return high + margins.top() + margins.bottom()
 
     def sizeHint(self) -> QSize:
-        return self.minimumSize()
+        return self.minimumSizeHint()
 
-    def minimumSize(self) -> QSize:
-        size = QSize()
-        for item in self._items:
-            size = size.expandedTo(item.minimumSize())
+    def minimumSizeHint(self) -> QSize:
+        size = QSize(0, 0)
+        for widget in self._shown():
+            size = size.expandedTo(_wish(widget))
         return size.grownBy(self.contentsMargins())
 
-    def _arrange(self, rect: QRect, *, move: bool) -> int:
-        rect = rect.marginsRemoved(self.contentsMargins())
-        x, y, line = rect.x(), rect.y(), 0
-        for item in self._items:
-            hint = item.sizeHint()
-            width = min(hint.width(), rect.width())
-            if x > rect.x() and x + width > rect.right() + 1:
-                x, y, line = rect.x(), y + line + self.spacing(), 0
-            if move:
-                item.setGeometry(QRect(QPoint(x, y), QSize(width, hint.height())))
-            x += width + self.spacing()
-            line = max(line, hint.height())
-        return y + line - rect.y() + self.contentsMargins().top() + self.contentsMargins().bottom()
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._arrange()
+
+    def event(self, event: QEvent) -> bool:
+        handled = super().event(event)
+        if event.type() in _MOVING:
+            self._fit()
+        return handled
+
+    def _fit(self) -> None:
+        self._arrange()
+        self.updateGeometry()
+
+    def _arrange(self) -> None:
+        area = self.contentsRect()
+        for widget, place in self._places(area.width()):
+            there = place.translated(area.topLeft())
+            widget.setGeometry(QStyle.visualRect(self.layoutDirection(), area, there))
+
+    def _shown(self) -> list[QWidget]:
+        return [widget for widget in self._widgets if not widget.isHidden()]
+
+    def _places(self, width: int) -> list[tuple[QWidget, QRect]]:
+        """Where each of them goes, from the top left corner of what is inside the margins."""
+        places: list[tuple[QWidget, QRect]] = []
+        x, y, line = 0, 0, 0
+        for widget in self._shown():
+            wish = _wish(widget)
+            wide = min(wish.width(), width)
+            if x > 0 and x + wide > width:
+                x, y, line = 0, y + line + self._spacing, 0
+            places.append((widget, QRect(QPoint(x, y), QSize(wide, wish.height()))))
+            x += wide + self._spacing
+            line = max(line, wish.height())
+        return places
+
+
+def _wish(widget: QWidget) -> QSize:
+    size = widget.sizeHint().expandedTo(widget.minimumSizeHint())
+    return size.boundedTo(widget.maximumSize()).expandedTo(widget.minimumSize())

@@ -19,7 +19,7 @@ from PySide6.QtWidgets import (
 )
 
 from mission_control_desktop.ui import icons, theme
-from mission_control_desktop.ui.approvals.flow import FlowLayout
+from mission_control_desktop.ui.approvals.flow import Flow
 from mission_control_desktop.ui.attention.center import Attention
 from mission_control_desktop.ui.attention.model import AttentionModel, Column
 from mission_control_desktop.ui.attention.queue import Need
@@ -70,12 +70,6 @@ class AttentionPane(QFrame):
         self._close.setToolTip("Close what needs you (Esc)")
         self._close.setAccessibleName("Close what needs you")
         self._close.clicked.connect(self.closed)
-        head = QHBoxLayout()
-        head.setContentsMargins(12, 8, 8, 0)
-        head.setSpacing(12)
-        head.addWidget(title)
-        head.addWidget(self.note, 1)
-        head.addWidget(self._close)
 
         self.model = AttentionModel(self)
         self.table = self._make_table()
@@ -91,10 +85,9 @@ class AttentionPane(QFrame):
         self.go.setProperty("kind", "primary")
         self.go.setToolTip("Open the session, or the settings of the provider (Enter)")
         self.go.clicked.connect(self._on_open)
-        feet = QWidget()
-        foot = FlowLayout(feet, spacing=8)
+        foot = Flow(spacing=8)
         foot.setContentsMargins(12, 0, 12, 0)
-        foot.addWidget(self.go)
+        foot.put(self.go)
         self.buttons: list[QPushButton] = [self.go]
         tips: list[tuple[QPushButton, str, str]] = []
         for command_id, text in _BUTTONS:
@@ -102,7 +95,7 @@ class AttentionPane(QFrame):
                 shelve = QLabel("Shelve")
                 shelve.setProperty("tone", "muted")
                 shelve.setContentsMargins(12, 4, 0, 0)
-                foot.addWidget(shelve)
+                foot.put(shelve)
             action = commands[command_id]
             button = QPushButton(text)
             button.setObjectName(f"attention.{command_id}")
@@ -110,7 +103,7 @@ class AttentionPane(QFrame):
             button.setAccessibleName(said)
             tips.append((button, command_id, said))
             button.clicked.connect(action.trigger)
-            foot.addWidget(button)
+            foot.put(button)
             self.buttons.append(button)
         for button in self.buttons:
             button.setAutoDefault(False)
@@ -125,9 +118,15 @@ class AttentionPane(QFrame):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(1, 0, 0, 8)
         layout.setSpacing(8)
+        head = QHBoxLayout()
         layout.addLayout(head)
+        head.setContentsMargins(12, 8, 8, 0)
+        head.setSpacing(12)
+        head.addWidget(title)
+        head.addWidget(self.note, 1)
+        head.addWidget(self._close)
         layout.addWidget(self.stack, 1)
-        layout.addWidget(feet)
+        layout.addWidget(foot)
         self._ages = QTimer(self)
         self._ages.setInterval(AGES_MS)
         self._ages.timeout.connect(self.model.refresh_ages)

@@ -59,17 +59,17 @@ class AuditFilters(QWidget):
             between.addWidget(edit)
         between.addStretch(1)
         self._between.hide()
-        first, second = QHBoxLayout(), QHBoxLayout()
-        for widget, stretch in ((self.text, 3), (self.person, 2), (self.session, 3)):
-            first.addWidget(widget, stretch)
-        for box in (self.action, self.outcome, self.time):
-            second.addWidget(box, 2)
-        second.addWidget(self.steps)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(12, 0, 12, 0)
         layout.setSpacing(6)
+        first, second = QHBoxLayout(), QHBoxLayout()
         layout.addLayout(first)
+        for widget, stretch in ((self.text, 3), (self.person, 2), (self.session, 3)):
+            first.addWidget(widget, stretch)
         layout.addLayout(second)
+        for box in (self.action, self.outcome, self.time):
+            second.addWidget(box, 2)
+        second.addWidget(self.steps)
         layout.addWidget(self._between)
 
         self._later = QTimer(self)

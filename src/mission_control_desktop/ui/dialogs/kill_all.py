@@ -243,7 +243,13 @@ class KillAllDialog(FittingDialog):
         self.reason.setFocus()
 
     def _lay_out(self, title: QLabel) -> None:
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(20, 16, 20, 16)
+        layout.setSpacing(10)
+        layout.addWidget(title)
+        layout.addWidget(self._what)
         choices = QGridLayout()
+        layout.addLayout(choices)
         choices.setHorizontalSpacing(16)
         choices.setVerticalSpacing(4)
         for number, scope in enumerate(scopes(self._store, self._planes)):
@@ -272,22 +278,16 @@ class KillAllDialog(FittingDialog):
         self._told.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self._lower.addWidget(self._told)
         self._lower.setFixedHeight(_LOWER)
-        buttons = QHBoxLayout()
-        buttons.addWidget(self.cancel)
-        buttons.addStretch(1)
-        buttons.addWidget(self.undo)
-        buttons.addWidget(self.act)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(20, 16, 20, 16)
-        layout.setSpacing(10)
-        layout.addWidget(title)
-        layout.addWidget(self._what)
-        layout.addLayout(choices)
         layout.addWidget(self.summary)
         layout.addWidget(self.table, 1)
         layout.addWidget(self._lower)
         layout.addWidget(self.error)
+        buttons = QHBoxLayout()
         layout.addLayout(buttons)
+        buttons.addWidget(self.cancel)
+        buttons.addStretch(1)
+        buttons.addWidget(self.undo)
+        buttons.addWidget(self.act)
 
     @property
     def scope(self) -> str:

@@ -87,17 +87,6 @@ class ProfileForm(FittingDialog):
         self.title = QLineEdit()
         self.title.setObjectName("title")
         self.title.setPlaceholderText("Shown on its card (optional)")
-        form = QFormLayout()
-        for label, name, widget in (
-            ("&Name", "name", self.name),
-            ("&Command", "command", self.command),
-            ("&Working directory", "cwd", self.cwd),
-            ("&Environment", "env", self.env),
-            ("&Mode", "mode", self.mode),
-            ("&Title", "title", self.title),
-        ):
-            form.addRow(label, widget)
-            form.addRow("", self._errors.label_for(name, widget))
         self._env_note = QLabel()
         self._env_note.setProperty("tone", "muted")
         self._env_note.setWordWrap(True)
@@ -117,20 +106,31 @@ class ProfileForm(FittingDialog):
         self.remove.setAutoDefault(False)
         self.remove.setVisible(own)
         self.remove.clicked.connect(lambda: self.remove_requested.emit(self.name.text().strip()))
-        buttons = QHBoxLayout()
-        buttons.addWidget(self.remove)
-        buttons.addStretch(1)
-        buttons.addWidget(cancel)
-        buttons.addWidget(self.save)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(20, 16, 20, 16)
         layout.setSpacing(10)
         layout.addWidget(title)
         layout.addWidget(about)
+        form = QFormLayout()
         layout.addLayout(form)
+        for label, name, widget in (
+            ("&Name", "name", self.name),
+            ("&Command", "command", self.command),
+            ("&Working directory", "cwd", self.cwd),
+            ("&Environment", "env", self.env),
+            ("&Mode", "mode", self.mode),
+            ("&Title", "title", self.title),
+        ):
+            form.addRow(label, widget)
+            form.addRow("", self._errors.label_for(name, widget))
         layout.addWidget(self._env_note)
         layout.addWidget(self.error)
+        buttons = QHBoxLayout()
         layout.addLayout(buttons)
+        buttons.addWidget(self.remove)
+        buttons.addStretch(1)
+        buttons.addWidget(cancel)
+        buttons.addWidget(self.save)
         if profile is not None:
             self.name.setText(profile.name)
             self.name.setReadOnly(own)

@@ -41,14 +41,6 @@ class Card(QPushButton):
         heading = QLabel(title)
         heading.setProperty("tone", "heading")
         heading.setTextFormat(Qt.TextFormat.PlainText)
-        head = QHBoxLayout()
-        head.setSpacing(8)
-        head.addWidget(heading)
-        if demo:
-            tag = QLabel("DEMO")
-            tag.setProperty("tone", "demo")
-            head.addWidget(tag, 0, Qt.AlignmentFlag.AlignVCenter)
-        head.addStretch(1)
         command = QLabel(short_command(words))
         theme.keep_font(command, "text_small", mono=True)
         command.setTextFormat(Qt.TextFormat.PlainText)
@@ -58,16 +50,24 @@ class Card(QPushButton):
         below = QLabel(note)
         below.setProperty("tone", "small")
         below.setTextFormat(Qt.TextFormat.PlainText)
-        lines = QVBoxLayout()
-        lines.setSpacing(2)
-        lines.addLayout(head)
-        lines.addWidget(command)
-        lines.addWidget(below)
         layout = QHBoxLayout(self)
         layout.setContentsMargins(12, 10, 12, 10)
         layout.setSpacing(12)
         layout.addWidget(self._icon, 0, Qt.AlignmentFlag.AlignTop)
+        lines = QVBoxLayout()
         layout.addLayout(lines, 1)
+        lines.setSpacing(2)
+        head = QHBoxLayout()
+        lines.addLayout(head)
+        head.setSpacing(8)
+        head.addWidget(heading)
+        if demo:
+            tag = QLabel("DEMO")
+            tag.setProperty("tone", "demo")
+            head.addWidget(tag, 0, Qt.AlignmentFlag.AlignVCenter)
+        head.addStretch(1)
+        lines.addWidget(command)
+        lines.addWidget(below)
         for label in (heading, command, below, self._icon):
             label.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
         self.refresh_icon()
@@ -122,20 +122,14 @@ class LaunchScreen(QFrame):
         self.back = QPushButton("Back to the panels")
         self.back.setAutoDefault(False)
         self.back.clicked.connect(self.closed)
-        head = QHBoxLayout()
-        words = QVBoxLayout()
-        words.setSpacing(4)
-        words.addWidget(self.title)
-        words.addWidget(self.subtitle)
-        words.addWidget(self.plane)
-        words.addWidget(self.refusal)
-        head.addLayout(words, 1)
-        head.addWidget(self.back, 0, Qt.AlignmentFlag.AlignTop)
 
         self._cards_box = QWidget()
         self._cards_layout = QVBoxLayout(self._cards_box)
         self._cards_layout.setContentsMargins(0, 0, 10, 0)
         self._cards_layout.setSpacing(8)
+        self._cards_layout.addStretch(1)
+        self._lines: list[QWidget] = []
+        """What stands in it, from top to bottom."""
         area = QScrollArea()
         area.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # the cards in it take the focus
         area.setWidgetResizable(True)
@@ -154,19 +148,28 @@ class LaunchScreen(QFrame):
         inner.setContentsMargins(20, 16, 20, 16)
         inner.addWidget(self.form)
 
-        grid = QGridLayout()
-        grid.setHorizontalSpacing(16)
-        grid.addWidget(area, 0, 0)
-        grid.addWidget(holder, 0, 1, Qt.AlignmentFlag.AlignTop)
-        grid.setColumnStretch(0, 5)
-        grid.setColumnStretch(1, 6)
         body = QWidget()
         body.setMaximumWidth(1120)
         column = QVBoxLayout(body)
         column.setContentsMargins(24, 24, 24, 24)
         column.setSpacing(16)
+        head = QHBoxLayout()
         column.addLayout(head)
+        words = QVBoxLayout()
+        head.addLayout(words, 1)
+        words.setSpacing(4)
+        words.addWidget(self.title)
+        words.addWidget(self.subtitle)
+        words.addWidget(self.plane)
+        words.addWidget(self.refusal)
+        head.addWidget(self.back, 0, Qt.AlignmentFlag.AlignTop)
+        grid = QGridLayout()
         column.addLayout(grid, 1)
+        grid.setHorizontalSpacing(16)
+        grid.addWidget(area, 0, 0)
+        grid.addWidget(holder, 0, 1, Qt.AlignmentFlag.AlignTop)
+        grid.setColumnStretch(0, 5)
+        grid.setColumnStretch(1, 6)
         outer = QHBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
         outer.addStretch(1)
@@ -220,10 +223,11 @@ class LaunchScreen(QFrame):
         had_focus = next((name for name, card in self._cards.items() if card.hasFocus()), None)
         for card in self._cards.values():
             self._group.removeButton(card)
-        while (item := self._cards_layout.takeAt(0)) is not None:
-            if (old := item.widget()) is not None:
-                old.hide()
-                old.deleteLater()
+        for old in self._lines:
+            self._cards_layout.removeWidget(old)
+            old.hide()
+            old.deleteLater()
+        self._lines = []
         self._cards = {}
         self._profiles = {p.name: p for p in profiles}
         demos = [p for p in profiles if p.demo]
@@ -235,7 +239,7 @@ class LaunchScreen(QFrame):
             if group:
                 label = QLabel(heading)
                 label.setProperty("tone", "small")
-                self._cards_layout.addWidget(label)
+                self._put(label)
             for profile in group:
                 version = f"version {profile.version}" if profile.version else "version not known"
                 self._add(profile, profile.title or profile.name, version, "agent")
@@ -246,12 +250,12 @@ class LaunchScreen(QFrame):
             )
             none.setProperty("tone", "muted")
             none.setWordWrap(True)
-            self._cards_layout.addWidget(none)
+            self._put(none)
         if note:
             label = QLabel(note)
             label.setProperty("tone", "muted")
             label.setWordWrap(True)
-            self._cards_layout.addWidget(label)
+            self._put(label)
         stops: list[QWidget] = [self.back, *self._cards.values()]
         if profiles:
             row = QHBoxLayout()
@@ -272,9 +276,8 @@ class LaunchScreen(QFrame):
             holder = QWidget()
             holder.setLayout(row)
             row.setContentsMargins(0, 0, 0, 0)
-            self._cards_layout.addWidget(holder)
+            self._put(holder)
             stops += [own_button, again]
-        self._cards_layout.addStretch(1)
         # They are younger than the form beside them, and come before it.
         for former, following in pairwise(stops):
             QWidget.setTabOrder(former, following)
@@ -293,7 +296,11 @@ class LaunchScreen(QFrame):
         card.setObjectName(f"card.{profile.name}")
         self._cards[profile.name] = card
         self._group.addButton(card)
-        self._cards_layout.addWidget(card)
+        self._put(card)
+
+    def _put(self, widget: QWidget) -> None:
+        self._cards_layout.insertWidget(len(self._lines), widget)
+        self._lines.append(widget)
 
     def choose(self, name: str) -> None:
         """Select a profile's card."""

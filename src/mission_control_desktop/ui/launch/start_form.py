@@ -164,10 +164,16 @@ class StartForm(QWidget):
         self.edit = QPushButton("&Edit profile…", self)
         self.edit.setAutoDefault(False)
         self.edit.clicked.connect(self._on_edit)
-        buttons = QHBoxLayout()
         self.cancel = QPushButton("Cancel", self)
         self.cancel.setAutoDefault(False)
         self.cancel.clicked.connect(self.cancelled)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(10)
+        for widget in (self.heading, self.about, self.command, self._fields, self.error):
+            layout.addWidget(widget)
+        buttons = QHBoxLayout()
+        layout.addLayout(buttons)
         if parent_session is None:
             self.cancel.hide()
             buttons.addWidget(self.start)
@@ -179,12 +185,6 @@ class StartForm(QWidget):
             buttons.addStretch(1)
             buttons.addWidget(self.cancel)
             buttons.addWidget(self.start)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(10)
-        for widget in (self.heading, self.about, self.command, self._fields, self.error):
-            layout.addWidget(widget)
-        layout.addLayout(buttons)
         layout.addStretch(1)
         for former, following in ((self.title, self.cancel), (self.cancel, self.start), (self.start, self.edit)):
             QWidget.setTabOrder(former, following)

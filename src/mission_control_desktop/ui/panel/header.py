@@ -112,7 +112,11 @@ class PanelHeader(QFrame):
         theme.signals.theme_changed.connect(self._on_theme_changed)
 
     def _lay_out(self) -> None:
-        first = QHBoxLayout()
+        column = QVBoxLayout(self)
+        theme.keep(column, _distances)
+        column.setSpacing(2)
+        self._first, self._second = first, second = QHBoxLayout(), QHBoxLayout()
+        column.addLayout(first)
         first.setSpacing(6)
         first.addWidget(self._shape)
         first.addWidget(self._status)
@@ -134,16 +138,10 @@ class PanelHeader(QFrame):
         row.addWidget(self._terminate)
         row.addSpacing(6)
         row.addWidget(self._kill)
-        second = QHBoxLayout()
+        column.addLayout(second)
         second.setSpacing(0)
         second.addWidget(self._title, 1)
         second.addWidget(self._controls)
-        self._first, self._second = first, second
-        column = QVBoxLayout(self)
-        theme.keep(column, _distances)
-        column.setSpacing(2)
-        column.addLayout(first)
-        column.addLayout(second)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
 
     def set_tight(self, tight: bool) -> None:

@@ -51,23 +51,23 @@ class SelectionBar(QFrame):
             button.clicked.connect(lambda _on=False, name=name: self.acted.emit(name))
             self.buttons[name] = button
         self.buttons["kill"].setProperty("kind", "danger")
-        head = QHBoxLayout()
-        head.addWidget(self.count, 1)
-        head.addWidget(clear)
-        grid = QGridLayout()
-        grid.setSpacing(6)
-        for place, name in enumerate(("panels", "message", "terminate", "pause", "resume")):
-            grid.addWidget(self.buttons[name], place // 3, place % 3)
-        foot = QHBoxLayout()
-        foot.addStretch(1)
-        foot.addWidget(self.buttons["kill"])
         column = QVBoxLayout(self)
         column.setContentsMargins(10, 6, 10, 8)
         column.setSpacing(6)
+        head = QHBoxLayout()
         column.addLayout(head)
+        head.addWidget(self.count, 1)
+        head.addWidget(clear)
+        grid = QGridLayout()
         column.addLayout(grid)
+        grid.setSpacing(6)
+        for place, name in enumerate(("panels", "message", "terminate", "pause", "resume")):
+            grid.addWidget(self.buttons[name], place // 3, place % 3)
         column.addSpacing(10)
+        foot = QHBoxLayout()
         column.addLayout(foot)
+        foot.addStretch(1)
+        foot.addWidget(self.buttons["kill"])
         self.hide()
 
     def set_may_act(self, why_not: Callable[[str], str]) -> None:

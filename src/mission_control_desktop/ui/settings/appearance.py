@@ -38,6 +38,7 @@ class AppearancePage(SettingsPage):
         super().__init__(parent)
         self._levelling = False
         form = QFormLayout()
+        self.column.addLayout(form)
         form.setHorizontalSpacing(20)
         form.setVerticalSpacing(12)
         self.schemes = self._choice(form, "Colours", "scheme", _SCHEMES.items())
@@ -54,7 +55,6 @@ class AppearancePage(SettingsPage):
         self.sample = QLabel()
         self.sample.setProperty("tone", "muted")
         form.addRow("", self.sample)
-        self.column.addLayout(form)
         self.still = QCheckBox("&Reduce motion: panes come and go without sliding")
         self.still.setObjectName("still")
         self.still.toggled.connect(lambda on: self._choose(still=on))
@@ -74,6 +74,7 @@ class AppearancePage(SettingsPage):
         self, form: QFormLayout, label: str, name: str, choices: Iterable[tuple[Any, str]]
     ) -> dict[Any, QRadioButton]:
         line, buttons, group = QHBoxLayout(), {}, QButtonGroup(self)
+        form.addRow(label, line)
         line.setSpacing(16)
         for value, text in choices:
             button = QRadioButton(text)
@@ -84,7 +85,6 @@ class AppearancePage(SettingsPage):
             line.addWidget(button)
             buttons[value] = button
         line.addStretch(1)
-        form.addRow(label, line)
         return buttons
 
     def level(self) -> None:

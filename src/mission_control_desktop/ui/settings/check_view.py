@@ -61,6 +61,27 @@ class CommandLine(QWidget):
         QTimer.singleShot(_COPIED_MS, self.copy, lambda: self.copy.setText("Copy"))
 
 
+class _Commands:
+    """Commands to be copied, below each other in a `layout`."""
+
+    def __init__(self) -> None:
+        self.layout = QVBoxLayout()
+        self._lines: list[CommandLine] = []
+
+    def show(self, commands: list[str]) -> None:
+        """Exactly these stand there."""
+        if [one.line.text() for one in self._lines] == commands:
+            return
+        for one in self._lines:
+            self.layout.removeWidget(one)
+            one.hide()
+            one.deleteLater()
+        self._lines = [CommandLine(command) for command in commands]
+        for one in self._lines:
+            self.layout.addWidget(one)
+            one.show()
+
+
 class _Shape(QLabel):
     """The icon of a level, in the theme's colours."""
 
@@ -92,14 +113,14 @@ class CheckView(QFrame):
         self.state = _words("providers.state")
         self.state.setProperty("tone", "heading")
         self.why = _words("providers.why")
-        self._why_commands = QVBoxLayout()
+        self._why_commands = _Commands()
         self.heading = _words("providers.check")
         self.heading.setProperty("tone", "heading")
         self.cancel = OnceButton("Cance&l the check")
         self.cancel.setObjectName("providers.cancel_check")
         self.cancel.clicked.connect(self.cancel_requested)
         self.cancel.hide()
-        self.rows: dict[StageName, tuple[_Shape, QLabel, QLabel, QVBoxLayout]] = {}
+        self.rows: dict[StageName, tuple[_Shape, QLabel, QLabel, _Commands]] = {}
         self._stages = QWidget()
         self._grid = QGridLayout(self._stages)
         self._grid.setContentsMargins(0, 0, 0, 0)
@@ -110,41 +131,41 @@ class CheckView(QFrame):
         self._grid.setColumnStretch(3, 1)
         for number, stage in enumerate(StageName):
             self._add(number, stage)
-        state = QHBoxLayout()
-        state.setSpacing(4)
-        state.addWidget(self._shape)
-        state.addWidget(self.state, 1)
-        top = QHBoxLayout()
-        top.addWidget(self.heading, 1)
-        top.addWidget(self.cancel)
         self._part = QWidget()
         part = QVBoxLayout(self._part)
         part.setContentsMargins(0, 8, 0, 0)
         part.setSpacing(6)
+        top = QHBoxLayout()
         part.addLayout(top)
+        top.addWidget(self.heading, 1)
+        top.addWidget(self.cancel)
         part.addWidget(self._stages)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 8, 0)
         layout.setSpacing(6)
+        state = QHBoxLayout()
         layout.addLayout(state)
+        state.setSpacing(4)
+        state.addWidget(self._shape)
+        state.addWidget(self.state, 1)
         layout.addWidget(self.why)
-        layout.addLayout(self._why_commands)
+        layout.addLayout(self._why_commands.layout)
         layout.addWidget(self._part)
         layout.addStretch(1)
 
     def _add(self, number: int, stage: StageName) -> None:
         shape, title, state = _Shape(), QLabel(STAGE_WORDS[stage]), QLabel()
-        detail, commands = _words(f"stage.{stage.value}"), QVBoxLayout()
+        detail, commands = _words(f"stage.{stage.value}"), _Commands()
         for label in (title, state, detail):
             label.setAlignment(Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft)
-        found = QVBoxLayout()
-        found.setSpacing(2)
-        found.addWidget(detail)
-        found.addLayout(commands)
         self._grid.addWidget(shape, number, 0)
         self._grid.addWidget(title, number, 1)
         self._grid.addWidget(state, number, 2)
+        found = QVBoxLayout()
         self._grid.addLayout(found, number, 3)
+        found.setSpacing(2)
+        found.addWidget(detail)
+        found.addLayout(commands.layout)
         self.rows[stage] = (shape, state, detail, commands)
 
     def show_state(self, name: str, look: ProviderLook) -> None:
@@ -153,7 +174,7 @@ class CheckView(QFrame):
         self.state.setText(f"{name}: {look.text}")
         self.why.setText(look.detail)
         self.why.setVisible(bool(look.detail))
-        _fill(self._why_commands, commands_in(look.detail))
+        self._why_commands.show(commands_in(look.detail))
 
     def show_report(self, report: CheckReport | None, *, waiting: bool = False, problem: str = "") -> None:
         """The stages of a check: the last one, or the one that this window waits for."""
@@ -188,7 +209,7 @@ class CheckView(QFrame):
             said = "" if one is None else one.detail
             if detail.text() != said:
                 detail.setText(said)
-                _fill(commands, commands_in(said) if one is not None and one.state is StageState.FAILED else [])
+                commands.show(commands_in(said) if one is not None and one.state is StageState.FAILED else [])
             for label in (state, detail):
                 tone = "error" if level == "error" and label is state else "muted" if level == "none" else None
                 if label.property("tone") != tone:
@@ -224,21 +245,3 @@ def _words(name: str) -> QLabel:
         Qt.TextInteractionFlag.TextSelectableByMouse | Qt.TextInteractionFlag.TextSelectableByKeyboard
     )
     return label
-
-
-def _fill(layout: QVBoxLayout, commands: list[str]) -> None:
-    """Exactly these commands stand there."""
-    there = [widget for n in range(layout.count()) if isinstance(widget := _widget(layout, n), CommandLine)]
-    if [one.line.text() for one in there] == commands:
-        return
-    for one in there:
-        layout.removeWidget(one)
-        one.hide()
-        one.deleteLater()
-    for command in commands:
-        layout.addWidget(CommandLine(command))
-
-
-def _widget(layout: QVBoxLayout, position: int) -> QWidget | None:
-    item = layout.itemAt(position)
-    return None if item is None else item.widget()

@@ -49,6 +49,7 @@ class ConnectionsPage(SettingsPage):
     def __init__(self, facts: Sequence[tuple[str, str]], parent: QWidget | None = None) -> None:
         super().__init__(parent)
         form = QFormLayout()
+        self.column.addLayout(form)
         form.setHorizontalSpacing(20)
         form.setVerticalSpacing(8)
         for name, text in (("Mission Control Desktop", __version__), *facts):
@@ -60,7 +61,6 @@ class ConnectionsPage(SettingsPage):
                 Qt.TextInteractionFlag.TextSelectableByMouse | Qt.TextInteractionFlag.TextSelectableByKeyboard
             )
             form.addRow(name, label)
-        self.column.addLayout(form)
         heading = QLabel("Further control planes")
         heading.setProperty("tone", "heading")
         what = QLabel(
@@ -103,17 +103,17 @@ class ConnectionsPage(SettingsPage):
         self.token.clicked.connect(lambda: self.token_requested.emit(self.current))
         self.remove = OnceButton("&Remove…")
         self.remove.clicked.connect(lambda: self.remove_requested.emit(self.current))
-        buttons = QHBoxLayout()
-        for button in (self.add, self.token, self.remove):
-            buttons.addWidget(button)
-        buttons.addStretch(1)
         self.column.addSpacing(8)
         self.column.addWidget(heading)
         self.column.addWidget(what)
         self.column.addWidget(self.none)
         self.column.addWidget(self.table, 1)
         self.column.addWidget(self.problem)
+        buttons = QHBoxLayout()
         self.column.addLayout(buttons)
+        for button in (self.add, self.token, self.remove):
+            buttons.addWidget(button)
+        buttons.addStretch(1)
         self.column.addStretch()
         self._rows: list[PlaneRow] = []
         self._refresh()
@@ -184,15 +184,7 @@ class PlaneForm(FittingDialog):
         self.error.setWordWrap(True)
         self.error.setTextFormat(Qt.TextFormat.PlainText)
         self.error.hide()
-        form = QFormLayout()
         self._errors = FieldErrors()
-        for label, field, named in (
-            ("&Name", self.name, "name"),
-            ("&Address", self.address, "url"),
-            ("&Token", self.token, "token"),
-        ):
-            form.addRow(label, field)
-            form.addRow("", self._errors.label_for(named, field))
         self.cancel = QPushButton("Cancel")
         self.cancel.setAutoDefault(False)
         self.cancel.clicked.connect(self.reject)
@@ -201,17 +193,25 @@ class PlaneForm(FittingDialog):
         self.act.setProperty("kind", "primary")
         self.act.setDefault(True)
         self.act.clicked.connect(self._on_act)
-        buttons = QHBoxLayout()
-        buttons.addStretch(1)
-        buttons.addWidget(self.cancel)
-        buttons.addWidget(self.act)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(20, 16, 20, 16)
         layout.setSpacing(10)
+        form = QFormLayout()
         layout.addLayout(form)
+        for label, field, named in (
+            ("&Name", self.name, "name"),
+            ("&Address", self.address, "url"),
+            ("&Token", self.token, "token"),
+        ):
+            form.addRow(label, field)
+            form.addRow("", self._errors.label_for(named, field))
         layout.addWidget(where)
         layout.addWidget(self.error)
+        buttons = QHBoxLayout()
         layout.addLayout(buttons)
+        buttons.addStretch(1)
+        buttons.addWidget(self.cancel)
+        buttons.addWidget(self.act)
         (self.token if name else self.name).setFocus()
 
     def _on_act(self) -> None:
@@ -258,13 +258,13 @@ class PlaneRemoval(FittingDialog):
         self.act.setObjectName("removal.act")
         self.act.setProperty("kind", "danger")
         self.act.clicked.connect(self.confirmed)
-        buttons = QHBoxLayout()
-        buttons.addWidget(self.cancel)
-        buttons.addStretch(1)
-        buttons.addWidget(self.act)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(20, 16, 20, 16)
         layout.setSpacing(10)
         layout.addWidget(what)
+        buttons = QHBoxLayout()
         layout.addLayout(buttons)
+        buttons.addWidget(self.cancel)
+        buttons.addStretch(1)
+        buttons.addWidget(self.act)
         self.cancel.setFocus()

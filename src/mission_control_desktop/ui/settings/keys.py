@@ -94,11 +94,6 @@ class KeysPage(SettingsPage):
         self.reset_all = OnceButton("A&ll as delivered")
         self.reset_all.setObjectName("keys.reset_all")
         self.reset_all.clicked.connect(self._on_reset_all)
-        buttons = QHBoxLayout()
-        for button in (self.change, self.add, self.none, self.reset):
-            buttons.addWidget(button)
-        buttons.addStretch(1)
-        buttons.addWidget(self.reset_all)
 
         self.said = QLabel()
         self.said.setObjectName("keys.said")
@@ -115,17 +110,22 @@ class KeysPage(SettingsPage):
         self.no = OnceButton("Keep as it is")
         self.no.setObjectName("keys.no")
         self.no.clicked.connect(self._stop)
-        asking = QHBoxLayout()
-        asking.addWidget(self.said, 1)
-        for widget in (self.catcher, self.yes, self.no):
-            asking.addWidget(widget)
 
         self.column.addWidget(self.search)
         self.column.addWidget(self.table, 1)
+        asking = QHBoxLayout()
         self.column.addLayout(asking)
+        asking.addWidget(self.said, 1)
+        for widget in (self.catcher, self.yes, self.no):
+            asking.addWidget(widget)
+        buttons = QHBoxLayout()
         self.column.addLayout(buttons)
+        for button in (self.change, self.add, self.none, self.reset):
+            buttons.addWidget(button)
+        buttons.addStretch(1)
+        buttons.addWidget(self.reset_all)
         self.column.addWidget(QLabel("In the message input:"))
-        self.column.addLayout(self._make_enter())
+        self._add_enter()
         self._fill()
         self._stop()
         self.table.selectRow(0)
@@ -159,8 +159,9 @@ class KeysPage(SettingsPage):
         table.itemDoubleClicked.connect(lambda _item: self._record(more=False))
         return table
 
-    def _make_enter(self) -> QHBoxLayout:
+    def _add_enter(self) -> None:
         row = QHBoxLayout()
+        self.column.addLayout(row)
         self.enter: dict[str, QComboBox] = {}
         for key in enter.KEYS:
             label, box = QLabel(key), QComboBox()
@@ -175,7 +176,6 @@ class KeysPage(SettingsPage):
             self.enter[key] = box
         row.addStretch(1)
         self._show_enter()
-        return row
 
     def _on_enter(self, key: str, act: enter.Act) -> None:
         self.enter_chosen.emit(enter.current().with_act(key, act))

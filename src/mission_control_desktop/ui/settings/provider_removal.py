@@ -51,16 +51,16 @@ class ProviderRemoval(FittingDialog):
         self.act.setObjectName("removal.act")
         self.act.setProperty("kind", "danger")
         self.act.clicked.connect(self._on_act)
-        buttons = QHBoxLayout()
-        buttons.addWidget(self.cancel)
-        buttons.addStretch(1)
-        buttons.addWidget(self.act)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(20, 16, 20, 16)
         layout.setSpacing(10)
         for widget in (title, self.what, self.error):
             layout.addWidget(widget)
+        buttons = QHBoxLayout()
         layout.addLayout(buttons)
+        buttons.addWidget(self.cancel)
+        buttons.addStretch(1)
+        buttons.addWidget(self.act)
         self.cancel.setFocus()
 
     def _on_act(self) -> None:

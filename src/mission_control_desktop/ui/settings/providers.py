@@ -63,11 +63,6 @@ class ProvidersPage(PlanePage):
         self.edit.clicked.connect(lambda: self.edit_requested.emit(self._chosen))
         self.switch.clicked.connect(self._on_switch)
         self.remove.clicked.connect(lambda: self.remove_requested.emit(self._chosen))
-        row = QHBoxLayout()
-        for button in (self.register_, self.check, self.edit, self.switch):
-            row.addWidget(button)
-        row.addStretch(1)
-        row.addWidget(self.remove)
         self.detail = CheckView()
         self.detail.cancel_requested.connect(lambda: self.cancel_requested.emit(self._chosen))
         self.detail.hide()
@@ -80,7 +75,12 @@ class ProvidersPage(PlanePage):
         for widget in (about, self.refusal, self.problem):
             self.column.addWidget(widget)
         self.column.addWidget(self.table, 2)
+        row = QHBoxLayout()
         self.column.addLayout(row)
+        for button in (self.register_, self.check, self.edit, self.switch):
+            row.addWidget(button)
+        row.addStretch(1)
+        row.addWidget(self.remove)
         self.column.addWidget(area, 3)
         theme.signals.theme_changed.connect(self.model.refresh)
         self._refresh()
