@@ -9,7 +9,7 @@ from typing import Any
 import PySide6QtAds as QtAds
 from PySide6.QtCore import QEvent, QObject, QPoint, QSize, Qt, QTimer, Signal
 from PySide6.QtGui import QGuiApplication, QResizeEvent
-from PySide6.QtWidgets import QVBoxLayout, QWidget
+from PySide6.QtWidgets import QApplication, QVBoxLayout, QWidget
 
 from mission_control_desktop.domain.sessions import AgentSession
 from mission_control_desktop.ui import theme, words
@@ -95,6 +95,8 @@ class PanelGrid(QWidget):
         self._changed_later.setInterval(SETTLE_MS)
         self._changed_later.timeout.connect(self._on_settled)
         self.manager.focusedDockWidgetChanged.connect(self._on_focused)
+        if isinstance(app := QApplication.instance(), QApplication):
+            app.focusChanged.connect(self._on_focus_moved)
         self.manager.dockAreaCreated.connect(self._note_change)
         self.manager.dockAreasRemoved.connect(self._note_change)
         self.manager.floatingWidgetCreated.connect(self._on_floating)
@@ -407,7 +409,9 @@ class PanelGrid(QWidget):
     def apply(self, arrangement: Arrangement, titles: Mapping[str, str]) -> None:
         """Stand as in an arrangement, with exactly the panels of `titles` (session ids). Panels that are open stay what
         they are; monitors that are gone give back what stood on them."""
-        if titles.keys() == self._docks.keys() and arrangement == self.arrangement():
+        used = {full.monitor for full in arrangement.full} | {own.place.monitor for own in arrangement.windows}
+        as_it_is = titles.keys() == self._docks.keys() and arrangement == self.arrangement()
+        if as_it_is and used <= set(self.monitors.keys()):
             return
         self._restoring = self.moving.busy = True
         self.setUpdatesEnabled(False)
@@ -450,6 +454,13 @@ class PanelGrid(QWidget):
         if new is not None and not self._restoring and new.objectName() in self._docks:
             self._set_current(new.objectName())
 
+    def _on_focus_moved(self, _old: Any, new: Any) -> None:
+        """Back from a panel that fills a monitor to the one that had the focus before: for the docking library that is
+        no change."""
+        focused = self.manager.focusedDockWidget() if new is not None else None
+        if focused is not None and focused.objectName() != self._current and focused.isAncestorOf(new):
+            self._on_focused(None, focused)
+
     def _set_current(self, session_id: str) -> None:
         if session_id != self._current:
             self._current = session_id
@@ -468,13 +479,20 @@ class PanelGrid(QWidget):
         if kind in (QEvent.Type.Move, QEvent.Type.Resize, QEvent.Type.WindowStateChange):
             if isinstance(watched, QWidget) and watched.isWindow():
                 self._note_change()
+        elif kind == QEvent.Type.MouseButtonPress:
+            # The docking library tells of it only if it was not the last one that had the focus in its windows.
+            self.make_current(self._with_tab(watched))
         elif kind == QEvent.Type.ContextMenu:
-            session_id = next((i for i, d in self._docks.items() if d.tabWidget() is watched), "")
+            session_id = self._with_tab(watched)
             if session_id:
                 self.activate(session_id)
                 self.menu_wanted.emit(session_id, event.globalPos())  # type: ignore[attr-defined]
                 return True
         return super().eventFilter(watched, event)
+
+    def _with_tab(self, tab: QObject) -> str:
+        """Whose tab this is; empty: nobody's."""
+        return next((i for i, dock in self._docks.items() if dock.tabWidget() is tab), "")
 
     def _on_settled(self) -> None:
         """A while after the last change: tell whether a person has moved panels, and have it remembered."""
