@@ -34,6 +34,7 @@ class ExportRow(QWidget):
         self.label.setTextInteractionFlags(
             Qt.TextInteractionFlag.TextSelectableByMouse | Qt.TextInteractionFlag.TextSelectableByKeyboard
         )
+        self.label.setFocusPolicy(Qt.FocusPolicy.StrongFocus)  # Tab leads to it: where the file is can be copied.
         self.bar = QProgressBar()
         self.bar.setTextVisible(False)
         self.bar.setFixedHeight(6)
