@@ -42,6 +42,7 @@ def main() -> int:
     environment |= {
         "MISSION_CONTROL_DATA_DIR": str(folder),
         "MISSION_CONTROL_HEADLESS_SECONDS": f"{arguments.seconds:g}",
+        "LOGNAME": "operator",  # the person in the pictures: whose account this is concerns no reader
     }
     command = [str(Path(sys.executable).with_name("mission-control-desktop")), "--demo"]
     done = subprocess.run(command, cwd=ROOT, env=environment, check=False)

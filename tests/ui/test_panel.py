@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QPlainTextEdit
+from PySide6.QtWidgets import QPlainTextEdit, QToolButton
 
 from mission_control_desktop.domain.approvals import Approval, ApprovalOption, ApprovalState
 from mission_control_desktop.domain.errors import Conflict, Forbidden, RateLimited, Unreachable, Unsupported
@@ -727,6 +727,22 @@ def test_the_state_can_be_read_in_the_narrowest_panel(
     panel.resize(600, 300)
     label.grab()
     assert label.shown == label.text()
+
+
+def test_every_button_of_a_panel_is_drawn_in_the_colours_of_the_scheme(stage: Stage) -> None:
+    stage.panel.pane.open_find()
+    stage.panel.notice.show_text("a", "Something.", dismissable=True)
+    theme.set_scheme("light")
+    quiet = [button for button in stage.panel.findChildren(QToolButton) if button.property("kind") == "quiet"]
+    buttons = [button for button in quiet if not button.icon().isNull()]
+    assert len(buttons) >= 9
+    for scheme in ("dark", "contrast", "light"):
+        theme.set_scheme(scheme)
+        for button in buttons:
+            seen = button.icon().pixmap(16, 16).toImage()
+            inks = [seen.pixelColor(x, y) for x in range(16) for y in range(16)]
+            light = max(ink.lightness() for ink in inks if ink.alpha() > 100)
+            assert abs(light - theme.current().text.lightness()) < 40, (scheme, button.accessibleName())
 
 
 def test_demo_sessions_are_marked(qt: Any) -> None:

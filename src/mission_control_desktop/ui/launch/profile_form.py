@@ -74,7 +74,7 @@ class ProfileForm(FittingDialog):
         theme.keep_font(self.command, mono=True)
         self.command.setPlaceholderText("my-agent --acp")
         self.cwd = FolderLine()
-        self.cwd.line.setPlaceholderText("Working directory (optional; asked at each start)")
+        self.cwd.line.setPlaceholderText("optional; else asked at each start")
         self.env = QPlainTextEdit()
         self.env.setObjectName("env")
         theme.keep_font(self.env, mono=True)

@@ -10,8 +10,7 @@ from PySide6.QtCore import QModelIndex, Qt, QTimer, Signal
 from PySide6.QtGui import QKeyEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QLineEdit, QPushButton, QToolButton, QWidget
 
-from mission_control_desktop.ui import theme
-from mission_control_desktop.ui.icons import icon
+from mission_control_desktop.ui import icons, theme
 from mission_control_desktop.ui.transcript.model import TranscriptModel
 from mission_control_desktop.ui.transcript.row import Span
 from mission_control_desktop.ui.transcript.search import Search, contains, nothing_text
@@ -127,7 +126,7 @@ class FindBar(QFrame):
         button.setProperty("kind", "quiet")
         button.setToolTip(tip)
         button.setAccessibleName(tip)
-        button.setIcon(icon(name))
+        icons.bind(button, name)
         return button
 
     def _on_text_changed(self) -> None:
