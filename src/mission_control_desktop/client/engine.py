@@ -138,7 +138,11 @@ class EngineHost:
 
     async def call(self, work: Callable[[MissionControl], Coroutine[Any, Any, T]]) -> T:
         """`work` on the connected control plane, awaited on the caller's loop: `host.call(lambda mc: mc.tree())`."""
-        return await self.run(lambda: work(self.mission_control))
+        return await asyncio.wrap_future(self.begin(work))
+
+    def begin(self, work: Callable[[MissionControl], Coroutine[Any, Any, T]]) -> concurrent.futures.Future[T]:
+        """`call` that is awaited later; cancelling the future cancels the work."""
+        return self.submit(lambda: work(self.mission_control))
 
     # --- the control planes --------------------------------------------------------------------------------------
 

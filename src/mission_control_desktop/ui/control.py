@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Awaitable
+
 import msgspec
 
 from mission_control_desktop.domain.approvals import Approval
@@ -85,10 +88,15 @@ class GatewayPort:
     async def answer(self, approval_id: str, option_id: str) -> Approval:
         return await self._gateway.call(lambda mc: mc.answer(approval_id, option_id))
 
-    async def messages(
+    def messages(
         self, session_id: str, *, limit: int, before: int | None = None, after: int | None = None
-    ) -> Page[AgentMessage]:
-        return await self._gateway.call(lambda mc: mc.messages(session_id, limit=limit, before=before, after=after))
+    ) -> Awaitable[Page[AgentMessage]]:
+        """It is under way when this returns."""
+        begun = self._gateway.begin(lambda mc: mc.messages(session_id, limit=limit, before=before, after=after))
+        coming = asyncio.wrap_future(begun)
+        # What goes wrong is told to who waits for it, and to nobody if nobody does any more.
+        coming.add_done_callback(lambda done: done.cancelled() or done.exception())
+        return coming
 
     async def receipts(self, session_id: str) -> tuple[Receipt, ...]:
         return await self._gateway.call(lambda mc: mc.receipts(session_id))

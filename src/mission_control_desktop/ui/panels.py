@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,8 @@ from PySide6.QtWidgets import QWidget
 from mission_control_desktop.client.inbox import InboxItem, Link, LinkState
 from mission_control_desktop.domain.errors import MissionControlError
 from mission_control_desktop.domain.events import EventType, StreamEvent
+from mission_control_desktop.domain.messages import AgentMessage
+from mission_control_desktop.domain.mission_control import Page
 from mission_control_desktop.domain.sessions import AgentSession
 from mission_control_desktop.domain.tasks import Tasks
 from mission_control_desktop.ui.bridge import Bridge
@@ -24,11 +26,15 @@ from mission_control_desktop.ui.panel.port import DraftStore, PanelPort, PlaceSt
 from mission_control_desktop.ui.planes import Plane, Planes
 from mission_control_desktop.ui.ports import SessionFeeds
 from mission_control_desktop.ui.sessions import SessionStore
+from mission_control_desktop.ui.transcript.place import ReadingPlace
 
 if TYPE_CHECKING:
     from mission_control_desktop.ui.panel.panel import OrchestratorPanel
 
 log = structlog.get_logger(__name__)
+
+Reading = tuple[ReadingPlace | None, Awaitable[Page[AgentMessage]]]
+"""The place where the reader was, and the page around it (or the newest) that is on its way."""
 
 BEFORE_PLACE = 100
 AROUND_PLACE = 500
@@ -74,6 +80,9 @@ class Panels(QObject):
         from mission_control_desktop.ui.panel.panel import OrchestratorPanel
 
         session_id = session.session_id
+        connected = self._reached(session_id)
+        # Asked for before the panel is made: the control plane answers meanwhile.
+        coming = self._begin_reading(session_id) if connected and session_id not in self._moments else None
         panel = OrchestratorPanel(session, self._port, self._drafts, may_act=self._planes.may_act(session_id))
         panel.set_may_act(self._planes.may_act(session_id), self._planes.refusal(session_id))
         panel.session_wanted.connect(self.session_wanted)
@@ -81,18 +90,26 @@ class Panels(QObject):
         self._live[session_id] = panel
         panel.set_below(self._store.descendants(session_id))
         panel.set_approvals(self._store.approvals.values())
-        connected = self._reached(session_id)
         panel.set_connection(connected)
         self._bridge.listen(session_id, lambda items: self._on_items(session_id, items))
         panel.start()
         if connected:
-            self._start_filling(panel)
+            self._start_filling(panel, coming)
         return panel
 
-    def _start_filling(self, panel: OrchestratorPanel) -> None:
-        self._filling[panel.session_id] = self._tasks.start(self._fill(panel), name="open panel")
+    def _begin_reading(self, session_id: str, *, again: bool = False) -> Reading:
+        """What is read at first: around the place where the reader was, or else the newest."""
+        place = None if again else self._places.load(session_id)
+        if place is None:
+            coming = self._port.messages(session_id, limit=REPLAY)
+        else:
+            coming = self._port.messages(session_id, limit=AROUND_PLACE, after=_before(place))
+        return place, coming
 
-    async def _fill(self, panel: OrchestratorPanel) -> None:
+    def _start_filling(self, panel: OrchestratorPanel, coming: Reading | None = None) -> None:
+        self._filling[panel.session_id] = self._tasks.start(self._fill(panel, coming), name="open panel")
+
+    async def _fill(self, panel: OrchestratorPanel, coming: Reading | None) -> None:
         """History first, then the stream, whose replay overlaps it: messages are known by their ids. Who left the
         session while reading comes back there."""
         session_id = panel.session_id
@@ -101,23 +118,19 @@ class Panels(QObject):
             if self._live.get(session_id) is panel:
                 self._feeds.open_session(session_id)
             return
-        place = self._places.load(session_id) if not panel.model.rowCount() else None
-        after = max(0, place.seq - BEFORE_PLACE) if place is not None else None
+        place, page_coming = coming or self._begin_reading(session_id, again=bool(panel.model.rowCount()))
         try:
-            if after is None:
-                page = await self._port.messages(session_id, limit=REPLAY)
-            else:
-                page = await self._port.messages(session_id, limit=AROUND_PLACE, after=after)
+            page = await page_coming
         except MissionControlError as error:
             log.warning("history not read", session=session_id, error=error.message)
             panel.presenter.failed.emit("history", unread("What was said before could not be read", error))
         else:
             if self._live.get(session_id) is panel:
                 more = page.next_cursor is not None
-                if place is None or after is None:
+                if place is None:
                     panel.load(page.items, has_older=more)
                 else:
-                    panel.resume(page.items, place, has_older=after > 0, has_newer=more)
+                    panel.resume(page.items, place, has_older=_before(place) > 0, has_newer=more)
         if self._live.get(session_id) is panel:
             self._feeds.open_session(session_id)
 
@@ -241,3 +254,8 @@ class Panels(QObject):
     def _on_approvals(self) -> None:
         for panel in self._live.values():
             panel.set_approvals(self._store.approvals.values())
+
+
+def _before(place: ReadingPlace) -> int:
+    """The `seq` after which is read what stands around a place."""
+    return max(0, place.seq - BEFORE_PLACE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
 from typing import Any, Protocol, TypeVar
 
 from mission_control_desktop.domain.mission_control import MissionControl
@@ -15,6 +16,10 @@ class Gateway(Protocol):
 
     async def call(self, work: Callable[[MissionControl], Coroutine[Any, Any, T]]) -> T:
         """Raises the tree of `domain.errors`; Unavailable while nothing is connected."""
+        ...
+
+    def begin(self, work: Callable[[MissionControl], Coroutine[Any, Any, T]]) -> Future[T]:
+        """`call` that is under way when this returns, to be awaited later."""
         ...
 
 

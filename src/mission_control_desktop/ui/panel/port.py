@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from typing import Protocol
 
 import msgspec
@@ -59,9 +60,9 @@ class PanelPort(Protocol):
 
     async def answer(self, approval_id: str, option_id: str) -> Approval: ...
 
-    async def messages(
+    def messages(
         self, session_id: str, *, limit: int, before: int | None = None, after: int | None = None
-    ) -> Page[AgentMessage]:
+    ) -> Awaitable[Page[AgentMessage]]:
         """As `MissionControl.messages`."""
         ...
 
