@@ -20,6 +20,7 @@ from PySide6.QtGui import QContextMenuEvent, QDragEnterEvent, QDragMoveEvent, QD
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QFileDialog, QMenu, QMessageBox, QPushButton, QWidget
 
+from mission_control_desktop.ui import theme
 from mission_control_desktop.ui.application import Desktop
 from mission_control_desktop.ui.desk.arrangement import Split, Tabs, panels_of
 from mission_control_desktop.ui.desk.dialogs import GridDialog, NameDialog
@@ -130,6 +131,15 @@ def test_desks_are_made_switched_and_removed_by_key_and_by_mouse(rig: Rig) -> No
         press(box.focusWidget(), Qt.Key.Key_Return)
         await until(lambda: not dialogs(window))
         assert len(book.ids()) == 2, "Enter keeps it"
+        window.commands["desk.remove"].trigger()
+        box = await dialog(QMessageBox, window)
+        await until(lambda: any(button.hasFocus() for button in box.findChildren(QPushButton)))
+        theme.set_scheme("dark")
+        await asyncio.sleep(0.3)  # Qt arranges the buttons anew
+        press(box.focusWidget(), Qt.Key.Key_Return)
+        await until(lambda: not dialogs(window))
+        assert len(book.ids()) == 2, "also when the scheme changed meanwhile"
+        theme.set_scheme("light")
         window.commands["desk.remove"].trigger()
         box = await dialog(QMessageBox, window)
         remove = next(b for b in box.findChildren(QPushButton) if b.text() == "Remove")

@@ -78,6 +78,7 @@ class DeskPresenter(QObject):
             f"Its arrangement of {words.plural(len(desk.panels), 'panel')} is forgotten. Their sessions go on."
         )
         remove = box.addButton("Remove", QMessageBox.ButtonRole.DestructiveRole)
+        remove.setAutoDefault(False)  # Qt gives it the focus after a change of the scheme, and with that Enter
         stay = box.addButton("Keep it", QMessageBox.ButtonRole.RejectRole)
         box.setDefaultButton(stay)
         box.setEscapeButton(stay)
