@@ -13,3 +13,16 @@ class MovedClock:
 
     def now(self) -> datetime:
         return datetime.now(UTC) + self.later
+
+
+class StoppedClock:
+    """Stands still until a test says that time passes."""
+
+    def __init__(self) -> None:
+        self.now = datetime.now(UTC)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def passes(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)

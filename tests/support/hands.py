@@ -14,10 +14,11 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QMenu, QWidget
 from shiboken6 import isValid
 
+from mission_control_desktop.ui.application import Desktop
 from mission_control_desktop.ui.main_window.window import MainWindow
 from mission_control_desktop.ui.roster.model import RosterModel
 from mission_control_desktop.ui.roster.tree import RosterTree
-from support.rig import drag, until
+from support.rig import drag, press, until
 
 LEFT = Qt.MouseButton.LeftButton
 CTRL, ALT, SHIFT = (
@@ -39,6 +40,11 @@ def double_click(widget: QWidget, spot: QPoint) -> None:
     """Both presses, as a mouse makes them."""
     QTest.mouseClick(widget, LEFT, NONE, spot)
     QTest.mouseDClick(widget, LEFT, NONE, spot)
+
+
+def keys(desk: Desktop, key: Qt.Key, modifier: Qt.KeyboardModifier = NONE) -> None:
+    """Press it where the focus is."""
+    press(QApplication.focusWidget() or desk.window, key, modifier)
 
 
 async def in_front(window: QWidget) -> None:
@@ -147,3 +153,15 @@ def drop(widget: QWidget, spot: QPoint, data: QMimeData) -> None:
     ):
         QApplication.sendEvent(widget, event)
         assert event.isAccepted()
+
+
+def listed(desk: Desktop) -> list[str]:
+    """Titles of the roster's rows, from above."""
+    model = desk.window.roster.model
+    found = (model.session_at(model.index(row, 0)) for row in range(model.rowCount()))
+    return [one.title or "" for one in found if one is not None]
+
+
+def status(desk: Desktop, session_id: str) -> str:
+    """Of a session, as the window has it."""
+    return desk.store.sessions[session_id].status.value

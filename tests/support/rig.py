@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
@@ -72,6 +76,22 @@ class Rig:
         await made.reach()
         theme.set_scheme("light")
         return made
+
+
+def killed(program: str, folder: Path, *arguments: str, seconds: float = 90) -> str:
+    """Run a window in a process of its own, which kills itself with SIGKILL; the last line that it printed. The program
+    finds `folder` and the arguments in `sys.argv`, and may import `support`."""
+    paths = os.pathsep.join([str(Path(__file__).parents[1]), *(p for p in sys.path if p)])
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(folder), *arguments],
+        env={**os.environ, "PYTHONPATH": paths},
+        capture_output=True,
+        text=True,
+        timeout=seconds,
+        check=False,
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    return (done.stdout.strip().splitlines() or [""])[-1]
 
 
 async def until(done: Callable[[], Any], what: str = "the awaited state", patience: float = PATIENCE) -> Any:

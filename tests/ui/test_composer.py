@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 from PySide6.QtCore import QPoint, Qt
@@ -14,7 +9,7 @@ from PySide6.QtTest import QTest
 
 from mission_control_desktop.ui.panel.recall import Recall
 from mission_control_desktop.ui.panel.strip import ReceiptStrip
-from support.rig import Rig, drag, press, until
+from support.rig import Rig, drag, killed, press, until
 from support.scripted_plane import ScriptedPlane, session
 from support.served import Served
 
@@ -143,16 +138,7 @@ rig.run(scenario)
 
 
 def test_drafts_survive_a_window_that_is_killed(rig: Rig) -> None:
-    paths = os.pathsep.join([str(Path(__file__).parents[1]), *(p for p in sys.path if p)])
-    done = subprocess.run(
-        [sys.executable, "-c", _KILLED, str(rig.folder)],
-        env={**os.environ, "PYTHONPATH": paths},
-        capture_output=True,
-        text=True,
-        timeout=90,
-        check=False,
-    )
-    assert done.returncode == -signal.SIGKILL, done.stderr
+    killed(_KILLED, rig.folder)
     plane = ScriptedPlane()
     plane.tell(session("a"), session("b"))
 

@@ -5,10 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
-import os
-import signal
-import subprocess
-import sys
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,7 +25,7 @@ from mission_control_desktop.ui.local_state import LocalState
 from mission_control_desktop.ui.main_window.dropping import DropGuide
 from mission_control_desktop.ui.roster.model import MIME_TYPE
 from mission_control_desktop.ui.transcript.place import ReadingPlace
-from support.rig import Rig, dialog, dialogs, press, until
+from support.rig import Rig, dialog, dialogs, killed, press, until
 from support.screens import Screen, connect, monitors
 from support.scripted_plane import ScriptedPlane, message, session
 
@@ -292,24 +288,14 @@ rig.run(scenario)
 
 
 def test_a_window_that_is_killed_comes_back_as_it_stood(rig: Rig) -> None:
-    support = Path(__file__).parents[1]
-    paths = os.pathsep.join([str(support), *(p for p in sys.path if p)])
-    done = subprocess.run(
-        [sys.executable, "-c", _KILLED, str(rig.folder)],
-        env={**os.environ, "PYTHONPATH": paths},
-        capture_output=True,
-        text=True,
-        timeout=90,
-        check=False,
-    )
-    assert done.returncode == -signal.SIGKILL, done.stderr
+    last_open = killed(_KILLED, rig.folder)
     plane = ScriptedPlane()
     plane.tell(*(session(n, title=n) for n in "abcd"))
 
     async def scenario() -> None:
         desk = rig.desktop(plane.open)
         window = desk.window
-        assert repr(window.panels.open_ids()) == done.stdout.strip().splitlines()[-1], "before the first paint"
+        assert repr(window.panels.open_ids()) == last_open, "before the first paint"
         assert window.desks.book.current.name == "Wall"
         assert [window.desks.book.desk(i).name for i in window.desks.book.ids()] == ["Main", "Wall"]
         arrangement = window.panels.arrangement()

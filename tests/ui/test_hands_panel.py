@@ -21,20 +21,12 @@ from mission_control_desktop.ui.settings.appearance import AppearancePage
 from mission_control_desktop.ui.settings.dialog import SettingsDialog
 from mission_control_desktop.ui.settings.profiles import ProfilesPage
 from mission_control_desktop.ui.settings.retention import RetentionPage
-from support.hands import by_menu, choose, choose_action, click, in_front, open_menu_of, opened_menu
+from support.hands import by_menu, choose, choose_action, click, in_front, keys, open_menu_of, opened_menu, status
 from support.rig import Rig, dialog, dialogs, press, until
 from support.served import Served
 
 LONG = 60.0
 CTRL, SHIFT = Qt.KeyboardModifier.ControlModifier, Qt.KeyboardModifier.ShiftModifier
-
-
-def keys(desk: Desktop, key: Qt.Key, modifier: Qt.KeyboardModifier = Qt.KeyboardModifier.NoModifier) -> None:
-    press(QApplication.focusWidget() or desk.window, key, modifier)
-
-
-def status(desk: Desktop, session_id: str) -> str:
-    return desk.store.sessions[session_id].status.value
 
 
 def row_of(panel: OrchestratorPanel, kind: str) -> int:

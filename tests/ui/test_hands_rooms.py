@@ -26,29 +26,17 @@ from support.hands import (
     click,
     double_click,
     in_front,
+    keys,
+    listed,
     open_menu_of,
     opened_menu,
     row_spot,
+    status,
 )
 from support.rig import Rig, dialog, dialogs, press, until
 from support.served import Served
 
 LONG = 60.0
-
-
-def listed(desk: Desktop) -> list[str]:
-    """Titles of the roster's rows, from above."""
-    model = desk.window.roster.model
-    found = (model.session_at(model.index(row, 0)) for row in range(model.rowCount()))
-    return [one.title or "" for one in found if one is not None]
-
-
-def status(desk: Desktop, session_id: str) -> str:
-    return desk.store.sessions[session_id].status.value
-
-
-def keys(desk: Desktop, key: Qt.Key, modifier: Qt.KeyboardModifier = Qt.KeyboardModifier.NoModifier) -> None:
-    press(QApplication.focusWidget() or desk.window, key, modifier)
 
 
 def row_button(desk: Desktop, session_id: str, which: str) -> QPoint:

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
@@ -19,8 +15,8 @@ from PySide6.QtWidgets import QApplication, QLabel, QMenu, QWidget
 from mission_control_desktop.ui.application import Desktop
 from mission_control_desktop.ui.desk.arrangement import panels_of
 from support.file_dialogs import answer_file_dialog
-from support.hands import ALT, CTRL, LEFT, SHIFT, by_menu, choose, click, in_front, opened_menu
-from support.rig import Rig, move, press, until
+from support.hands import ALT, CTRL, LEFT, SHIFT, by_menu, choose, click, in_front, keys, opened_menu
+from support.rig import Rig, killed, move, press, until
 from support.screens import Screen, connect, monitors
 from support.served import Served
 
@@ -32,10 +28,6 @@ NEAR, FAR = Screen("left", 0, 0, 1920, 1080), Screen("right", 1920, 0, 2560, 144
 def two_monitors(qapp: QApplication) -> Iterator[None]:
     with monitors(NEAR, FAR):
         yield
-
-
-def keys(desk: Desktop, key: Qt.Key, modifier: Qt.KeyboardModifier = Qt.KeyboardModifier.NoModifier) -> None:
-    press(QApplication.focusWidget() or desk.window, key, modifier)
 
 
 def own_windows(desk: Desktop) -> list[Any]:
@@ -91,7 +83,7 @@ def test_monitors_edges_and_files_by_hand(rig: Rig, house: Served, two_monitors:
         await desk.close()
 
     async def after_a_crash() -> None:
-        said = killed(rig, ids)
+        said = killed(_KILLED, rig.folder, *ids, seconds=110)
         desk = rig.desktop()
         panels, book = desk.window.panels, desk.window.desks.book
         assert book.current.name == "Night"
@@ -361,18 +353,3 @@ async def scenario():
 
 rig.run(scenario, seconds=100)
 """
-
-
-def killed(rig: Rig, ids: list[str]) -> str:
-    """A window of its own process makes a desk and is killed; which panels were open."""
-    paths = os.pathsep.join([str(Path(__file__).parents[1]), *(p for p in sys.path if p)])
-    done = subprocess.run(
-        [sys.executable, "-c", _KILLED, str(rig.folder), *ids],
-        env={**os.environ, "PYTHONPATH": paths},
-        capture_output=True,
-        text=True,
-        timeout=110,
-        check=False,
-    )
-    assert done.returncode == -signal.SIGKILL, done.stderr
-    return done.stdout.strip().splitlines()[-1]

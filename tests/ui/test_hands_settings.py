@@ -20,28 +20,12 @@ from mission_control_desktop.ui.settings.keys import KeysPage
 from mission_control_desktop.ui.settings.notifications import NotificationsPage
 from mission_control_desktop.ui.settings.profiles import ProfilesPage
 from mission_control_desktop.ui.settings.retention import RetentionPage
-from support.hands import CTRL, by_menu, click, double_click, in_front
+from support.clocks import StoppedClock
+from support.hands import CTRL, by_menu, click, double_click, in_front, keys
 from support.rig import Rig, dialog, dialogs, press, until
 from support.served import Served
 
 LONG = 60.0
-
-
-class Clock:
-    """The teller's clock: what settles and what is silent passes at once."""
-
-    def __init__(self) -> None:
-        self.now = words.utc_now()
-
-    def __call__(self) -> datetime:
-        return self.now
-
-    def passes(self, seconds: float) -> None:
-        self.now += timedelta(seconds=seconds)
-
-
-def keys(desk: Desktop, key: Qt.Key, modifier: Qt.KeyboardModifier = Qt.KeyboardModifier.NoModifier) -> None:
-    press(QApplication.focusWidget() or desk.window, key, modifier)
 
 
 async def by_mouse(desk: Desktop, kind: type[P]) -> P:
@@ -188,7 +172,7 @@ async def keys_by_hand(desk: Desktop, one: str) -> None:
 
 
 async def notifications_by_hand(desk: Desktop, house: Served) -> None:
-    window, told, clock = desk.window, list[Note](), Clock()
+    window, told, clock = desk.window, list[Note](), StoppedClock()
     teller = window.telling.teller
     teller._now = clock
     teller.note_ready.connect(told.append)

@@ -18,26 +18,24 @@ from mission_control_desktop.ui.panel.strip import ReceiptStrip
 from mission_control_desktop.ui.roster import Column
 from mission_control_desktop.ui.roster.order import GroupBy, SortBy
 from support.file_dialogs import answer_file_dialog
-from support.hands import ALT, CTRL, SHIFT, choose, click, in_front, open_menu_of, opened_menu, plain
+from support.hands import (
+    ALT,
+    CTRL,
+    SHIFT,
+    choose,
+    click,
+    in_front,
+    keys,
+    listed,
+    open_menu_of,
+    opened_menu,
+    plain,
+    status,
+)
 from support.rig import Rig, drag, press, until
 from support.served import Served
 
 LONG = 60.0
-
-
-def keys(desk: Desktop, key: Qt.Key, modifier: Qt.KeyboardModifier = Qt.KeyboardModifier.NoModifier) -> None:
-    press(QApplication.focusWidget() or desk.window, key, modifier)
-
-
-def listed(desk: Desktop) -> list[str]:
-    """Titles of the roster's rows, from above."""
-    model = desk.window.roster.model
-    found = (model.session_at(model.index(row, 0)) for row in range(model.rowCount()))
-    return [one.title or "" for one in found if one is not None]
-
-
-def status(desk: Desktop, session_id: str) -> str:
-    return desk.store.sessions[session_id].status.value
 
 
 def order(strip: ReceiptStrip) -> list[str]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
-
 import msgspec
 from PySide6.QtCore import QTime
 
@@ -18,6 +16,7 @@ from mission_control_desktop.ui.settings.dialog import SettingsDialog
 from mission_control_desktop.ui.settings.notifications import NotificationsPage
 from mission_control_desktop.ui.tray.entry import TrayEntry
 from mission_control_desktop.ui.tray.telling import TrayTelling
+from support.clocks import StoppedClock
 from support.rig import Rig, dialog, until
 from support.scripted_plane import ScriptedPlane, session
 
@@ -57,7 +56,7 @@ def test_what_comes_is_told_and_a_click_leads_there(rig: Rig) -> None:
         window, told = desk.window, list[Note]()
         await until(lambda: len(desk.store.sessions) == 2)
         teller = window.telling.teller
-        clock = Clock()
+        clock = StoppedClock()
         teller._now = clock
         teller.note_ready.connect(told.append)
         teller.look()
@@ -78,22 +77,11 @@ def test_what_comes_is_told_and_a_click_leads_there(rig: Rig) -> None:
     rig.run(scenario)
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.now = words.utc_now()
-
-    def __call__(self) -> datetime:
-        return self.now
-
-    def passes(self, seconds: float) -> None:
-        self.now += timedelta(seconds=seconds)
-
-
 def test_the_tray_tells_where_the_desktop_has_no_service(qt: object) -> None:
     store = SessionStore()
     entry = TrayEntry(store)
     telling = TrayTelling(store, entry)
-    clock, told, wanted = Clock(), list[Note](), list[str]()
+    clock, told, wanted = StoppedClock(), list[Note](), list[str]()
     telling.teller._now = clock
     telling.teller.note_ready.connect(told.append)
     telling.open_wanted.connect(wanted.append)

@@ -24,14 +24,10 @@ class Moves:
     def __init__(self) -> None:
         self._wishes: list[Wish] = []
         self._under_way = ""
+        """The message whose move was ordered and is not answered."""
 
     def __contains__(self, key: str) -> bool:
         return any(wish.key == key for wish in self._wishes)
-
-    @property
-    def under_way(self) -> str:
-        """The message whose move was ordered and is not answered, or empty."""
-        return self._under_way
 
     def ask(self, key: str, place: int) -> bool:
         """Note a wish; False, and nothing noted, where too many wait. Two for one message are one."""

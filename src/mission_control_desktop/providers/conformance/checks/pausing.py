@@ -63,7 +63,6 @@ async def a_suspended_agent_says_nothing(bench: Bench) -> None:
     native, kind = await _pausable(bench)
     if kind is not PauseKind.SUSPEND:
         raise Skipped(f"`pause` is {kind.value}")
-    cut_short = False
     for pause in PAUSES:
         words = new_words(MANY)
         cut_short = await _is_cut_short(bench, native, words, pause)
@@ -73,7 +72,7 @@ async def a_suspended_agent_says_nothing(bench: Bench) -> None:
             return
         # Where pausing takes a while, all words may have been said before it: once more, slower.
         await bench.until_idle(native)
-    demand(cut_short, "it said all of its words while it was paused")
+    demand(False, "it said all of its words while it was paused")
 
 
 async def _is_cut_short(bench: Bench, native: str, words: list[str], pause: float) -> bool:
