@@ -108,6 +108,32 @@ async def test_a_message_whose_run_failed_without_a_word_says_so(gate: Gate, tmp
         assert receipt.detail == "Delivered, but the run failed: the store is locked"
 
 
+async def test_a_message_for_which_no_turn_begins_says_so_until_one_answers(
+    gate: Gate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mission_control_desktop.providers.openclaw.mail.SILENT_AFTER", 0.3)
+    gate.put(hasActiveRun=True, activeRunIds=["r1"])
+    async with opened(gate, fresh_database(tmp_path)) as desk:
+        await inject(desk, delivery=Delivery.QUEUE)
+        await gate.say(history_row(1, "user", "hello", run=None, idempotencyKey="mc-i1:user"))
+        await desk.until_receipt("i1", ReceiptState.DELIVERED)
+        killed = {"status": "killed", "lastRunId": "r1"}
+        await gate.changed(hasActiveRun=False, activeRunIds=[], reason="agent.input.settled", **killed)
+
+        async def said() -> bool:
+            receipt = await desk.database.receipts.get("i1")
+            assert receipt is not None
+            assert receipt.state is ReceiptState.DELIVERED
+            return receipt.detail is not None and "no turn answered it" in receipt.detail
+
+        await desk.until(said)
+        await gate.say(history_row(2, "assistant", [{"type": "text", "text": "hi"}], run="r2"))
+        await desk.until_receipt("i1", ReceiptState.ANSWERED)
+        receipt = await desk.database.receipts.get("i1")
+        assert receipt is not None
+        assert receipt.detail is None
+
+
 async def test_a_message_that_a_killed_gateway_forgot_is_sent_again(gate: Gate, tmp_path: Path) -> None:
     gate.put(hasActiveRun=True, activeRunIds=["r1"])
     async with opened(gate, fresh_database(tmp_path)) as desk:

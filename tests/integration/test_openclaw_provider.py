@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -208,8 +209,14 @@ async def test_a_cancelled_turn_ends_alone_and_the_session_goes_on_also_in_the_n
         await desk.until_status(SessionStatus.RUNNING)
         with pytest.raises(Conflict, match="Another run"):
             await desk.provider.cancel_turn(KEY, expected_run_id="r0")
-        gate.in_flight[KEY] = "mc-later"  # So the gateway tells it for a moment; it only waits.
-        session = await desk.provider.cancel_turn(KEY, expected_run_id="r1")
+        gate.in_flight[KEY] = "mc-later"  # So the gateway tells it until it stands in the queue.
+        before = len(gate.double.calls)
+        async with asyncio.TaskGroup() as group:
+            cancelling = group.create_task(desk.provider.cancel_turn(KEY, expected_run_id="r1"))
+            await desk.until(lambda: any_of([] if len(gate.double.calls) < before + 3 else [True]))
+            assert "chat.abort" not in {method for method, _ in gate.double.calls}  # It would take the message with it.
+            del gate.in_flight[KEY]
+        session = cancelling.result()
         assert (session.status, session.waiting_for) == (SessionStatus.WAITING, WaitingFor.OPERATOR)
         assert session.capabilities.inject
         assert ("chat.abort", {"sessionKey": KEY, "runId": "r1"}) in gate.double.calls
@@ -225,6 +232,18 @@ async def test_a_cancelled_turn_ends_alone_and_the_session_goes_on_also_in_the_n
         await desk.until_status(SessionStatus.RUNNING)
         await gate.changed(hasActiveRun=False, activeRunIds=[], status="killed", lastRunId="r2")
         await desk.until_status(SessionStatus.KILLED)  # An abort of somebody else is one.
+
+
+async def test_a_message_that_never_finds_its_place_does_not_keep_a_turn_alive(
+    gate: Gate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mission_control_desktop.providers.openclaw.stopping.PLACE_SECONDS", 0.2)
+    gate.put(hasActiveRun=True, activeRunIds=["r1"], status="running")
+    gate.pending[KEY], gate.in_flight[KEY] = [{"runId": "mc-later", "state": "queued"}], "mc-later"
+    async with opened(gate, fresh_database(tmp_path)) as desk:
+        await desk.until_status(SessionStatus.RUNNING)
+        await desk.provider.cancel_turn(KEY)
+        assert ("chat.abort", {"sessionKey": KEY, "runId": "r1"}) in gate.double.calls
 
 
 async def test_a_turn_that_ended_by_itself_or_goes_on_is_not_called_cancelled(

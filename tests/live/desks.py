@@ -109,7 +109,11 @@ class Desk:
             receipt = await self.database.receipts.get(injection_id)
             return receipt is not None and receipt.state is state
 
-        await self.until(f"{injection_id} is {state.value}", holds)
+        try:
+            await self.until(f"{injection_id} is {state.value}", holds)
+        except AssertionError as error:
+            error.add_note(f"it is {await self.database.receipts.get(injection_id)}")
+            raise
 
     async def until_asked(self, key: str, count: int = 1) -> list[Approval]:
         """So many open ones, in their order."""

@@ -410,7 +410,7 @@ def test_a_failed_message_stays_until_its_words_are_put_back(stage: Stage, run: 
         call.answer.set_result(receipt(ReceiptState.STORED))
         await stage.settled("send")
         stage.panel.apply([event(EventType.RECEIPT, receipt(ReceiptState.FAILED, detail="the agent ended"))])
-        assert stage.panel.strip.lines() == ["will fail: not delivered: the agent ended"]
+        assert stage.panel.strip.lines() == ["will fail: failed: the agent ended"]
         [line] = stage.panel.strip._lines.values()
         line.button.click()
         assert stage.edit.toPlainText() == "will fail"

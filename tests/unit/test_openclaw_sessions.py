@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from mission_control_desktop.domain.messages import AgentMessage, MessageKind, MessageRole
 from mission_control_desktop.domain.sessions import Delivery, SessionStatus, WaitingFor
-from mission_control_desktop.providers.openclaw.reading import number_of, running_of
+from mission_control_desktop.providers.openclaw.reading import finds_its_place, number_of, running_of
 from mission_control_desktop.providers.openclaw.rows import Known, session_of
 from mission_control_desktop.providers.openclaw.transcript import Transcript, injection_of, key_of
 from mission_control_desktop.record.ops import AppendText, PutMessage, RecordOp
@@ -106,25 +106,28 @@ def test_what_was_ended_here_stays_ended_until_it_works_again() -> None:
 
 
 @pytest.mark.parametrize(
-    ("in_flight", "queued", "seen", "running"),
+    ("in_flight", "queued", "seen", "running", "finding"),
     [
-        ("r1", [], None, "r1"),
-        ("r1", [], "r0", "r1"),
-        ("mc-2", ["mc-2"], "r1", "r1"),  # As the gateway tells it right after a message was queued.
-        ("mc-2", ["mc-2"], None, None),
-        ("mc-1", ["mc-1"], "mc-1", "mc-1"),
-        (None, [], "r1", "r1"),
-        (None, [], None, None),
+        ("r1", [], None, "r1", False),
+        ("r1", [], "r0", "r1", False),
+        ("mc-2", ["mc-2"], "r1", "r1", True),  # As the gateway tells it right after a message was queued.
+        ("mc-2", ["mc-2"], None, None, True),
+        ("mc-1", ["mc-1"], "mc-1", "mc-1", False),
+        ("r1", ["mc-2"], "r1", "r1", False),
+        (None, ["mc-2"], "r1", "r1", False),
+        (None, [], "r1", "r1", False),
+        (None, [], None, None, False),
     ],
 )
 def test_the_run_under_way_is_not_a_message_that_waits_for_its_end(
-    in_flight: str | None, queued: list[str], seen: str | None, running: str | None
+    in_flight: str | None, queued: list[str], seen: str | None, running: str | None, finding: bool
 ) -> None:
     session = known(hasActiveRun=True, activeRunIds=[seen] if seen else None)
     head: dict[str, Any] = {"pendingInputs": {"items": [{"runId": one, "state": "queued"} for one in queued]}}
     if in_flight is not None:
         head["inFlightRun"] = {"runId": in_flight}
     assert running_of(head, session) == running
+    assert finds_its_place(head, session) is finding
 
 
 def test_the_run_of_a_turn_that_only_begins_is_not_the_one_before() -> None:

@@ -25,6 +25,10 @@ from mission_control_desktop.providers.openclaw.values import label, mapping, ma
 ANSWER_WITHIN = 20.0
 """Seconds after which a caller is told how far the message has come; it goes on without them."""
 
+SILENT_AFTER = 30.0
+"""Seconds without a turn after which a message that was delivered and not answered is called so."""
+SILENT = "The gateway has it in its transcript, but no turn answered it. Send it again if it still matters."
+
 Call = Callable[..., Awaitable[Any]]
 
 
@@ -39,6 +43,9 @@ class Mail:
         self._call = call
         self._look = look
         self._clock = clock
+        self._tasks = tasks
+        self._silent: set[str] = set()
+        """Sessions that are looked at again because a message of theirs has no answer."""
         self._letters = Letters(board, clock)
         self._posting = Posting(self._letters, board, call, tasks, look)
 
@@ -144,6 +151,7 @@ class Mail:
     async def level(self, key: str) -> None:
         """The session's transcript is on record up to now, and all of it was told here."""
         await self._failed(key)
+        await self._unanswered(key)
         await self._letters.drop_settled(key)
         self._posting.release(key)
 
@@ -156,6 +164,27 @@ class Mail:
         if sent is not None and sent.key == key and sent.receipt.state is ReceiptState.DELIVERED:
             why = label(known.row, "lastRunError") or "the gateway does not say why"
             await self._letters.to(sent, ReceiptState.FAILED, f"Delivered, but the run failed: {why}")
+
+    async def _unanswered(self, key: str) -> None:
+        """A gateway may take a message and begin no turn for it: one whose turn is aborted elsewhere while the message
+        finds its place does so (seen on 2026.9.6). It is no failure: a turn may still answer."""
+        known = self._board.get(key)
+        if known is None or known.active:
+            return
+        delivered = [sent for sent in self._letters.of(key) if sent.receipt.state is ReceiptState.DELIVERED]
+        for sent in delivered:
+            if (self._clock.now() - sent.receipt.at).total_seconds() >= SILENT_AFTER:
+                await self._letters.to(sent, ReceiptState.DELIVERED, SILENT)
+        if any(sent.receipt.detail is None for sent in delivered) and key not in self._silent:
+            self._silent.add(key)
+            self._tasks.start(self._look_later(key), name=f"unanswered {key}")
+
+    async def _look_later(self, key: str) -> None:
+        try:
+            await asyncio.sleep(SILENT_AFTER)
+        finally:
+            self._silent.discard(key)
+        self._look(key)
 
     async def saw(self, key: str, row: dict[str, Any]) -> None:
         """A row of the transcript, in order."""

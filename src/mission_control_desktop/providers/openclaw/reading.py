@@ -38,13 +38,27 @@ def number_of(row: dict[str, Any]) -> int:
 def running_of(head: dict[str, Any], known: Known) -> str | None:
     """The run that is under way, by the newest page of the history; None if the gateway does not tell. It also calls a
     message in flight that only waits for the run's end."""
-    waiting = {text(item, "runId") for item in mappings(mapping(head.get("pendingInputs")).get("items"))}
-    in_flight = text(mapping(head.get("inFlightRun")), "runId")
+    waiting, in_flight = _waiting(head), _in_flight(head)
     for run_id in (in_flight, known.run_id):
         if run_id is not None and run_id not in waiting:
             return run_id
     # The first turn is being prepared: its message stands in no transcript yet.
     return in_flight if in_flight == known.run_id else None
+
+
+def finds_its_place(head: dict[str, Any], known: Known) -> bool:
+    """Whether the gateway has just taken a message behind the run that is under way, and has not put it into its queue
+    yet: it calls it in flight for so long (seen on 2026.9.6)."""
+    in_flight = _in_flight(head)
+    return in_flight is not None and in_flight != known.run_id and in_flight in _waiting(head)
+
+
+def _waiting(head: dict[str, Any]) -> set[str | None]:
+    return {text(item, "runId") for item in mappings(mapping(head.get("pendingInputs")).get("items"))}
+
+
+def _in_flight(head: dict[str, Any]) -> str | None:
+    return text(mapping(head.get("inFlightRun")), "runId")
 
 
 async def read_since(call: Call, key: str, cursor: str) -> History | None:

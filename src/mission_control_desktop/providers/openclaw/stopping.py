@@ -12,7 +12,7 @@ from mission_control_desktop.domain.errors import Conflict, MissionControlError,
 from mission_control_desktop.domain.sessions import SessionStatus
 from mission_control_desktop.providers.openclaw.board import Board
 from mission_control_desktop.providers.openclaw.mail import require_run
-from mission_control_desktop.providers.openclaw.reading import running_of
+from mission_control_desktop.providers.openclaw.reading import finds_its_place, running_of
 from mission_control_desktop.providers.openclaw.rows import NO_TURN, NO_WRITE, Known
 from mission_control_desktop.providers.openclaw.values import mapping, mappings, text
 
@@ -20,6 +20,8 @@ KILL_SECONDS = 20.0
 GRACE_SECONDS = 60.0
 """How long an agent that was asked to finish may take."""
 STEP = 0.25
+PLACE_SECONDS, PLACE_STEP = 5.0, 0.05
+"""How long a message that was just sent may take to its place in the queue (20 to 100 ms were seen)."""
 ASK_TO_FINISH = "Please finish your current step, start nothing new, and stop."
 
 
@@ -57,7 +59,7 @@ class Stopping:
         require_run(known, expected_run_id)
         if not known.active:
             raise Conflict(NO_TURN)
-        run_id = await self._running(known)
+        run_id = await self._running(known, settled=True)
         if run_id is None:
             raise Conflict("The gateway does not tell yet which turn runs. Try again.")
         if expected_run_id not in (None, run_id):
@@ -85,8 +87,15 @@ class Stopping:
                 raise NotEnded(f"The gateway was told to cancel the turn, but still runs it after {KILL_SECONDS:g} s.")
             await asyncio.sleep(STEP)
 
-    async def _running(self, known: Known) -> str | None:
-        return running_of(mapping(await self._call("chat.history", {"sessionKey": known.key, "limit": 1})), known)
+    async def _running(self, known: Known, *, settled: bool = False) -> str | None:
+        """`settled`: after what was sent in this moment has its place in the queue. A turn that is aborted sooner takes
+        that message with it: the gateway puts it into the transcript, and no turn answers it."""
+        deadline = asyncio.get_running_loop().time() + PLACE_SECONDS
+        while True:
+            head = mapping(await self._call("chat.history", {"sessionKey": known.key, "limit": 1}))
+            if not settled or not finds_its_place(head, known) or asyncio.get_running_loop().time() >= deadline:
+                return running_of(head, known)
+            await asyncio.sleep(PLACE_STEP)
 
     async def finish(self, key: str) -> None:
         """Ask the agent to finish, wait, then abort what is left. Ends in a session that is completed."""

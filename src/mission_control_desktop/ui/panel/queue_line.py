@@ -43,13 +43,9 @@ def ladder_text(receipt: Receipt) -> str:
         return receipt_text(receipt)
     if receipt.state is ReceiptState.STORED:
         return "stored"
-    steps = ["stored"]
-    if receipt.state is ReceiptState.QUEUED:
-        return f"stored → {receipt_text(receipt)}"
-    steps.append("delivered")
     if receipt.state is ReceiptState.ANSWERED:
-        steps.append("answered")
-    return " → ".join(steps)
+        return "stored → delivered → answered"
+    return f"stored → {receipt_text(receipt)}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,7 +46,7 @@ RECEIPT_WORDS = {
     ReceiptState.QUEUED: "queued",
     ReceiptState.DELIVERED: "delivered",
     ReceiptState.ANSWERED: "answered",
-    ReceiptState.FAILED: "not delivered",
+    ReceiptState.FAILED: "failed",
     ReceiptState.WITHDRAWN: "withdrawn",
 }
 
@@ -56,7 +56,7 @@ def receipt_text(receipt: Receipt) -> str:
     words = RECEIPT_WORDS[receipt.state]
     if receipt.state is ReceiptState.QUEUED and receipt.position:
         return f"{words} #{receipt.position}"
-    if receipt.state is ReceiptState.FAILED and receipt.detail:
+    if receipt.state in (ReceiptState.FAILED, ReceiptState.DELIVERED) and receipt.detail:
         return f"{words}: {receipt.detail}"
     return words
 
