@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 from PySide6.QtCore import Qt
+from PySide6.QtGui import QGuiApplication
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QLabel, QPushButton
 
@@ -149,6 +150,25 @@ def test_killing_several_asks_for_a_reason_and_hits_what_stands_above(rig: Rig) 
         await until(lambda: all(told(shown)[n].did == "killed" for n in "pq"), "both are dead")
         assert sum(name == "kill" for name, _ in plane.calls) == 2
         shown.cancel.click()
+        await desk.close()
+
+    rig.run(scenario)
+
+
+def test_a_row_chosen_while_ctrl_is_held_is_the_one_that_is_acted_on(rig: Rig) -> None:
+    """A shortcut that leads to a session is pressed with Ctrl: what was selected before is not meant any more."""
+
+    async def scenario() -> None:
+        plane = ScriptedPlane()
+        plane.tell(*(session(n) for n in "ab"))
+        desk = await rig.open(plane.open)
+        await until(lambda: desk.window.roster.model.rowCount() == 2)
+        tree = desk.window.roster.tree
+        assert tree.select("internal:b")
+        press(tree, Qt.Key.Key_C, CTRL)
+        assert QGuiApplication.keyboardModifiers() == CTRL
+        assert tree.select("internal:a")
+        assert tree.selected_ids() == ["internal:a"]
         await desk.close()
 
     rig.run(scenario)

@@ -63,6 +63,19 @@ def test_python_holds_no_item_of_a_layout() -> None:
     assert found == []
 
 
+def test_no_view_asks_the_keyboard_which_row_to_choose() -> None:
+    """`setCurrentIndex` of a view leaves the selection behind while Ctrl is held: `ui.choosing` says how it is done."""
+    asking = re.compile(r"\b(self|tree|table|list)\.(setCurrentIndex|setCurrentRow|setCurrentItem)\(")
+    found = [
+        f"{name_of(path)}:{number} {line.strip()}"
+        for path in sorted((SOURCE / "ui").rglob("*.py"))
+        if path.parent.name != "transcript"  # Its rows are not selected, only current.
+        for number, line in enumerate(path.read_text().splitlines(), start=1)
+        if asking.search(line)
+    ]
+    assert found == []
+
+
 def test_a_layout_that_is_filled_too_early_is_found(tmp_path: Path) -> None:
     place = tmp_path / "one.py"
     place.write_text(

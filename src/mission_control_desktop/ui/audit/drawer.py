@@ -31,6 +31,7 @@ from mission_control_desktop.ui.audit.chain import ChainRow
 from mission_control_desktop.ui.audit.exporting import ExportRow
 from mission_control_desktop.ui.audit.filters import AuditFilters
 from mission_control_desktop.ui.audit.model import AuditColumn, AuditModel
+from mission_control_desktop.ui.choosing import choose_row
 
 _MIN_WIDTH, _MAX_WIDTH = 640, 1040
 
@@ -220,7 +221,7 @@ class AuditDrawer(QFrame):
         row = self.model.row_of(seq)
         if row is None:
             return False
-        self.table.setCurrentIndex(self.model.index(row, 0))
+        choose_row(self.table, self.model.index(row, 0))
         self.show_detail()
         return True
 
@@ -273,7 +274,7 @@ class AuditDrawer(QFrame):
             self.show()
             self.raise_()
             if not self.table.currentIndex().isValid() and self.model.rowCount():
-                self.table.setCurrentIndex(self.model.index(0, 0))
+                choose_row(self.table, self.model.index(0, 0))
             self.table.setFocus(Qt.FocusReason.OtherFocusReason)
         if theme.appearance().still or duration <= 0 or not self._host.isVisible():
             self.setGeometry(target)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import QObject, Qt
 from PySide6.QtWidgets import QWidget
 
+from mission_control_desktop.ui.choosing import choose_row
+
 if TYPE_CHECKING:
     from mission_control_desktop.ui.main_window.window import MainWindow
 
@@ -60,7 +62,7 @@ class Walking(QObject):
         if region is window.roster:
             window.roster.tree.setFocus(reason)
             if not window.roster.tree.currentIndex().isValid():
-                window.roster.tree.setCurrentIndex(window.roster.model.index(0, 0))
+                choose_row(window.roster.tree, window.roster.model.index(0, 0))
         elif region is window.panels:
             ids = window.panels.open_ids()
             if ids:

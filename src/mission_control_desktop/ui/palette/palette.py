@@ -10,6 +10,7 @@ from PySide6.QtGui import QFocusEvent, QKeyEvent, QKeySequence
 from PySide6.QtWidgets import QApplication, QFrame, QLabel, QLineEdit, QListView, QVBoxLayout, QWidget
 from shiboken6 import isValid
 
+from mission_control_desktop.ui.choosing import choose_row
 from mission_control_desktop.ui.local_state import LocalState
 from mission_control_desktop.ui.palette.entries import PREFIXES, Entries, Entry, Kind
 from mission_control_desktop.ui.palette.lines import LineDelegate, LineModel
@@ -177,7 +178,7 @@ class Palette(QFrame):
         self.model.show_entries(found)
         self._place()
         if found:
-            self.list.setCurrentIndex(self.model.index(0))
+            choose_row(self.list, self.model.index(0))
             self.list.scrollToTop()
         self._say()
 
@@ -211,7 +212,7 @@ class Palette(QFrame):
             last = self.model.rowCount() - 1
             row = min(last, max(0, self.list.currentIndex().row() + _WALK[key]))
             if last >= 0:
-                self.list.setCurrentIndex(self.model.index(row))
+                choose_row(self.list, self.model.index(row))
         else:
             # Tab would lead out of the palette, into what lies behind it.
             return key in (Qt.Key.Key_Tab, Qt.Key.Key_Backtab)

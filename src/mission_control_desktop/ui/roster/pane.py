@@ -8,6 +8,7 @@ from PySide6.QtCore import QPoint, QSize, Qt, QTimer, Signal
 from PySide6.QtGui import QKeyEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QLineEdit, QStackedLayout, QToolButton, QVBoxLayout, QWidget
 
+from mission_control_desktop.ui.choosing import choose_row
 from mission_control_desktop.ui.local_state import LocalState
 from mission_control_desktop.ui.panel.elided import ElidedLabel
 from mission_control_desktop.ui.plane_reading import Extent
@@ -184,7 +185,7 @@ class RosterPane(QFrame):
         if self.model.rowCount():
             self.tree.setFocus(Qt.FocusReason.OtherFocusReason)
             if not self.tree.currentIndex().isValid():
-                self.tree.setCurrentIndex(self.model.index(0, 0))
+                choose_row(self.tree, self.model.index(0, 0))
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         if event.key() == Qt.Key.Key_Escape:

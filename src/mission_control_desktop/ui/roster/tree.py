@@ -11,6 +11,7 @@ from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QTreeView, QWidget
 from mission_control_desktop.domain.events import ProviderHealth
 from mission_control_desktop.domain.sessions import AgentSession
 from mission_control_desktop.ui import theme, words
+from mission_control_desktop.ui.choosing import choose_row
 from mission_control_desktop.ui.roster.delegate import ACTIONS_WIDTH, OPENS_FROM_BUTTONS, RosterDelegate
 from mission_control_desktop.ui.roster.index import Node, Row
 from mission_control_desktop.ui.roster.model import Column, RosterModel
@@ -140,7 +141,7 @@ class RosterTree(QTreeView):
         if not self._model.reveal(session_id):
             return False
         index = self._model.index_for(session_id)
-        self.setCurrentIndex(index)
+        choose_row(self, index)
         self.scrollTo(index)
         return True
 
@@ -310,7 +311,7 @@ class RosterTree(QTreeView):
         session = self._model.session_at(index)
         if session is not None:
             if not self.selectionModel().isRowSelected(index.row(), QModelIndex()):
-                self.setCurrentIndex(index.siblingAtColumn(0))
+                choose_row(self, index.siblingAtColumn(0))
             self.menu_requested.emit(session.session_id, self.viewport().mapToGlobal(spot))
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
@@ -340,12 +341,12 @@ class RosterTree(QTreeView):
             case Qt.Key.Key_Right if branch and not known.is_open(row):
                 self._model.set_open(row, True)
             case Qt.Key.Key_Right if branch:
-                self.setCurrentIndex(self._model.index(index.row() + 1, 0))
+                choose_row(self, self._model.index(index.row() + 1, 0))
             case Qt.Key.Key_Left if branch and known.is_open(row):
                 self._model.set_open(row, False)
             case Qt.Key.Key_Left:
                 if (above := self._model.above(index)).isValid():
-                    self.setCurrentIndex(above)
+                    choose_row(self, above)
             case Qt.Key.Key_Plus | Qt.Key.Key_Minus if branch:
                 self._model.set_open(row, key is Qt.Key.Key_Plus)
             case Qt.Key.Key_Asterisk | Qt.Key.Key_Slash if branch:

@@ -18,6 +18,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from mission_control_desktop.ui.choosing import choose_row
 from mission_control_desktop.ui.dialogs.fitting import FittingDialog
 from mission_control_desktop.ui.settings.page import SettingsPage
 
@@ -99,7 +100,7 @@ class SettingsDialog(FittingDialog):
     def show_page(self, key: str) -> None:
         """Turn to a page; to the first one if there is none of this key."""
         keys = [one.key for one in self._pages]
-        self.list.setCurrentRow(keys.index(key) if key in keys else 0)
+        choose_row(self.list, self.list.model().index(keys.index(key) if key in keys else 0, 0))
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         # A dialog presses the default button of what lies below it, of a form that the same key has just opened too.

@@ -8,6 +8,7 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QListWidget, QListWidgetItem, QPushButton, QWidget
 
 from mission_control_desktop.domain.profiles import ProfileView
+from mission_control_desktop.ui.choosing import choose_row
 from mission_control_desktop.ui.settings.page import PlanePage
 
 
@@ -57,7 +58,7 @@ class ProfilesPage(PlanePage):
             item = QListWidgetItem(f"{profile.title or profile.name}  ({kind})\n{' '.join(profile.command)}")
             item.setData(Qt.ItemDataRole.UserRole, None if profile.demo else profile.name)
             self.list.addItem(item)
-        self.list.setCurrentRow(min(max(row, 0), self.list.count() - 1))
+        choose_row(self.list, self.list.model().index(min(max(row, 0), self.list.count() - 1), 0))
         self._level()
 
     def set_refusal(self, why: str) -> None:
