@@ -419,9 +419,10 @@ def survivors(mark: str, variable: str = MARK) -> list[str]:
         try:
             if f"{variable}={mark}".encode() not in (process / "environ").read_bytes():
                 continue
+            words = (process / "cmdline").read_bytes()[:200]
             state = (process / "stat").read_text().rpartition(")")[2].split()[0]
         except OSError:
-            continue
+            continue  # It is gone.
         if state not in "ZX":
-            found.append(f"{process.name}: {(process / 'cmdline').read_bytes()[:200]!r}")
+            found.append(f"{process.name}: {words!r}")
     return found

@@ -221,6 +221,33 @@ def test_a_row_leads_to_its_session_at_its_time(rig: Rig, opened: bool) -> None:
     rig.run(scenario)
 
 
+def test_the_keys_are_the_drawers_before_and_after_its_rows_come(rig: Rig) -> None:
+    async def scenario() -> None:
+        plane = ScriptedPlane()
+        desk = await rig.open(plane.open)
+        window, drawer = desk.window, desk.window.audit
+        window.activateWindow()
+        plane.hold["audit"] = asyncio.Event()
+        window.commands["view.audit"].trigger()
+        await until(drawer.hasFocus, "the keys while nothing was read")
+        press(drawer, Qt.Key.Key_Escape)
+        await until(drawer.isHidden)
+        window.commands["view.audit"].trigger()
+        await until(drawer.hasFocus)
+        plane.note(AuditAction.PAUSE, content="word")
+        plane.hold["audit"].set()
+        await until(drawer.table.hasFocus, "the keys for the rows")
+        press(drawer.table, Qt.Key.Key_Return)
+        assert "word" in drawer.detail.toPlainText()
+        plane.fail["audit"] = Forbidden("This needs the role operator; you are observer.")
+        drawer.table.setFocus()
+        drawer.refresh_requested.emit()
+        await until(drawer.hasFocus, "the keys when the rows are gone")
+        await desk.close()
+
+    rig.run(scenario)
+
+
 def test_a_role_that_may_not_read_the_log_sees_no_cached_row(rig: Rig) -> None:
     async def scenario() -> None:
         plane = ScriptedPlane()

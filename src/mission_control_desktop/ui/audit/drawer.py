@@ -251,9 +251,21 @@ class AuditDrawer(QFrame):
             self.jump_requested.emit(entry)
 
     def _on_rows(self) -> None:
+        focused = self.hasFocus() or self.table.hasFocus()
         self._stack.setCurrentIndex(0 if self.model.rowCount() else 1)
         if not self.table.currentIndex().isValid():
             self._detail_box.hide()
+        if focused:
+            self.take_focus(Qt.FocusReason.OtherFocusReason)
+
+    def take_focus(self, reason: Qt.FocusReason) -> None:
+        """Have the keys: the rows, or the drawer itself until some come."""
+        if not self.model.rowCount():
+            self.setFocus(reason)
+            return
+        if not self.table.currentIndex().isValid():
+            choose_row(self.table, self.model.index(0, 0))
+        self.table.setFocus(reason)
 
     # -- sliding
 
@@ -273,9 +285,7 @@ class AuditDrawer(QFrame):
         if show:
             self.show()
             self.raise_()
-            if not self.table.currentIndex().isValid() and self.model.rowCount():
-                choose_row(self.table, self.model.index(0, 0))
-            self.table.setFocus(Qt.FocusReason.OtherFocusReason)
+            self.take_focus(Qt.FocusReason.OtherFocusReason)
         if theme.appearance().still or duration <= 0 or not self._host.isVisible():
             self.setGeometry(target)
             self.setVisible(show)

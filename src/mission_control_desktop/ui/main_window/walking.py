@@ -68,7 +68,7 @@ class Walking(QObject):
             if ids:
                 window.panels.activate(window.panels.current_id or ids[0])
         elif window.is_seen("audit") and region is window.audit:
-            window.audit.table.setFocus(reason)
+            window.audit.take_focus(reason)
         elif window.is_seen("attention_pane") and region is window.attention_pane:
             window.attention_pane.table.setFocus(reason)
         elif region is window.launch:
