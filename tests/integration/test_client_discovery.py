@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -44,8 +45,9 @@ def data_dir(tmp_path: Path) -> Iterator[Path]:
     yield path
     starts = path / "starts"
     for pid in map(int, starts.read_text().split() if starts.exists() else []):
-        if alive(pid) and str(STAND_IN) in Path(f"/proc/{pid}/cmdline").read_text():
-            os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # It is gone.
+            if str(STAND_IN) in Path(f"/proc/{pid}/cmdline").read_text():
+                os.kill(pid, signal.SIGKILL)
 
 
 @pytest.fixture

@@ -108,7 +108,7 @@ async def test_a_message_whose_run_failed_without_a_word_says_so(gate: Gate, tmp
         assert receipt.detail == "Delivered, but the run failed: the store is locked"
 
 
-async def test_a_message_for_which_no_turn_begins_says_so_until_one_answers(
+async def test_a_message_for_which_no_turn_begins_says_so_until_one_does(
     gate: Gate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("mission_control_desktop.providers.openclaw.mail.SILENT_AFTER", 0.3)
@@ -126,12 +126,16 @@ async def test_a_message_for_which_no_turn_begins_says_so_until_one_answers(
             assert receipt.state is ReceiptState.DELIVERED
             return receipt.detail is not None and "no turn answered it" in receipt.detail
 
+        async def taken_back() -> bool:
+            return not await said()
+
         await desk.until(said)
-        await gate.say(history_row(2, "assistant", [{"type": "text", "text": "hi"}], run="r2"))
+        await gate.changed(hasActiveRun=True, activeRunIds=["r2"], status="running", lastRunId=None)
+        call = {"type": "toolCall", "id": "c", "name": "exec", "arguments": {"command": "sleep 9"}}
+        await gate.say(history_row(2, "assistant", [call], run="r2"))
+        await desk.until(taken_back)
+        await gate.say(history_row(3, "assistant", [{"type": "text", "text": "hi"}], run="r2"))
         await desk.until_receipt("i1", ReceiptState.ANSWERED)
-        receipt = await desk.database.receipts.get("i1")
-        assert receipt is not None
-        assert receipt.detail is None
 
 
 async def test_a_message_that_a_killed_gateway_forgot_is_sent_again(gate: Gate, tmp_path: Path) -> None:

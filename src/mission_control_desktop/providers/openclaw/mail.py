@@ -169,15 +169,18 @@ class Mail:
         """A gateway may take a message and begin no turn for it: one whose turn is aborted elsewhere while the message
         finds its place does so (seen on 2026.9.6). It is no failure: a turn may still answer."""
         known = self._board.get(key)
-        if known is None or known.active:
+        if known is None or known.active or text(known.row, "status") == "queued":
             return
-        delivered = [sent for sent in self._letters.of(key) if sent.receipt.state is ReceiptState.DELIVERED]
+        delivered = self._delivered(key)
         for sent in delivered:
             if (self._clock.now() - sent.receipt.at).total_seconds() >= SILENT_AFTER:
                 await self._letters.to(sent, ReceiptState.DELIVERED, SILENT)
         if any(sent.receipt.detail is None for sent in delivered) and key not in self._silent:
             self._silent.add(key)
             self._tasks.start(self._look_later(key), name=f"unanswered {key}")
+
+    def _delivered(self, key: str) -> list[Sent]:
+        return [sent for sent in self._letters.of(key) if sent.receipt.state is ReceiptState.DELIVERED]
 
     async def _look_later(self, key: str) -> None:
         try:
@@ -194,14 +197,14 @@ class Mail:
             if sent is not None and sent.key == key:
                 sent.confirmed = True
                 await self._letters.to(sent, ReceiptState.DELIVERED, None)
-        elif text(row, "role") == "assistant" and words(row.get("content")):
-            failed = text(row, "stopReason") == "error"
-            for sent in self._letters.of(key):
-                if sent.receipt.state is ReceiptState.DELIVERED:
-                    if failed:
-                        await self._letters.to(sent, ReceiptState.FAILED, "Delivered, but the run failed.")
-                    else:
-                        await self._letters.to(sent, ReceiptState.ANSWERED, None)
+        elif text(row, "role") == "assistant":
+            state, detail = ReceiptState.ANSWERED, None
+            if not words(row.get("content")):
+                state = ReceiptState.DELIVERED  # A turn works on it.
+            elif text(row, "stopReason") == "error":
+                state, detail = ReceiptState.FAILED, "Delivered, but the run failed."
+            for sent in self._delivered(key):
+                await self._letters.to(sent, state, detail)
 
     async def stopped(self, key: str, run_id: str) -> None:
         """A run was aborted: the message that began it gets no answer any more."""
