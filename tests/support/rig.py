@@ -121,6 +121,15 @@ def press(widget: QWidget, keys: Qt.Key, modifier: Qt.KeyboardModifier = Qt.Keyb
     QTest.keyClick(widget, keys, modifier)
 
 
+def second_click(widget: QWidget) -> None:
+    """The second press of a double click, let go again: it goes to what is under the pointer by then."""
+    left, none = Qt.MouseButton.LeftButton, Qt.MouseButton.NoButton
+    place = QPointF(widget.rect().center())
+    there = QPointF(widget.mapToGlobal(widget.rect().center()))
+    for kind, held in ((QEvent.Type.MouseButtonDblClick, left), (QEvent.Type.MouseButtonRelease, none)):
+        QApplication.sendEvent(widget, QMouseEvent(kind, place, there, left, held, Qt.KeyboardModifier.NoModifier))
+
+
 def move(widget: QWidget, spot: QPoint, held: Qt.MouseButton = Qt.MouseButton.LeftButton) -> None:
     """Move the pointer, with a button held. (`QTest.mouseMove` lets the event loop run, which no coroutine may.)"""
     kind, none = QEvent.Type.MouseMove, Qt.KeyboardModifier.NoModifier

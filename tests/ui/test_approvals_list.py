@@ -122,7 +122,7 @@ def test_answered_in_the_list_by_key_and_by_mouse(rig: Rig, house: Served) -> No
         shown = await dialog(ApprovalsDialog, window)
         await until(lambda: [row.state for row in shown.rows] == ["open", "open"])
         first, second = shown.rows
-        assert shown.bar.option_buttons()
+        await until(lambda: shown.bar.ready, "the answers")
         # By key, from the table.
         press(shown.table, Qt.Key.Key_1)
         await until(lambda: len(desk.store.approvals) == 1, "answered", LONG)

@@ -94,8 +94,8 @@ async def answered_and_read(desk: Desktop, one: str) -> None:
     panel = desk.panels.get(one)
     assert panel is not None
     desk.window.panels.activate(one)
-    options = await until(panel.approvals.option_buttons, "the question in its panel", LONG)
-    click(options[0])
+    await until(lambda: panel.approvals.ready, "the question in its panel", LONG)
+    click(panel.approvals.option_buttons()[0])
     await until(lambda: not desk.store.approvals, "answered", LONG)
     await until(lambda: status(desk, one) == "waiting", "the end of its turn", LONG)
 

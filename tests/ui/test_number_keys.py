@@ -47,7 +47,7 @@ def test_only_where_it_is_meant(rig: Rig, house: Served) -> None:
         window.open_session(one)
         panel = desk.panels.get(one)
         assert panel is not None
-        await until(lambda: panel.approvals.current is not None)
+        await until(lambda: panel.approvals.ready, "that it takes answers")
         asked: list[tuple[str, str]] = []
         panel.approvals.answer_wanted.connect(lambda *what: asked.append(what))
 

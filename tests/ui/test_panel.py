@@ -28,6 +28,7 @@ from mission_control_desktop.domain.sessions import (
     WaitingFor,
 )
 from mission_control_desktop.ui import theme
+from mission_control_desktop.ui.approvals import bar as bar_module
 from mission_control_desktop.ui.panel.panel import OrchestratorPanel
 from mission_control_desktop.ui.panel.port import Draft
 from mission_control_desktop.ui.panel.queue_line import ladder_text
@@ -446,6 +447,7 @@ def test_number_keys_answer_while_the_transcript_has_the_focus(stage: Stage, run
         stage.panel.set_approvals([approval()])
         stage.panel.focus_transcript()
         assert stage.panel.approvals.isVisible()
+        await eventually(lambda: stage.panel.approvals.ready)
         QTest.keyClick(stage.panel.pane.view, Qt.Key.Key_2)
         call = await stage.call("answer")
         assert call.arguments == {"approval_id": "a1", "option_id": "n"}
@@ -467,6 +469,7 @@ def test_number_keys_are_text_in_the_input(stage: Stage) -> None:
 def test_who_answers_second_is_told_who_was_first(stage: Stage, run: Run) -> None:
     async def scenario() -> None:
         stage.panel.set_approvals([approval()])
+        await eventually(lambda: stage.panel.approvals.ready)
         stage.panel.approvals.option_buttons()[0].click()
         call = await stage.call("answer")
         call.answer.set_exception(Conflict("Answered", answeredBy="ben", answer="Reject"))
@@ -480,7 +483,7 @@ def test_who_answers_second_is_told_who_was_first(stage: Stage, run: Run) -> Non
     run(scenario())
 
 
-def test_questions_come_one_after_the_other(stage: Stage, qt: Any) -> None:
+def test_questions_come_one_after_the_other(stage: Stage, qt: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     bar = stage.panel.approvals
     with qt.waitSignal(stage.panel.attention_changed):
         stage.panel.set_approvals([approval(2), approval(1)])
@@ -489,12 +492,12 @@ def test_questions_come_one_after_the_other(stage: Stage, qt: Any) -> None:
     assert bar._count.text() == "1 more"
     stage.panel.apply([event(EventType.APPROVAL, approval(1, state=ApprovalState.EXPIRED))])
     assert bar.words() == "Expired: nobody answered in time"
-    bar._closed_at = datetime.now(UTC) - timedelta(seconds=60)
+    monkeypatch.setattr(bar_module, "NEXT_AFTER", timedelta(0))
     bar.tick()
     assert bar.current.approval_id == "a2"
     stage.panel.set_approvals([])
     assert bar.words() == "No longer open"
-    bar._closed_at = datetime.now(UTC) - timedelta(seconds=60)
+    monkeypatch.setattr(bar_module, "SHOWN_AFTER", timedelta(0))
     bar.tick()
     assert not bar.isVisible()
 

@@ -19,7 +19,7 @@ from mission_control_desktop.domain.sessions import AgentSession, Capabilities, 
 from mission_control_desktop.ui.panel.queue_line import CHANGED, HANDED_OVER, QueueLine
 from mission_control_desktop.ui.panel.queue_moves import MOST
 from mission_control_desktop.ui.panel.strip import MOVES_NEXT
-from support.rig import drag, press, until
+from support.rig import drag, press, second_click, until
 from support.stage import PanelStage, Run
 
 SESSION = "internal:s"
@@ -435,3 +435,53 @@ def test_where_it_cannot_be_done_the_controls_say_why(
     assert not line.editor.isVisible()
     assert line.text.text() == "two"
     stage.highlighter.wait()
+
+
+def test_a_double_click_takes_back_one_message(stage: Stage, run: Run) -> None:
+    """The line leaves at once, and the next one's button stands under the pointer."""
+
+    async def scenario() -> None:
+        first = stage.line("one").button
+        spot = first.mapTo(stage.panel, first.rect().center())
+        QTest.mouseClick(first, Qt.MouseButton.LeftButton)
+        call = await stage.call("withdraw")
+        assert call.arguments == {"injection_id": "one"}
+        call.answer.set_result(stage.receipt("one", None, ReceiptState.WITHDRAWN))
+        await stage.settled()
+        under = stage.line("two").button
+        await until(lambda: stage.panel.childAt(spot) is under, "the next line in its place")
+        second_click(under)
+        assert stage.panel.presenter.at_rest
+        assert len(stage.port.named("withdraw")) == 1
+        QTest.mouseClick(under, Qt.MouseButton.LeftButton)
+        call = await stage.call("withdraw", 2)
+        assert call.arguments == {"injection_id": "two"}
+        call.answer.set_result(stage.receipt("two", None, ReceiptState.WITHDRAWN))
+        await stage.settled()
+
+    run(scenario())
+
+
+def test_a_double_click_does_one_thing_on_each_button_of_a_line(stage: Stage) -> None:
+    line = stage.line("two")
+    wanted: list[Any] = []
+    for signal in (line.withdraw_wanted, line.take_back_wanted, line.move_wanted):
+        signal.connect(lambda *what: wanted.append(what))
+    for button in (line.up, line.down, line.edit, line.button):
+        assert button.isVisible()
+        assert button.isEnabled()
+        second_click(button)
+    assert wanted == []
+    assert not line.writing
+
+
+def test_a_double_click_puts_back_one_failed_message(stage: Stage) -> None:
+    for ref in ("one", "two"):
+        stage.receipt(ref, None, ReceiptState.FAILED)
+    back: list[str] = []
+    stage.panel.strip.put_back_wanted.connect(back.append)
+    QTest.mouseClick(stage.line("one").button, Qt.MouseButton.LeftButton)
+    second_click(stage.line("two").button)
+    assert back == ["one"]
+    QTest.mouseClick(stage.line("two").button, Qt.MouseButton.LeftButton)
+    assert back == ["one", "two"]

@@ -101,7 +101,12 @@ def test_the_demo_streams_and_outlives_the_window(rig: Rig, plane: ControlPlaneP
                 desk.window.next_attention()
                 panel = desk.panels.get(approval.session_id)
                 assert panel is not None
-                panel.approvals.answer_number(1)
+                shown = panel.approvals
+                await until(
+                    lambda a=approval, b=shown: a.approval_id not in desk.store.approvals or b.answer_number(1),  # type: ignore[misc]
+                    "the question",
+                    LONG,
+                )
                 await until(lambda a=approval: a.approval_id not in desk.store.approvals, "the answer", LONG)  # type: ignore[misc]
         assert any(s.parent_session_id in roots for s in desk.store.sessions.values())
         said.update(agent_words(desk))

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime, timedelta
+import math
+import time
+from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import msgspec
-from PySide6.QtCore import QEvent, QRectF, QSize, Qt, Signal
+from PySide6.QtCore import QEvent, QRectF, QSize, Qt, QTimer, Signal
 from PySide6.QtGui import QFontMetrics, QPainter, QPaintEvent, QResizeEvent
 from PySide6.QtWidgets import (
     QFrame,
@@ -25,11 +28,17 @@ from mission_control_desktop.domain.approvals import Approval, ApprovalOption, A
 from mission_control_desktop.domain.sessions import SessionStatus, WaitingFor
 from mission_control_desktop.ui import theme
 from mission_control_desktop.ui.approvals.flow import Flow
+from mission_control_desktop.ui.once import OnceButton
 from mission_control_desktop.ui.roles import ONLY_WATCHES
 from mission_control_desktop.ui.transcript.blocks import clean, make_diff
 
 SHOWN_AFTER = timedelta(seconds=4)
 """How long an answered question stays, greyed, so that one sees by whom and how it was answered."""
+NEXT_AFTER = timedelta(seconds=1)
+"""The same where another question waits: the one does not take the place of the other under the hand."""
+SETTLES = timedelta(milliseconds=600)
+"""How long a question that came by itself takes no answer: what is pressed so soon was meant for what stood there
+before. It is forgotten, not kept for later."""
 DETAIL_LINES = 8
 DETAIL_AROUND = 22
 
@@ -90,14 +99,28 @@ class ApprovalBar(QFrame):
     """Approval id and option id."""
     count_changed = Signal(int)
 
-    def __init__(self, parent: QWidget | None = None, *, keeps_detail: bool = False) -> None:
+    def __init__(
+        self,
+        parent: QWidget | None = None,
+        *,
+        keeps_detail: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`clock` gives seconds that never go back."""
         super().__init__(parent)
+        self._clock = clock
         self._keeps_detail = keeps_detail
         """Whether what was asked stays to be read when it was answered."""
         self._open: dict[str, Approval] = {}
         self._shown: Approval | None = None
         self._room = (10_000, 10_000)
-        self._closed_at: datetime | None = None
+        self._closed_at: float | None = None
+        self._asked: object = None
+        """What the answers are for; None while there is nothing to answer."""
+        self._came_at = math.inf
+        """Since when that is asked."""
+        self._pressed_for = ""
+        """The question that a button was pressed for, until it is let go."""
         self._may_act, self._why = True, ONLY_WATCHES
         self._busy = False
         self._built = False
@@ -126,6 +149,10 @@ class ApprovalBar(QFrame):
         self._words.setTextFormat(Qt.TextFormat.PlainText)
         self._words.setWordWrap(True)
         self._buttons = Flow(spacing=6)
+        self._turn = QTimer(self)
+        self._turn.setSingleShot(True)
+        self._turn.setTimerType(Qt.TimerType.PreciseTimer)
+        self._turn.timeout.connect(self.tick)
         column = QVBoxLayout(self)
         theme.keep_distances(column, margins=("margin", "gap", "margin", "gap"))
         column.setSpacing(6)
@@ -149,6 +176,15 @@ class ApprovalBar(QFrame):
         return self._shown
 
     @property
+    def ready(self) -> bool:
+        """Whether an answer is taken now: a question is open, the person may answer, none is on its way, and it stands
+        there for long enough that a press is meant for it."""
+        shown = self._shown
+        if shown is None or shown.state is not ApprovalState.OPEN or self._busy or not self._may_act:
+            return False
+        return self._clock() - self._came_at >= SETTLES.total_seconds()
+
+    @property
     def count(self) -> int:
         return len(self._open)
 
@@ -167,7 +203,7 @@ class ApprovalBar(QFrame):
         if self._shown is not None and self._shown.state is ApprovalState.OPEN and self._shown.approval_id not in keep:
             # Whoever answered it, the answer itself comes (or came) on another way.
             self._shown = msgspec.structs.replace(self._shown, state=ApprovalState.ANSWERED)
-            self._closed_at = datetime.now(UTC)
+            self._close_shown()
             self._show()
 
     def take(self, approval: Approval) -> None:
@@ -178,20 +214,24 @@ class ApprovalBar(QFrame):
         else:
             self._open.pop(approval.approval_id, None)
         if self._shown is not None and self._shown.approval_id == approval.approval_id:
-            if self._shown.state is ApprovalState.OPEN and approval.state is not ApprovalState.OPEN:
-                self._closed_at = datetime.now(UTC)
+            if approval.state is ApprovalState.OPEN:
+                self._closed_at = None
+            elif self._shown.state is ApprovalState.OPEN:
+                self._close_shown()
             self._shown, self._busy = approval, False
             self._words.setProperty("tone", "muted")
             self._show()
-        elif self._shown is None or (self._shown.state is not ApprovalState.OPEN and self._open):
+        elif self._shown is None:
             self._next()
         else:
             self._show()
+            self.tick()
         if len(self._open) != before:
             self.count_changed.emit(len(self._open))
 
-    def show_one(self, approval: Approval | None) -> None:
-        """Show this question, whatever became of it, and no other."""
+    def show_one(self, approval: Approval | None, *, chosen: bool = False) -> None:
+        """Show this question, whatever became of it, and no other. `chosen`: the person has just turned to it, so it
+        takes answers at once."""
         if approval == self._shown and self._busy:
             return
         is_open = approval is not None and approval.state is ApprovalState.OPEN
@@ -201,6 +241,8 @@ class ApprovalBar(QFrame):
             self._words.hide()
         self._shown, self._closed_at, self._busy = approval, None, False
         self._show()
+        if chosen:
+            self._came_at = -math.inf
 
     def set_room(self, detail: int, whole: int) -> None:
         """How high the detail and the bar may be, in pixels: a small panel must still show its transcript, and every
@@ -239,11 +281,9 @@ class ApprovalBar(QFrame):
         return handled
 
     def answer_number(self, number: int) -> bool:
-        """Choose the answer with this number (from 1), as its key does."""
+        """Choose the answer with this number (from 1), as its key does. False: it is not taken (see `ready`)."""
         shown = self._shown
-        if shown is None or shown.state is not ApprovalState.OPEN or self._busy or not self._may_act:
-            return False
-        if not 1 <= number <= len(shown.options):
+        if shown is None or not self.ready or not 1 <= number <= len(shown.options):
             return False
         self._choose(shown.options[number - 1])
         return True
@@ -262,9 +302,9 @@ class ApprovalBar(QFrame):
             self.set_busy(False)
 
     def tick(self) -> None:
-        """Let an answered question go after a while."""
-        if self._closed_at is not None and datetime.now(UTC) - self._closed_at > SHOWN_AFTER:
-            self._closed_at = None
+        """Let an answered question go after a while, sooner where another one waits."""
+        stays = NEXT_AFTER if self._open else SHOWN_AFTER
+        if self._closed_at is not None and self._clock() - self._closed_at >= stays.total_seconds():
             self._next()
 
     def words(self) -> str:
@@ -279,6 +319,10 @@ class ApprovalBar(QFrame):
 
     # -- inside ------------------------------------------------------------------------------------------------------
 
+    def _close_shown(self) -> None:
+        self._closed_at = self._clock()
+        self._turn.start(int(NEXT_AFTER.total_seconds() * 1000) + 1)
+
     def _next(self) -> None:
         self._shown = min(self._open.values(), key=lambda approval: approval.created_at, default=None)
         self._closed_at = None
@@ -289,6 +333,11 @@ class ApprovalBar(QFrame):
 
     def _show(self) -> None:
         shown = self._shown
+        asked = None
+        if shown is not None and shown.state is ApprovalState.OPEN:
+            asked = (shown.approval_id, shown.title, shown.detail, shown.options)
+        if asked != self._asked:
+            self._asked, self._came_at = asked, self._clock()
         if shown is None:
             self.hide()
             return
@@ -326,21 +375,26 @@ class ApprovalBar(QFrame):
         self._buttons.setProperty("options", wanted)
         self._buttons.clear()
         for number, option in enumerate(shown.options if shown is not None else (), start=1):
-            button = QPushButton(f"{number}  {clean(option.label)}" if number <= 9 else clean(option.label))
+            button = OnceButton(f"{number}  {clean(option.label)}" if number <= 9 else clean(option.label))
             button.setProperty("option", option.option_id)
             button.setProperty("key_hint", f"Key {number}" if number <= 9 else "")
             button.setToolTip(str(button.property("key_hint")) if self._may_act else self._why)
             button.setAccessibleName(option.label)
             if option.kind.startswith("allow") and number == 1:
                 button.setProperty("kind", "primary")
+            button.pressed.connect(self._on_pressed)
             button.clicked.connect(self._on_clicked)
             button.setEnabled(self._may_act and not self._busy)
             self._buttons.put(button)
         self._buttons.setVisible(bool(wanted))
 
+    def _on_pressed(self) -> None:
+        self._pressed_for = self._shown.approval_id if self._shown is not None and self.ready else ""
+
     def _on_clicked(self) -> None:
         button, shown = self.sender(), self._shown
-        if isinstance(button, QPushButton) and shown is not None:
+        meant = shown is not None and self.ready and self._pressed_for == shown.approval_id
+        if isinstance(button, QPushButton) and shown is not None and meant:
             chosen = button.property("option")
             for option in shown.options:
                 if option.option_id == chosen:

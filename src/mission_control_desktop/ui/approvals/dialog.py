@@ -167,7 +167,7 @@ class ApprovalsDialog(FittingDialog):
             self.table.clearSelection()
             self.table.setCurrentCell(-1, -1)
         self.table.blockSignals(False)
-        self._on_selected()
+        self._show_chosen(by_person=False)
 
     def show_older(self, more: bool, *, busy: bool) -> None:
         """Whether there is more to be read; `busy`: it is being read."""
@@ -220,11 +220,14 @@ class ApprovalsDialog(FittingDialog):
             self.table.setItem(place, column, item)
 
     def _on_selected(self) -> None:
+        self._show_chosen(by_person=True)
+
+    def _show_chosen(self, *, by_person: bool) -> None:
         row = self.chosen()
         self.go.setEnabled(row is not None and bool(row.session_id))
         why = "" if row is None or not row.is_open else self._refusal(row.session_id)
         self.bar.set_may_act(not why, why)
-        self.bar.show_one(None if row is None else row.approval)
+        self.bar.show_one(None if row is None else row.approval, chosen=by_person)
         self.refused.setText(f"{why}. The question is answered by others." if why else "")
         self.refused.setVisible(bool(why))
 

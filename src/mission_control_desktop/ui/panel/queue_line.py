@@ -11,10 +11,11 @@ from typing import TypeVar
 
 from PySide6.QtCore import QEvent, Qt, Signal
 from PySide6.QtGui import QFocusEvent, QIcon, QKeyEvent, QPainter, QPaintEvent, QPen, QResizeEvent
-from PySide6.QtWidgets import QAbstractButton, QHBoxLayout, QLabel, QPushButton, QToolButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QAbstractButton, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from mission_control_desktop.domain.receipts import Receipt, ReceiptState
 from mission_control_desktop.ui import icons, theme
+from mission_control_desktop.ui.once import OnceButton, OnceToolButton
 from mission_control_desktop.ui.panel.composer import MessageEdit
 from mission_control_desktop.ui.panel.elided import ElidedLabel
 from mission_control_desktop.ui.panel.queue_drag import Grip
@@ -98,15 +99,16 @@ class QueueLine(QWidget):
         self.text = ElidedLabel(least=48)
         self.text.setProperty("tone", "small")
         self.state = ElidedLabel(least=40, mode=Qt.TextElideMode.ElideLeft)
-        self.up = _dress(QToolButton(), "↑", "Move it up: it goes out earlier (Alt+Up)")
-        self.down = _dress(QToolButton(), "↓", "Move it down: it goes out later (Alt+Down)")
-        self.edit = _dress(QPushButton(), "Edit", "Change its words here (Enter)")
+        # Once: what one of them does brings another line under the pointer.
+        self.up = _dress(OnceToolButton(), "↑", "Move it up: it goes out earlier (Alt+Up)")
+        self.down = _dress(OnceToolButton(), "↓", "Move it down: it goes out later (Alt+Down)")
+        self.edit = _dress(OnceButton(), "Edit", "Change its words here (Enter)")
         self.take_back = _dress(
-            QPushButton(),
+            OnceButton(),
             "Take back",
             "Take the message back and put its words into the input; sent again, it is the last in line",
         )
-        self.button = _dress(QPushButton(), "Withdraw", "")
+        self.button = _dress(OnceButton(), "Withdraw", "")
         policy = self.button.sizePolicy()
         policy.setRetainSizeWhenHidden(True)
         self.button.setSizePolicy(policy)

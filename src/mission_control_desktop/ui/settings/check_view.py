@@ -11,8 +11,8 @@ from PySide6.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QLabel, QLineEdi
 
 from mission_control_desktop.domain.providers import CheckReport, CheckStage, StageName, StageState
 from mission_control_desktop.ui import theme, times
+from mission_control_desktop.ui.once import OnceButton
 from mission_control_desktop.ui.provider_words import ProviderLook
-from mission_control_desktop.ui.settings.page import OnceButton
 
 STAGE_WORDS = {
     StageName.REACHABLE: "Reachable",

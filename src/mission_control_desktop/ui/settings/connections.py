@@ -23,7 +23,8 @@ from PySide6.QtWidgets import (
 from mission_control_desktop import __version__
 from mission_control_desktop.ui.dialogs.fitting import FittingDialog
 from mission_control_desktop.ui.launch.start_form import FieldErrors
-from mission_control_desktop.ui.settings.page import OnceButton, SettingsPage
+from mission_control_desktop.ui.once import OnceButton
+from mission_control_desktop.ui.settings.page import SettingsPage
 
 TITLES = ("Name", "Address", "You are", "Connection")
 

@@ -20,8 +20,9 @@ from PySide6.QtWidgets import (
 
 from mission_control_desktop.ui.commands import BY_ID, COMMANDS, CommandActions
 from mission_control_desktop.ui.commands.keymap import refusal, title_of
+from mission_control_desktop.ui.once import OnceButton
 from mission_control_desktop.ui.panel import enter
-from mission_control_desktop.ui.settings.page import OnceButton, SettingsPage
+from mission_control_desktop.ui.settings.page import SettingsPage
 
 _MODIFIERS = (Qt.Key.Key_Control, Qt.Key.Key_Shift, Qt.Key.Key_Alt, Qt.Key.Key_AltGr, Qt.Key.Key_Meta)
 

@@ -8,7 +8,8 @@ from PySide6.QtCore import QTime, Signal
 from PySide6.QtWidgets import QCheckBox, QGridLayout, QHBoxLayout, QLabel, QTimeEdit, QWidget
 
 from mission_control_desktop.ui.notifications.rules import NewsCause, Rules
-from mission_control_desktop.ui.settings.page import OnceButton, SettingsPage
+from mission_control_desktop.ui.once import OnceButton
+from mission_control_desktop.ui.settings.page import SettingsPage
 
 _WORDS = {
     NewsCause.APPROVAL: "An agent needs an approval",

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from PySide6.QtGui import QMouseEvent
-from PySide6.QtWidgets import QLabel, QPushButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QLabel, QVBoxLayout, QWidget
 
 from mission_control_desktop.ui.plane_choice import PlaneChoice
 
@@ -38,14 +37,3 @@ class PlanePage(SettingsPage):
         super().__init__(parent)
         self.plane = PlaneChoice("&Of the control plane")
         self.column.addWidget(self.plane)
-
-
-class OnceButton(QPushButton):
-    """A double click on it is one click: what it asks for is asked for once."""
-
-    def __init__(self, text: str, parent: QWidget | None = None) -> None:
-        super().__init__(text, parent)
-        self.setAutoDefault(False)
-
-    def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:
-        event.accept()

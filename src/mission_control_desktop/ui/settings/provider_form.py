@@ -25,7 +25,7 @@ from mission_control_desktop.domain.errors import BadInput
 from mission_control_desktop.domain.providers import KindView, ProviderChange, ProviderDraft, ProviderView
 from mission_control_desktop.ui.dialogs.fitting import FittingDialog
 from mission_control_desktop.ui.launch.start_form import FieldErrors
-from mission_control_desktop.ui.settings.page import OnceButton
+from mission_control_desktop.ui.once import OnceButton
 
 _ENCRYPTED = ("https", "wss")
 

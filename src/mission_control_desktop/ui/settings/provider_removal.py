@@ -8,7 +8,7 @@ from PySide6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWi
 from mission_control_desktop.domain.providers import ProviderView
 from mission_control_desktop.ui import words
 from mission_control_desktop.ui.dialogs.fitting import FittingDialog
-from mission_control_desktop.ui.settings.page import OnceButton
+from mission_control_desktop.ui.once import OnceButton
 
 
 class ProviderRemoval(FittingDialog):

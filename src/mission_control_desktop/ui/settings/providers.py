@@ -10,8 +10,9 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QScrollArea, QWidget
 
 from mission_control_desktop.domain.providers import CheckReport, KindView, ProviderView
 from mission_control_desktop.ui import theme, words
+from mission_control_desktop.ui.once import OnceButton
 from mission_control_desktop.ui.settings.check_view import CheckView
-from mission_control_desktop.ui.settings.page import OnceButton, PlanePage
+from mission_control_desktop.ui.settings.page import PlanePage
 from mission_control_desktop.ui.settings.provider_table import ProvidersModel, look_of, providers_table
 
 BUILT_IN = "It is built in: it runs the agents of {}, and is neither changed nor removed."

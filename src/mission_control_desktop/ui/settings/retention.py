@@ -15,8 +15,9 @@ from mission_control_desktop.domain.retention import Workspace
 from mission_control_desktop.domain.tasks import Tasks
 from mission_control_desktop.ui import times, words
 from mission_control_desktop.ui.error_words import told, unread
+from mission_control_desktop.ui.once import OnceButton
 from mission_control_desktop.ui.ports import Gateway
-from mission_control_desktop.ui.settings.page import OnceButton, PlanePage
+from mission_control_desktop.ui.settings.page import PlanePage
 
 ABOUT = (
     "Messages, receipts and questions that are older, and the files of sessions that ended before, are removed once a "
