@@ -155,7 +155,7 @@ def test_a_question_that_becomes_another_one_in_its_place_is_read_first(one: Bar
     one.bar.take(question(1, detail={"command": "rm -rf build"}))
     assert one.bar.ready, "told again, it is the same"
     # Not in the list, and yet open after all.
-    one.bar.set_all([question(2)])
+    one.bar.set_all([question(0)])
     one.bar.take(question(1))
     assert not one.bar.answer_number(1)
     one.later(max(RESTS, SHOWN_AFTER.total_seconds()))
