@@ -59,6 +59,7 @@ async def started_by_mouse(desk: Desktop) -> str:
     window, launch = desk.window, desk.window.launch
     await until(lambda: launch.profile("double"), "the profiles", LONG)
     assert window.pages.currentWidget() is launch, "nothing runs: this is what one begins with"
+    await until(lambda: launch._cards["double"].isVisible(), "its card")
     click(launch._cards["double"])
     click(launch.form.prompt)
     QTest.keyClicks(launch.form.prompt, "[tool][permission]")

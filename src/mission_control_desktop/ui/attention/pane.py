@@ -23,6 +23,7 @@ from mission_control_desktop.ui.approvals.flow import Flow
 from mission_control_desktop.ui.attention.center import Attention
 from mission_control_desktop.ui.attention.model import AttentionModel, Column
 from mission_control_desktop.ui.attention.queue import Need
+from mission_control_desktop.ui.choosing import choose_row
 from mission_control_desktop.ui.commands import CommandActions
 
 _BUTTONS = (
@@ -173,7 +174,7 @@ class AttentionPane(QFrame):
         self.show()
         self.raise_()
         if self.model.needs:
-            self.table.selectRow(0)
+            choose_row(self.table, self.model.index(0, 0))
         (self.table if self.model.needs else self._close).setFocus(Qt.FocusReason.OtherFocusReason)
 
     def _on_open(self) -> None:

@@ -35,6 +35,8 @@ class CommandActions(QObject):
         action.setShortcuts([QKeySequence(keys) for keys in self.keymap.keys(command.id)])
         # Floating panels are windows of their own; the keys must work there too.
         action.setShortcutContext(Qt.ShortcutContext.ApplicationShortcut)
+        # One press is one order: what a held key meets next may be another session.
+        action.setAutoRepeat(command.menu is not Menu.SESSION)
         action.setCheckable(command.checkable)
         action.setMenuRole(QAction.MenuRole.NoRole)
         if command.hint:

@@ -28,6 +28,7 @@ from mission_control_desktop.ui.main_window.grid import square
 from mission_control_desktop.ui.main_window.header import Header
 from mission_control_desktop.ui.main_window.notices import Notices
 from mission_control_desktop.ui.main_window.opening import Opening
+from mission_control_desktop.ui.main_window.target import Target
 from mission_control_desktop.ui.main_window.telling import Telling
 from mission_control_desktop.ui.main_window.walking import Walking
 from mission_control_desktop.ui.panel import enter
@@ -123,6 +124,7 @@ class MainWindow(QMainWindow):
         self.attending = Attending(self)
         self.telling = Telling(self)
         self.walking = Walking(self)
+        self.target = Target(self)
         self.following_focus = FollowingFocus(store, self.panels, self.commands, self._chosen_id, self)
         self.desks = Desks(self, self.monitors)
         bind(self)
@@ -179,6 +181,7 @@ class MainWindow(QMainWindow):
         self.roster.pause_requested.connect(lambda i: self.session_action.emit(i, "pause_resume"))
         self.roster.menu_requested.connect(self._on_roster_menu)
         self.roster.selection_changed.connect(self._on_chosen)
+        self.target.changed.connect(self._conditions)
         self.roster.several_requested.connect(self.several_requested)
         self.panels.current_changed.connect(self._on_current)
         self.panels.layout_changed.connect(self.desks.note_change)
@@ -215,18 +218,12 @@ class MainWindow(QMainWindow):
         return words.name(session) if session is not None else session_id
 
     def current_session_id(self) -> str:
-        """What the Session menu acts on: the roster's row while the roster has the focus, else the active panel."""
-        chosen = self.roster.tree.current_session()
-        if chosen is not None and (self.roster.isAncestorOf(self.focusWidget() or self) or not self.panels.current_id):
-            return chosen.session_id
-        return self.panels.current_id
+        """What the Session menu acts on; empty: nothing."""
+        return self.target.one()
 
     def several_ids(self) -> list[str]:
         """What the Session menu acts on if several rows are selected and the roster has the focus; else none."""
-        if not self.roster.isAncestorOf(self.focusWidget() or self):
-            return []
-        chosen = self.roster.tree.selected_ids()
-        return chosen if len(chosen) > 1 else []
+        return self.target.several()
 
     def why_not(self, session_id: str) -> str:
         """Why nothing can be done to a session from here; empty if it can."""
@@ -236,7 +233,9 @@ class MainWindow(QMainWindow):
 
     def message_several(self) -> None:
         """Write to the sessions that are selected in the roster, else to the one that the Session menu acts on."""
-        chosen = self.roster.tree.selected_ids() or [i for i in [self.current_session_id()] if i]
+        chosen = self.roster.tree.selected_ids()
+        if len(chosen) < 2:
+            chosen = [i for i in [self.current_session_id()] if i]
         if chosen:
             self.several_requested.emit(chosen, "message")
         else:
@@ -260,17 +259,17 @@ class MainWindow(QMainWindow):
     def _on_current(self, session_id: str) -> None:
         if session_id:
             self.attention.seen(session_id)
-            if not self.roster.isAncestorOf(self.focusWidget() or self):
+            if not self.target.in_roster():
                 self.roster.tree.select(session_id)
         self._conditions()
 
     def _chosen_id(self) -> str:
-        chosen = self.roster.tree.current_session()
-        return chosen.session_id if chosen is not None else ""
+        chosen, marked = self.roster.tree.current_session(), self.roster.tree.selected_ids()
+        return chosen.session_id if chosen is not None and chosen.session_id in marked else ""
 
     def _on_chosen(self) -> None:
         self._conditions()
-        if self.roster.isAncestorOf(self.focusWidget() or self):
+        if self.target.in_roster():
             self.following_focus.chosen()
 
     @property
@@ -332,6 +331,7 @@ class MainWindow(QMainWindow):
             for name in group:
                 menu.addAction(self.commands[f"session.{name}"])
             menu.addSeparator()
+        self.target.hold(menu)
         menu.popup(spot)
 
     # -- pages
