@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import QObject, Qt
 from PySide6.QtWidgets import QWidget
 
-from mission_control_desktop.ui.choosing import choose_row
-
 if TYPE_CHECKING:
     from mission_control_desktop.ui.main_window.window import MainWindow
 
@@ -60,9 +58,7 @@ class Walking(QObject):
         """Put the focus where a region expects it."""
         window, reason = self._window, Qt.FocusReason.ShortcutFocusReason
         if region is window.roster:
-            window.roster.tree.setFocus(reason)
-            if not window.roster.tree.currentIndex().isValid():
-                choose_row(window.roster.tree, window.roster.model.index(0, 0))
+            window.roster.tree.take_focus(reason)
         elif region is window.panels:
             ids = window.panels.open_ids()
             if ids:

@@ -8,7 +8,6 @@ from PySide6.QtCore import QPoint, QSize, Qt, QTimer, Signal
 from PySide6.QtGui import QKeyEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QLineEdit, QStackedLayout, QToolButton, QVBoxLayout, QWidget
 
-from mission_control_desktop.ui.choosing import choose_row
 from mission_control_desktop.ui.local_state import LocalState
 from mission_control_desktop.ui.panel.elided import ElidedLabel
 from mission_control_desktop.ui.plane_reading import Extent
@@ -183,9 +182,7 @@ class RosterPane(QFrame):
     def _on_filter_entered(self) -> None:
         self.apply_filter()
         if self.model.rowCount():
-            self.tree.setFocus(Qt.FocusReason.OtherFocusReason)
-            if not self.tree.currentIndex().isValid():
-                choose_row(self.tree, self.model.index(0, 0))
+            self.tree.take_focus(Qt.FocusReason.OtherFocusReason)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         if event.key() == Qt.Key.Key_Escape:

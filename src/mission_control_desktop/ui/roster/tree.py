@@ -145,6 +145,13 @@ class RosterTree(QTreeView):
         self.scrollTo(index)
         return True
 
+    def take_focus(self, reason: Qt.FocusReason) -> None:
+        """Have the keys, with a row marked: an order needs one."""
+        self.setFocus(reason)
+        if not self.selectionModel().hasSelection() and self._model.rowCount():
+            current = self.currentIndex()
+            choose_row(self, current if current.isValid() else self._model.index(0, 0))
+
     def select_ids(self, session_ids: list[str]) -> None:
         """Select these rows, as far as they are seen."""
         chosen = QItemSelection()
