@@ -38,12 +38,14 @@ MAX_LINES = 6
 SAVE_MS = 400
 """How long after the last key a draft is given to the store."""
 
+_DELETES = (Qt.Key.Key_Backspace, Qt.Key.Key_Delete)
 _WAYS = tuple(DELIVERY_NAMES)
 """The rows of the selector."""
 
 
 class MessageEdit(QPlainTextEdit):
-    """Grows from one line to six. What Enter does, alone and modified, is the person's choice."""
+    """Grows from one line to six. What Enter does, alone and modified, is the person's choice. While it is read-only,
+    what is typed goes nowhere."""
 
     send_wanted = Signal(bool)
     """True: the other way."""
@@ -67,19 +69,23 @@ class MessageEdit(QPlainTextEdit):
         if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
             act = enter.current().act(event.modifiers())
             if act is enter.Act.LINE:
-                self.insertPlainText("\n")
-                self.ensureCursorVisible()
+                if not self.isReadOnly():
+                    self.insertPlainText("\n")
+                    self.ensureCursorVisible()
             else:
                 self.send_wanted.emit(act is enter.Act.OTHER)
             return
         if event.key() == Qt.Key.Key_Escape:
             self.left.emit()
             return
+        typed = event.text()
+        if self.isReadOnly() and ((typed and typed.isprintable()) or event.key() in _DELETES):
+            return
         way = {Qt.Key.Key_Up: QTextCursor.MoveOperation.Up, Qt.Key.Key_Down: QTextCursor.MoveOperation.Down}.get(
             Qt.Key(event.key())
         )
         plain = event.modifiers() & ~Qt.KeyboardModifier.KeypadModifier == Qt.KeyboardModifier.NoModifier
-        if way is not None and plain and not self.textCursor().movePosition(way):
+        if way is not None and plain and not self.isReadOnly() and not self.textCursor().movePosition(way):
             (self.earlier_wanted if event.key() == Qt.Key.Key_Up else self.later_wanted).emit()
             return
         super().keyPressEvent(event)
@@ -123,6 +129,8 @@ class Composer(QFrame):
         self._may_act, self._why_not = True, ""
         self._queued = 0
         self._sending = False
+        self._can = True
+        """Whether the session takes messages, from this person."""
         self._chosen: Delivery | None = None
         """What the reader chose; None: the session's gentlest way."""
         self._sent: Draft | None = None
@@ -268,7 +276,6 @@ class Composer(QFrame):
         old = self._edit.toPlainText()
         self._edit.setPlainText(f"{old}\n{text}" if old.strip() else text)
         self._edit.moveCursor(QTextCursor.MoveOperation.End)
-        self._edit.setFocus(Qt.FocusReason.OtherFocusReason)
 
     def recall_from(self, messages: Callable[[], Sequence[str]]) -> None:
         """Where Up finds earlier messages, oldest first."""
@@ -368,6 +375,9 @@ class Composer(QFrame):
         self._save.start()
 
     def _on_focus_changed(self, focused: bool) -> None:
+        # Hidden it may be for a moment, while panels are moved: then the focus comes back.
+        if not focused and self._edit.isVisible():
+            self._open_or_shut()
         self._fold()
 
     def _fold(self) -> None:
@@ -375,7 +385,7 @@ class Composer(QFrame):
         wanted = self._edit.hasFocus() or bool(self._edit.toPlainText()) or self._choices_focused()
         if self._choices.isHidden() == wanted:
             self._choices.setVisible(wanted)
-        self._words.setVisible((wanted or not self._edit.isEnabled()) and bool(self._words.text()))
+        self._words.setVisible((wanted or not self._can) and bool(self._words.text()))
 
     def _choices_focused(self) -> bool:
         return any(widget.hasFocus() for widget in (self._way, self._pause, self._send))
@@ -390,9 +400,8 @@ class Composer(QFrame):
             if isinstance(items, QStandardItemModel) and (item := items.item(row)) is not None:
                 item.setEnabled(possible.can)
                 item.setToolTip(possible.words)
-        can = sending_possible(session).can and self._may_act
-        self._edit.setEnabled(can)
-        self._edit.setReadOnly(self._sending)
+        can = self._can = sending_possible(session).can and self._may_act
+        self._open_or_shut()
         self._way.setEnabled(can and not self._sending)
         self._pause.setEnabled(can and not self._sending and session.capabilities.pause is not None)
         if session.capabilities.pause is None:
@@ -403,9 +412,20 @@ class Composer(QFrame):
         self._update_send()
         self._fold()
 
+    def _open_or_shut(self) -> None:
+        """While the keys are in here, or come back with the window, the input is not disabled but read-only: whoever
+        types when the session ends goes on typing into nothing, not into what comes next."""
+        focus = self.window().focusWidget()
+        self._edit.setEnabled(self._can or (focus is not None and self.isAncestorOf(focus)))
+        self._edit.setReadOnly(self._sending or not self._can)
+        if bool(self._edit.property("shut")) == self._can:
+            self._edit.setProperty("shut", not self._can)
+            self._edit.style().unpolish(self._edit)
+            self._edit.style().polish(self._edit)
+
     def _update_send(self) -> None:
         has_text = bool(self._edit.toPlainText().strip())
-        self._send.setEnabled(has_text and not self._sending and self._edit.isEnabled())
+        self._send.setEnabled(has_text and not self._sending and self._can)
         self._send.setText("Sending…" if self._sending else "Send")
 
     def _update_words(self) -> None:
@@ -425,7 +445,7 @@ class Composer(QFrame):
         self._words.setText(text)
         self._way.setToolTip(delivery_possible(session, way).words if way is not None else possible.words)
         idle = session.status is SessionStatus.WAITING
-        if self._edit.isEnabled():
+        if self._can:
             other = other_delivery(session, way)
             keys = enter.current()
             hint = ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from PySide6.QtCore import QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QPainter, QPaintEvent, QResizeEvent
+from PySide6.QtGui import QFocusEvent, QPainter, QPaintEvent, QPen, QResizeEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QMenu, QSizePolicy, QToolButton, QVBoxLayout, QWidget
 
 from mission_control_desktop.domain.sessions import AgentSession, SessionStatus, WaitingFor
@@ -45,7 +45,8 @@ class StatusShape(QWidget):
 
 
 class PanelHeader(QFrame):
-    """Shows a session; its buttons only say what was asked for."""
+    """Shows a session; its buttons only say what was asked for. It has the focus itself when a part of the panel that
+    had it went out of use."""
 
     input_toggled = Signal(bool)
     pause_wanted = Signal(str)
@@ -238,6 +239,21 @@ class PanelHeader(QFrame):
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
         self._make_room()
+
+    def focusInEvent(self, event: QFocusEvent) -> None:
+        super().focusInEvent(event)
+        self.update()
+
+    def focusOutEvent(self, event: QFocusEvent) -> None:
+        super().focusOutEvent(event)
+        self.update()
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        super().paintEvent(event)
+        if self.hasFocus():
+            painter = QPainter(self)
+            painter.setPen(QPen(theme.current().focus, 2))
+            painter.drawRect(self.rect().adjusted(1, 1, -1, -1))
 
     # -- inside ------------------------------------------------------------------------------------------------------
 

@@ -31,6 +31,7 @@ from mission_control_desktop.ui import theme, words
 from mission_control_desktop.ui.approvals.bar import ApprovalBar
 from mission_control_desktop.ui.asking import something_is_open
 from mission_control_desktop.ui.dialogs.reason import ReasonDialog
+from mission_control_desktop.ui.panel import focus
 from mission_control_desktop.ui.panel.composer import Composer
 from mission_control_desktop.ui.panel.header import PanelHeader
 from mission_control_desktop.ui.panel.holding import Holding
@@ -273,7 +274,7 @@ class OrchestratorPanel(QFrame):
         self.strip.edit_wanted.connect(presenter.edit_message)
         self.strip.move_wanted.connect(presenter.move_message)
         self.strip.too_many_moves.connect(self._on_too_many_moves)
-        self.strip.words_left.connect(composer.put_back)
+        self.strip.words_left.connect(self._put_back)
         presenter.edited.connect(self.strip.edited)
         presenter.not_edited.connect(self.strip.not_edited)
         presenter.not_moved.connect(self._on_not_moved)
@@ -311,10 +312,24 @@ class OrchestratorPanel(QFrame):
     def _answers_by_key(self) -> bool:
         """Whether a number is meant as an answer: pressed in the transcript or at the question, in the active window,
         while nothing else asks for keys."""
-        focus = QApplication.focusWidget()
-        if focus is None or not self.isActiveWindow() or something_is_open():
+        here = QApplication.focusWidget()
+        if here is None or not self.isActiveWindow() or something_is_open():
             return False
-        return focus in (self, self.pane.view) or self.approvals.isAncestorOf(focus)
+        return here in (self, self.pane.view) or self.approvals.isAncestorOf(here)
+
+    def focusNextPrevChild(self, forwards: bool) -> bool:
+        """Tab goes on as everywhere. Qt asks the same when what has the focus is disabled or hidden: then the keys stay
+        in this panel, where digits and letters mean nothing."""
+        lost = self.window().focusWidget()
+        if lost is None or self.isHidden() or not self.isAncestorOf(lost) or focus.usable(lost, self):
+            return super().focusNextPrevChild(forwards)
+        edit = self.composer.edit
+        if lost is not edit and self.composer.isAncestorOf(lost) and focus.usable(edit, self):
+            place: QWidget = edit
+        else:
+            place = focus.refuge(lost, self, self.header)
+        place.setFocus(Qt.FocusReason.OtherFocusReason)
+        return True
 
     # -- from the parts ----------------------------------------------------------------------------------------------
 
@@ -339,10 +354,18 @@ class OrchestratorPanel(QFrame):
     def _on_put_back(self, injection_id: str) -> None:
         for entry in reversed(self.model.entries):
             if entry.message.metadata.get("injectionId") == injection_id:
-                self.composer.put_back(entry.text)
+                self._put_back(entry.text)
                 return
         if text := self.strip.text_of(injection_id):
-            self.composer.put_back(text)
+            self._put_back(text)
+
+    def _put_back(self, text: str) -> None:
+        """Into the input, where the words are to be seen; the cursor follows them if it is not at work elsewhere."""
+        may_follow = focus.may_be_taken(self)
+        self.set_input_visible(True)
+        self.composer.put_back(text)
+        if may_follow:
+            self.composer.edit.setFocus(Qt.FocusReason.OtherFocusReason)
 
     def _on_busy_changed(self, action: str, busy: bool) -> None:
         kind, _, which = action.partition(":")
@@ -443,6 +466,7 @@ class OrchestratorPanel(QFrame):
         self._update_empty_text()
         self._holding.follow(session, may_act=self._may_act)
         self.setAccessibleName(f"{words.name(session)}, {self._state.words}")
+        self.header.setAccessibleName(self.accessibleName())
         if first or words.name(session) != old_name:
             self.title_changed.emit(words.name(session))
 

@@ -214,11 +214,11 @@ class QueueLine(QWidget):
             button.setMaximumWidth(ARROW_WIDTH if small else _UNBOUNDED)
 
     def failed(self, why: str) -> None:
-        """What was written could not be saved: it is still there to be changed or copied."""
+        """What was written could not be saved: it is still there to be changed or copied. Whoever went elsewhere
+        meanwhile stays there."""
         self.editor.setReadOnly(False)
         self.hint.setText(f"Not saved: {why}")
         self._tone_of_hint("error")
-        self.editor.setFocus(Qt.FocusReason.OtherFocusReason)
 
     def saved(self) -> None:
         """The words are on record."""

@@ -270,6 +270,7 @@ class ReceiptStrip(QFrame):
         for key in [key for key in self._lines if key not in shown]:
             gone = self._lines.pop(key)
             self._column.removeWidget(gone)
+            gone.hide()  # What it had of the focus goes to its panel, not nowhere.
             gone.deleteLater()
         waiting = self._waiting()
         for place, key in enumerate(shown):

@@ -104,6 +104,7 @@ QLineEdit[invalid="true"], QPlainTextEdit[invalid="true"], QComboBox[invalid="tr
   border: 2px solid {t["error"]}; }}
 QLineEdit:disabled, QPlainTextEdit:disabled, QComboBox:disabled, QAbstractSpinBox:disabled {{ color: {t["disabled"]};
   background: {t["surface"]}; border-color: {t["border"]}; border-style: dashed; }}
+QPlainTextEdit[shut="true"] {{ color: {t["disabled"]}; background: {t["surface"]}; border-style: dashed; }}
 QAbstractSpinBox {{ padding-right: 22px; min-height: {m.high(18 if m.compact else 20)}px; }}
 QAbstractSpinBox::up-button, QAbstractSpinBox::down-button {{ subcontrol-origin: border; width: 20px; border: 0;
   background: transparent; }}
