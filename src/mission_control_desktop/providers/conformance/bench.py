@@ -362,14 +362,18 @@ class Bench:
         demand(places == sorted(places), "the words are not on record in the order in which they were said")
 
     async def until_level(self, native: str, words: Sequence[str]) -> None:
-        """All of the words, once and in order, and the agent idle again with all its messages complete."""
+        """All of the words, once and in order, and the agent idle again with all its messages complete. A text
+        whose end is told late may stand there as interrupted for a moment; what was said to the end does not stay so.
+        """
         await self.until_spoken(native, words)
         await self.until_idle(native)
 
         async def complete() -> bool:
-            return all(one.complete for one in await self.messages(native))
+            found = await self.messages(native)
+            said = [one for one in found if is_speech(one) and any(word in one.content for word in words)]
+            return all(one.complete for one in found) and not any(one.metadata.get("interrupted") for one in said)
 
-        await self.until(f"all messages of {native}, which is idle, are complete", complete)
+        await self.until(f"all messages of {native}, which is idle, are complete and none is interrupted", complete)
         await self.check_spoken(native, words)
 
     async def receipt(self, injection_id: str) -> Receipt | None:
