@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from mission_control_desktop.domain.approvals import Approval, ApprovalState
+from mission_control_desktop.domain.approvals import Approval, ApprovalOption, ApprovalState
 from mission_control_desktop.domain.audit import AuditAction, AuditEntry, AuditOutcome
 from mission_control_desktop.domain.errors import Conflict, MissionControlError, NotFound
 from mission_control_desktop.domain.events import DATA_TYPES, EventType, StreamEvent
@@ -409,3 +409,19 @@ def session(native: str, *, status: str = "running", waiting_for: str | None = N
         evidence=Evidence(last_event_at=more.pop("last_event_at", datetime.now(UTC)), source="agent"),
         **more,
     )
+
+
+def question(number: int = 1, **more: Any) -> Approval:
+    """An open question of session `a`, to be allowed or rejected; who asked first has the lower number."""
+    fields: dict[str, Any] = {
+        "approval_id": f"q{number}",
+        "session_id": "internal:a",
+        "provider": "internal",
+        "title": f"Question {number}",
+        "options": (
+            ApprovalOption(option_id="y", kind="allow_once", label="Allow"),
+            ApprovalOption(option_id="n", kind="reject_once", label="Reject"),
+        ),
+        "created_at": datetime(2026, 11, 22, 12, number, tzinfo=UTC),
+    }
+    return Approval(**{**fields, **more})

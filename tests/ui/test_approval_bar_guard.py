@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -11,33 +11,18 @@ from PySide6.QtCore import QPoint, Qt
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QPushButton
 
-from mission_control_desktop.domain.approvals import Approval, ApprovalOption, ApprovalState
+from mission_control_desktop.domain.approvals import Approval, ApprovalState
 from mission_control_desktop.ui.approvals import bar as bar_module
 from mission_control_desktop.ui.approvals.bar import NEXT_AFTER, SETTLES, SHOWN_AFTER, ApprovalBar
 from mission_control_desktop.ui.approvals.dialog import ApprovalsDialog
 from mission_control_desktop.ui.approvals.rows import open_row
 from support.rig import Rig, press, second_click, until
-from support.scripted_plane import ScriptedPlane, session
+from support.scripted_plane import ScriptedPlane, question, session
 
 LEFT = Qt.MouseButton.LeftButton
 # A little more than that, for what is lost in sums.
 STANDS, RESTS = NEXT_AFTER.total_seconds() + 0.01, SETTLES.total_seconds() + 0.01
 NEVER = timedelta(days=1)
-
-
-def question(number: int, **more: Any) -> Approval:
-    fields: dict[str, Any] = {
-        "approval_id": f"q{number}",
-        "session_id": "internal:a",
-        "provider": "internal",
-        "title": f"Question {number}",
-        "options": (
-            ApprovalOption(option_id="y", kind="allow_once", label="Allow"),
-            ApprovalOption(option_id="n", kind="reject_once", label="Reject"),
-        ),
-        "created_at": datetime(2026, 11, 22, 12, number, tzinfo=UTC),
-    }
-    return Approval(**{**fields, **more})
 
 
 def answered(number: int, by: str = "ben") -> Approval:

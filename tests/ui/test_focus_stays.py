@@ -12,7 +12,6 @@ from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QWidget
 
-from mission_control_desktop.domain.approvals import Approval, ApprovalOption
 from mission_control_desktop.domain.receipts import Receipt, ReceiptState
 from mission_control_desktop.domain.sessions import SessionStatus
 from mission_control_desktop.ui.application import Desktop
@@ -20,7 +19,7 @@ from mission_control_desktop.ui.panel.panel import OrchestratorPanel
 from mission_control_desktop.ui.panel.strip import KEPT_AFTER
 from mission_control_desktop.ui.panel.wording import Possible
 from support.rig import Rig, press, until
-from support.scripted_plane import ScriptedPlane, session
+from support.scripted_plane import ScriptedPlane, question, session
 
 A, B = "internal:a", "internal:b"
 RUNS = session("a", status="running")
@@ -29,18 +28,9 @@ PAUSED = msgspec.structs.replace(RUNS, status=SessionStatus.PAUSED)
 ENDED = session("a", status="completed", completed_at=datetime.now(UTC))
 
 
-def question() -> Approval:
-    options = (
-        ApprovalOption(option_id="allow", kind="allow_once", label="Allow"),
-        ApprovalOption(option_id="no", kind="reject_once", label="Deny"),
-    )
-    now = datetime(2026, 1, 1, tzinfo=UTC)
-    return Approval(approval_id="q", session_id=B, provider="internal", title="May I?", created_at=now, options=options)
-
-
 async def beside(rig: Rig, plane: ScriptedPlane) -> tuple[Desktop, OrchestratorPanel, OrchestratorPanel, list[Any]]:
     """Two panels side by side, the second with a question; the keys are in the first. What was answered."""
-    plane.tell(RUNS, session("b", status="running"), question())
+    plane.tell(RUNS, session("b", status="running"), question(session_id=B))
     desk = await rig.open(plane.open)
     window = desk.window
     await until(lambda: desk.panels.get(A) is not None and desk.panels.get(B) is not None, "both panels")

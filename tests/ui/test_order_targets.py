@@ -36,6 +36,15 @@ def click_row(desk: Desktop, native: str, modifier: Qt.KeyboardModifier = Qt.Key
     QTest.mouseClick(tree.viewport(), Qt.MouseButton.LeftButton, modifier, spot)
 
 
+async def on_a_running_row(rig: Rig, plane: ScriptedPlane) -> Desktop:
+    """Three sessions, of which the roster lists what runs; the second one is marked."""
+    desk = await opened(rig, plane, "a", "b", "c")
+    desk.window.roster.filter_line.setText("status:running")
+    desk.window.roster.apply_filter()
+    click_row(desk, "b")
+    return desk
+
+
 def test_a_panel_in_a_window_of_its_own_gets_its_orders(rig: Rig) -> None:
     """The main window goes on calling the roster its focus widget."""
 
@@ -74,11 +83,8 @@ def test_a_panel_in_a_window_of_its_own_gets_its_orders(rig: Rig) -> None:
 def test_a_row_that_goes_leaves_no_order_to_its_neighbour(rig: Rig) -> None:
     async def scenario() -> None:
         plane = ScriptedPlane()
-        desk = await opened(rig, plane, "a", "b", "c")
+        desk = await on_a_running_row(rig, plane)
         window, tree = desk.window, desk.window.roster.tree
-        window.roster.filter_line.setText("status:running")
-        window.roster.apply_filter()
-        click_row(desk, "b")
         pause = window.commands["session.pause_resume"]
         assert not pause.autoRepeat()
         pause.trigger()
@@ -124,11 +130,8 @@ def test_the_marked_row_is_meant_not_the_one_with_the_focus_line(rig: Rig) -> No
 def test_a_menu_is_for_the_row_that_it_was_opened_for(rig: Rig) -> None:
     async def scenario() -> None:
         plane = ScriptedPlane()
-        desk = await opened(rig, plane, "a", "b", "c")
+        desk = await on_a_running_row(rig, plane)
         window, tree = desk.window, desk.window.roster.tree
-        window.roster.filter_line.setText("status:running")
-        window.roster.apply_filter()
-        click_row(desk, "b")
         tree.customContextMenuRequested.emit(tree.visualRect(window.roster.model.index_for("internal:b")).center())
         menu = await until(QApplication.activePopupWidget, "the menu")
         assert isinstance(menu, QMenu)

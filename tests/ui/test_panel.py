@@ -35,6 +35,7 @@ from mission_control_desktop.ui.panel.queue_line import ladder_text
 from mission_control_desktop.ui.transcript.scheduler import FlushScheduler
 from support.accessible import clipped, overlapping
 from support.panels import eventually
+from support.scripted_plane import question
 from support.stage import PanelStage, Run
 
 SESSION = "internal:s"
@@ -72,19 +73,8 @@ def receipt(state: ReceiptState, injection: str = "i1", **more: Any) -> Receipt:
 
 
 def approval(number: int = 1, **changes: Any) -> Approval:
-    fields: dict[str, Any] = {
-        "approval_id": f"a{number}",
-        "session_id": SESSION,
-        "provider": "internal",
-        "title": f"Question {number}",
-        "options": (
-            ApprovalOption(option_id="y", kind="allow_once", label="Allow"),
-            ApprovalOption(option_id="n", kind="reject_once", label="Reject"),
-        ),
-        "created_at": datetime(2026, 11, 22, 12, number, tzinfo=UTC),
-        "detail": {"command": "rm -rf build", "cwd": "/src"},
-    }
-    return Approval(**{**fields, **changes})
+    detail = {"command": "rm -rf build", "cwd": "/src"}
+    return question(number, **{"approval_id": f"a{number}", "session_id": SESSION, "detail": detail, **changes})
 
 
 def is_stale(panel: OrchestratorPanel) -> bool:

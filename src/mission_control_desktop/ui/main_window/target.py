@@ -38,11 +38,13 @@ class Target(QObject):
         if self._held is None and not self.in_roster() and self._window.panels.current_id:
             return self._window.panels.current_id
         marked = self._marked()
-        if len(marked) == 1:
-            return marked[0]
-        # Qt makes a neighbour current when the current row goes, and a row that Ctrl has just taken back stays so.
+        return marked[0] if len(marked) == 1 else self.chosen()
+
+    def chosen(self) -> str:
+        """The current row, if it is marked: Qt makes a neighbour current when the current row goes, and a row that Ctrl
+        has just taken back stays so."""
         current = self._window.roster.tree.current_session()
-        return current.session_id if current is not None and current.session_id in marked else ""
+        return current.session_id if current is not None and current.session_id in self._marked() else ""
 
     def several(self) -> list[str]:
         """The marked rows while the roster has the keys, if they are more than one."""

@@ -125,7 +125,7 @@ class MainWindow(QMainWindow):
         self.telling = Telling(self)
         self.walking = Walking(self)
         self.target = Target(self)
-        self.following_focus = FollowingFocus(store, self.panels, self.commands, self._chosen_id, self)
+        self.following_focus = FollowingFocus(store, self.panels, self.commands, self.target.chosen, self)
         self.desks = Desks(self, self.monitors)
         bind(self)
         self.header.add_desks(DeskSwitcher(self.desks, self.commands))
@@ -262,10 +262,6 @@ class MainWindow(QMainWindow):
             if not self.target.in_roster():
                 self.roster.tree.select(session_id)
         self._conditions()
-
-    def _chosen_id(self) -> str:
-        chosen, marked = self.roster.tree.current_session(), self.roster.tree.selected_ids()
-        return chosen.session_id if chosen is not None and chosen.session_id in marked else ""
 
     def _on_chosen(self) -> None:
         self._conditions()

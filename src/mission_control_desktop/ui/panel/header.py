@@ -5,13 +5,14 @@ from __future__ import annotations
 from datetime import datetime
 
 from PySide6.QtCore import QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QFocusEvent, QPainter, QPaintEvent, QPen, QResizeEvent
+from PySide6.QtGui import QPainter, QPaintEvent, QResizeEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QMenu, QSizePolicy, QToolButton, QVBoxLayout, QWidget
 
 from mission_control_desktop.domain.sessions import AgentSession, SessionStatus, WaitingFor
 from mission_control_desktop.ui import theme, times, words
 from mission_control_desktop.ui.icons import icon
 from mission_control_desktop.ui.panel.elided import ElidedLabel
+from mission_control_desktop.ui.panel.focus import Ringed
 from mission_control_desktop.ui.panel.wording import (
     FREEZE,
     HOLD,
@@ -44,7 +45,7 @@ class StatusShape(QWidget):
         theme.paint_status(painter, QRectF(self.rect()), self._status, self._waiting_for)
 
 
-class PanelHeader(QFrame):
+class PanelHeader(Ringed, QFrame):
     """Shows a session; its buttons only say what was asked for. It has the focus itself when a part of the panel that
     had it went out of use."""
 
@@ -239,21 +240,6 @@ class PanelHeader(QFrame):
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
         self._make_room()
-
-    def focusInEvent(self, event: QFocusEvent) -> None:
-        super().focusInEvent(event)
-        self.update()
-
-    def focusOutEvent(self, event: QFocusEvent) -> None:
-        super().focusOutEvent(event)
-        self.update()
-
-    def paintEvent(self, event: QPaintEvent) -> None:
-        super().paintEvent(event)
-        if self.hasFocus():
-            painter = QPainter(self)
-            painter.setPen(QPen(theme.current().focus, 2))
-            painter.drawRect(self.rect().adjusted(1, 1, -1, -1))
 
     # -- inside ------------------------------------------------------------------------------------------------------
 

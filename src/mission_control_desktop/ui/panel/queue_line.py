@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from PySide6.QtCore import QEvent, Qt, Signal
-from PySide6.QtGui import QFocusEvent, QIcon, QKeyEvent, QPainter, QPaintEvent, QPen, QResizeEvent
+from PySide6.QtGui import QIcon, QKeyEvent, QResizeEvent
 from PySide6.QtWidgets import QAbstractButton, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from mission_control_desktop.domain.receipts import Receipt, ReceiptState
@@ -18,6 +18,7 @@ from mission_control_desktop.ui import icons, theme
 from mission_control_desktop.ui.once import OnceButton, OnceToolButton
 from mission_control_desktop.ui.panel.composer import MessageEdit
 from mission_control_desktop.ui.panel.elided import ElidedLabel
+from mission_control_desktop.ui.panel.focus import Ringed
 from mission_control_desktop.ui.panel.queue_drag import Grip
 from mission_control_desktop.ui.panel.wording import Possible
 from mission_control_desktop.ui.roles import ONLY_WATCHES
@@ -74,7 +75,7 @@ def _dress(button: B, text: str, tip: str) -> B:
     return button
 
 
-class QueueLine(QWidget):
+class QueueLine(Ringed, QWidget):
     """A line that can be reached by Tab: Enter or F2 edits it, Alt+Up and Alt+Down move it, Delete takes it back. The
     mouse drags it by its grip or its words (`QueueDrag`)."""
 
@@ -349,17 +350,3 @@ class QueueLine(QWidget):
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
         self._fit()
-
-    def focusInEvent(self, event: QFocusEvent) -> None:
-        super().focusInEvent(event)
-        self.update()
-
-    def focusOutEvent(self, event: QFocusEvent) -> None:
-        super().focusOutEvent(event)
-        self.update()
-
-    def paintEvent(self, event: QPaintEvent) -> None:
-        if self.hasFocus():
-            painter = QPainter(self)
-            painter.setPen(QPen(theme.current().focus, 2))
-            painter.drawRect(self.rect().adjusted(1, 1, -1, -1))

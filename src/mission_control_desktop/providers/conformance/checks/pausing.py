@@ -8,7 +8,7 @@ from mission_control_desktop.domain.errors import Conflict, NotFound, Unsupporte
 from mission_control_desktop.domain.receipts import ReceiptState
 from mission_control_desktop.domain.sessions import AgentSession, PauseKind, SessionStatus
 from mission_control_desktop.providers.conformance.bench import UNKNOWN, Bench, new_id, new_words, reason_of
-from mission_control_desktop.providers.conformance.verdict import Part, Skipped, demand
+from mission_control_desktop.providers.conformance.verdict import Broken, Part, Skipped, demand
 
 PART = Part("pause")
 MANY = 20
@@ -72,7 +72,7 @@ async def a_suspended_agent_says_nothing(bench: Bench) -> None:
             return
         # Where pausing takes a while, all words may have been said before it: once more, slower.
         await bench.until_idle(native)
-    demand(False, "it said all of its words while it was paused")
+    raise Broken("it said all of its words while it was paused")
 
 
 async def _is_cut_short(bench: Bench, native: str, words: list[str], pause: float) -> bool:
